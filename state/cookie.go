@@ -1,0 +1,123 @@
+package state
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/go-json-experiment/json"
+)
+
+// cookie lets the client hold the whole login in a cookie; the server keeps
+// nothing but a key. The codec decides what the client can do with it.
+//
+// What the client holds, it can also put back: an older copy verifies as well
+// as the newest, until its date of expiry. That date is inside the value,
+// where the client cannot change it, and is judged by the server's clock.
+type cookie struct {
+	Config
+	jar
+	codec  codec
+	traits Traits
+}
+
+var (
+	_ Strategy  = (*cookie)(nil)
+	_ Inspector = (*cookie)(nil)
+)
+
+// NewSignedCookie returns the strategy whose cookie can be read by its holder
+// and not be edited.
+func NewSignedCookie(c Config) Strategy {
+	return newCookie(c, signed{c.Slug, c.Keys}, ProtectedBySignature)
+}
+
+// NewSealedCookie returns the strategy whose cookie can neither be read nor be
+// edited by its holder.
+func NewSealedCookie(c Config) Strategy {
+	return newCookie(c, sealed{c.Slug, c.Keys}, ProtectedByEncryption)
+}
+
+func newCookie(c Config, codec codec, protection string) *cookie {
+	return &cookie{c, jar{c.Slug, http.SameSiteLaxMode}, codec, Traits{
+		Holder: HolderClient, Transport: TransportCookie, ProtectedBy: protection,
+		Readable: protection != ProtectedByEncryption, TamperProof: true,
+		SurvivesRestart: SurvivesWithKey, NeedsSharedKey: true, SentByBrowser: true, LimitBytes: CookieLimit,
+	}}
+}
+
+func (s *cookie) Traits() Traits { return s.traits }
+
+func (s *cookie) Start(w http.ResponseWriter, r *http.Request, l Login) (Login, Credential, error) {
+	id, err := newSecret(s.Rand)
+	if err != nil {
+		return Login{}, Credential{}, err
+	}
+	now := s.now()
+	l.ID, l.IssuedAt, l.ExpiresAt = id, now, now.Add(s.SessionMax)
+	return s.Save(w, r, l)
+}
+
+func (s *cookie) Save(w http.ResponseWriter, r *http.Request, l Login) (Login, Credential, error) {
+	payload, err := json.Marshal(l)
+	if err != nil {
+		return Login{}, Credential{}, err
+	}
+	value, err := s.codec.encode(payload)
+	if err != nil {
+		return Login{}, Credential{}, err
+	}
+	c, err := s.set(w, r, value, l.ExpiresAt.Sub(s.now()))
+	return l, c, err
+}
+
+func (s *cookie) Load(r *http.Request) (Login, error) {
+	value, err := s.value(r)
+	if err != nil {
+		return Login{}, err
+	}
+	payload, _, err := s.codec.decode(value)
+	if err != nil {
+		return Login{}, err
+	}
+	var l Login
+	if json.Unmarshal(payload, &l) != nil {
+		return Login{}, ErrBadSignature // of a form that this version does not make
+	}
+	if s.now() >= l.ExpiresAt {
+		return Login{}, ErrExpired
+	}
+	return l, nil
+}
+
+func (s *cookie) Refresh(w http.ResponseWriter, r *http.Request, _ string) (Login, Credential, error) {
+	l, err := s.Load(r)
+	if err != nil {
+		return Login{}, Credential{}, err
+	}
+	if l.Role, err = s.role(r.Context(), l.Subject); err != nil {
+		return Login{}, Credential{}, err
+	}
+	l.ExpiresAt = s.now().Add(s.SessionMax)
+	return s.Save(w, r, l)
+}
+
+// End can only ask the client to forget. Whoever kept a copy keeps the login
+// until it expires.
+func (s *cookie) End(w http.ResponseWriter, r *http.Request, _ string) error {
+	_, err := s.Load(r)
+	if !errors.Is(err, ErrUnavailable) {
+		s.clear(w, r)
+	}
+	return err
+}
+
+func (s *cookie) Inspect(r *http.Request) (Inspection, error) {
+	l, err := s.Load(r)
+	if err != nil {
+		return Inspection{}, err
+	}
+	value, _ := s.value(r)
+	carried := s.carried(r, value, s.traits)
+	carried.Decoded = l
+	return Inspection{Carried: carried}, nil
+}

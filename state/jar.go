@@ -1,0 +1,133 @@
+package state
+
+import (
+	"net/http"
+	"strings"
+	"time"
+)
+
+// A jar reads, sets and clears the one cookie of a strategy. Setting and
+// clearing share their attributes, since a browser removes a cookie only if
+// name, path and domain are those that it was set with.
+type jar struct {
+	slug     string
+	sameSite http.SameSite
+}
+
+// secure says whether the client came over TLS, to us or to a trusted proxy in
+// front (package api then sets the scheme).
+func secure(r *http.Request) bool { return r.TLS != nil || r.URL.Scheme == "https" }
+
+// name returns the cookie's name. Over TLS the __Host- prefix makes browsers
+// refuse it from any other host or without Secure (RFC 6265bis, 4.1.3.2).
+func (j jar) name(r *http.Request) string {
+	if secure(r) {
+		return "__Host-statelab_" + j.slug
+	}
+	return "statelab_" + j.slug
+}
+
+// build returns the cookie with the attributes of this request. MaxAge tells
+// the browser when to forget; the server judges expiry by itself.
+func (j jar) build(r *http.Request, value string, maxAge time.Duration) *http.Cookie {
+	c := &http.Cookie{
+		Name: j.name(r), Value: value,
+		Path:     "/" + j.slug, // so that a request shows one strategy's cookie only
+		MaxAge:   int(maxAge.Round(time.Second) / time.Second),
+		HttpOnly: true, // no script can read it (OWASP Session Management: HttpOnly Attribute)
+		SameSite: j.sameSite,
+	}
+	if secure(r) {
+		c.Secure, c.Path = true, "/" // __Host- demands both
+	}
+	return c
+}
+
+// browsersForget is the longest life that browsers grant a cookie (RFC
+// 6265bis, 5.5: 400 days).
+const browsersForget = 400 * 24 * time.Hour
+
+// set puts value into the client's cookie for d, or returns a *TooLargeError
+// and sets nothing.
+func (j jar) set(w http.ResponseWriter, r *http.Request, value string, d time.Duration) (Credential, error) {
+	c := j.build(r, value, min(d, browsersForget))
+	size := len(c.Name) + len("=") + len(c.Value)
+	if limit := CookieLimit + len("="); size > limit { // browsers count name and value
+		return Credential{}, &TooLargeError{Limit: CookieLimit, Size: size - len("=")}
+	}
+	put(w, c)
+	return Credential{Kind: TransportCookie, Name: c.Name, Bytes: size}, nil
+}
+
+// clear removes the client's cookie.
+func (j jar) clear(w http.ResponseWriter, r *http.Request) {
+	c := j.build(r, "", 0)
+	c.MaxAge = -1
+	put(w, c)
+}
+
+// put sets a cookie in place of one of the same name that the answer holds
+// already: an answer must not set one name twice (RFC 6265bis, 4.1.1).
+func put(w http.ResponseWriter, c *http.Cookie) {
+	h := w.Header()
+	kept := h["Set-Cookie"][:0:0]
+	for _, line := range h["Set-Cookie"] {
+		if !strings.HasPrefix(line, c.Name+"=") {
+			kept = append(kept, line)
+		}
+	}
+	h["Set-Cookie"] = append(kept, c.String())
+}
+
+// values yields the values of the jar's cookie in r, in order. It reads the
+// header by itself: net/http would allocate every cookie of the request, and
+// drops all of them without a word past 3,000.
+func (j jar) values(r *http.Request) func(yield func(string) bool) {
+	name := j.name(r)
+	return func(yield func(string) bool) {
+		for _, line := range r.Header["Cookie"] {
+			for line != "" {
+				var pair string
+				pair, line, _ = strings.Cut(line, ";")
+				pair = strings.Trim(pair, " \t")
+				if len(pair) > len(name) && pair[len(name)] == '=' && pair[:len(name)] == name {
+					if !yield(pair[len(name)+1:]) {
+						return
+					}
+				}
+			}
+		}
+	}
+}
+
+// value returns the one value of the jar's cookie, ErrNoCredential, or
+// ErrAmbiguous if there are two that differ: the order of cookies with one
+// name means nothing (RFC 6265, 4.2.2), so choosing would be guessing.
+func (j jar) value(r *http.Request) (string, error) {
+	found := ""
+	for v := range j.values(r) {
+		if found != "" && v != found {
+			return "", ErrAmbiguous
+		}
+		found = v
+	}
+	if found == "" {
+		return "", ErrNoCredential
+	}
+	return found, nil
+}
+
+// carried describes a cookie for an Inspection. Its first characters are
+// enough to recognise it and far too few to use it.
+func (j jar) carried(r *http.Request, value string, t Traits) Carried {
+	name := j.name(r)
+	return Carried{
+		In: TransportCookie, Name: name, Bytes: len(name) + len("=") + len(value),
+		ValueMasked: mask(value), ReadableWithoutKey: t.Readable, ProtectedBy: t.ProtectedBy,
+	}
+}
+
+// mask shows the first four characters.
+func mask(value string) string {
+	return value[:min(4, len(value)/4)] + "…"
+}

@@ -1,0 +1,173 @@
+// Package keys holds the secrets that sign, seal and verify what clients hold.
+//
+// With client-held state the key is the database: whoever has it can write any
+// record. So each purpose has keys of its own (NIST SP 800-57 part 1, 5.2: one
+// key, one purpose), and several keys may stand beside each other: the first
+// of a purpose makes new credentials, all of them verify old ones.
+package keys
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// Purpose says what a key is for. A key never serves two purposes.
+type Purpose string
+
+// The purposes, with the algorithm that each is bound to (RFC 8725, 3.1: a key
+// is used with exactly one algorithm).
+const (
+	CookieSigning Purpose = "cookie-signing" // HMAC-SHA-256, RFC 2104
+	CookieSealing Purpose = "cookie-sealing" // AES-256-GCM, NIST SP 800-38D
+	TokenEdDSA    Purpose = "token-eddsa"    // Ed25519, RFC 8037
+	TokenHS256    Purpose = "token-hs256"    // HMAC-SHA-256, RFC 7518, 3.2
+)
+
+// Purposes lists every purpose in the order of the key file.
+func Purposes() []Purpose {
+	return []Purpose{CookieSigning, CookieSealing, TokenEdDSA, TokenHS256}
+}
+
+// secretBytes is the length of every secret: the hash length that RFC 7518,
+// 3.2 demands of HMAC keys, an AES-256 key, and an Ed25519 seed.
+const secretBytes = 32
+
+// ErrNoKey is returned where a ring has no key for a purpose.
+var ErrNoKey = errors.New("keys: no key for this purpose")
+
+// Key is one secret with its id and the moment it was made. It is immutable
+// and safe for concurrent use.
+type Key struct {
+	ID      string
+	Purpose Purpose
+	Created time.Time
+
+	secret []byte
+	aead   cipher.AEAD        // CookieSealing only
+	signer ed25519.PrivateKey // TokenEdDSA only
+}
+
+// NewKey prepares a key of 32 secret bytes. Its id is derived from a hash of
+// the secret, so that two keys cannot share one by mistake, and tells nothing
+// about it.
+func NewKey(purpose Purpose, secret []byte, created time.Time) (*Key, error) {
+	if !slices.Contains(Purposes(), purpose) {
+		return nil, fmt.Errorf("keys: unknown purpose %q", purpose)
+	}
+	if len(secret) != secretBytes {
+		return nil, fmt.Errorf("keys: a %s key has %d bytes, want %d", purpose, len(secret), secretBytes)
+	}
+	id := sha256.Sum256(append([]byte("statelab key id\x00"+string(purpose)+"\x00"), secret...))
+	k := &Key{ID: hex.EncodeToString(id[:4]), Purpose: purpose, Created: created.UTC(), secret: slices.Clone(secret)}
+	switch purpose {
+	case CookieSealing:
+		block, err := aes.NewCipher(secret)
+		if err != nil {
+			return nil, err
+		}
+		// The nonce is 96 random bits drawn by the cipher itself, so a repeated
+		// nonce, which would break GCM, cannot be a programming error of ours.
+		if k.aead, err = cipher.NewGCMWithRandomNonce(block); err != nil {
+			return nil, err
+		}
+	case TokenEdDSA:
+		k.signer = ed25519.NewKeyFromSeed(secret)
+	}
+	return k, nil
+}
+
+// Secret returns the bytes of an HMAC key. The caller must not change them.
+func (k *Key) Secret() []byte { return k.secret }
+
+// AEAD returns the cipher of a CookieSealing key.
+func (k *Key) AEAD() cipher.AEAD { return k.aead }
+
+// Signer returns the private key of a TokenEdDSA key.
+func (k *Key) Signer() ed25519.PrivateKey { return k.signer }
+
+// Public returns the public half of a TokenEdDSA key.
+func (k *Key) Public() ed25519.PublicKey { return k.signer.Public().(ed25519.PublicKey) }
+
+// String names the key without its secret, so that no log line can hold one.
+func (k *Key) String() string { return string(k.Purpose) + ":" + k.ID }
+
+// GoString keeps the secret out of %#v as well.
+func (k *Key) GoString() string { return k.String() }
+
+// Ring holds the keys in force. It is safe for concurrent use; each look-up
+// sees one consistent set, also while Replace swaps it.
+type Ring struct {
+	set atomic.Pointer[set]
+}
+
+type set struct {
+	byPurpose map[Purpose][]*Key // newest first
+}
+
+// NewRing makes a ring of keys; of each purpose the first one given signs.
+func NewRing(keys ...*Key) *Ring {
+	r := new(Ring)
+	r.Replace(keys...)
+	return r
+}
+
+// Generate makes a ring with one new key for each purpose out of random, which
+// must be a cryptographically secure source.
+func Generate(random io.Reader, now time.Time) (*Ring, error) {
+	var all []*Key
+	for _, p := range Purposes() {
+		secret := make([]byte, secretBytes)
+		if _, err := io.ReadFull(random, secret); err != nil {
+			return nil, fmt.Errorf("keys: reading randomness: %w", err)
+		}
+		k, err := NewKey(p, secret, now)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, k)
+	}
+	return NewRing(all...), nil
+}
+
+// Replace swaps the whole set at once: requests under way finish with the keys
+// they have looked up.
+func (r *Ring) Replace(keys ...*Key) {
+	s := &set{byPurpose: make(map[Purpose][]*Key)}
+	for _, k := range keys {
+		s.byPurpose[k.Purpose] = append(s.byPurpose[k.Purpose], k)
+	}
+	r.set.Store(s)
+}
+
+// Active returns the key that makes new credentials, or ErrNoKey.
+func (r *Ring) Active(p Purpose) (*Key, error) {
+	if ks := r.set.Load().byPurpose[p]; len(ks) > 0 {
+		return ks[0], nil
+	}
+	return nil, ErrNoKey
+}
+
+// Verifying returns the keys that old credentials may have been made with, the
+// active one first. The caller must not change the slice.
+func (r *Ring) Verifying(p Purpose) []*Key { return r.set.Load().byPurpose[p] }
+
+// Find returns the verifying key with the given id, or ErrNoKey. The id is
+// only ever compared: a kid out of a token never becomes a path, a query or an
+// address (RFC 8725, 3.10).
+func (r *Ring) Find(p Purpose, id string) (*Key, error) {
+	for _, k := range r.Verifying(p) {
+		if k.ID == id {
+			return k, nil
+		}
+	}
+	return nil, ErrNoKey
+}

@@ -1,0 +1,226 @@
+// Package state answers where the state of a login lives.
+//
+// A [Strategy] keeps a [Login] between two requests: on the server behind an
+// opaque credential, in a cookie that the client holds, or in a signed token.
+// A [Store] is the server's side of it. Strategies differ in what they
+// promise, and say so as data in their [Traits].
+package state
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"io"
+	"net/http"
+	"time"
+)
+
+// Micros is a moment in microseconds since the Unix epoch. Integers compare
+// and travel the same everywhere: in memory, in a database, in a cookie.
+type Micros int64
+
+// MicrosOf returns t in microseconds.
+func MicrosOf(t time.Time) Micros { return Micros(t.UnixMicro()) }
+
+// Time returns the moment as a time in UTC.
+func (m Micros) Time() time.Time { return time.UnixMicro(int64(m)).UTC() }
+
+// Add returns the moment d later.
+func (m Micros) Add(d time.Duration) Micros { return m + Micros(d.Microseconds()) }
+
+// Sub returns the time from o to m.
+func (m Micros) Sub(o Micros) time.Duration { return time.Duration(m-o) * time.Microsecond }
+
+// Login is the state that every strategy keeps from login to logout. Only who
+// holds it differs.
+//
+// A Login is a value. Cart is shared between copies and is replaced, never
+// changed in place.
+type Login struct {
+	// ID names this login to its owner (22 characters). It is no credential:
+	// knowing it opens nothing.
+	ID string `json:"sid"`
+	// Subject, Username, DisplayName and Role are copies from the account,
+	// made at login. A copy is a photograph: it shows the role of that moment.
+	Subject     string `json:"sub"`
+	Username    string `json:"preferred_username"`
+	DisplayName string `json:"name"`
+	Role        string `json:"role"`
+
+	Theme    string   `json:"theme"`             // "light", "dark" or "system"
+	Language string   `json:"language"`          // BCP 47
+	Nickname string   `json:"nickname,omitzero"` // 0 to 64 characters
+	Note     string   `json:"note,omitzero"`     // 0 to 256 characters
+	Credits  int64    `json:"credits"`
+	Cart     []string `json:"cart,omitempty"` // 0 to 200 items
+
+	// Version counts the changes that the user made to this state, from 1.
+	Version   int64  `json:"version"`
+	IssuedAt  Micros `json:"issued_at"`
+	ExpiresAt Micros `json:"expires_at"` // the absolute end, which reads never move
+
+	rev int64 // the store's revision that this copy was read at
+}
+
+// What a new login starts with.
+const (
+	DefaultTheme    = "light"
+	DefaultLanguage = "en"
+	DefaultCredits  = 100
+)
+
+// NewLogin returns the state of a fresh login. The strategy adds its id and
+// its dates.
+func NewLogin(subject, username, displayName, role string) Login {
+	return Login{
+		Subject: subject, Username: username, DisplayName: displayName, Role: role,
+		Theme: DefaultTheme, Language: DefaultLanguage, Credits: DefaultCredits, Version: 1,
+	}
+}
+
+// Credential is what the client must hold from now on.
+type Credential struct {
+	Kind         string `json:"kind"`                   // "cookie" or "bearer"
+	Name         string `json:"name,omitzero"`          // of the cookie
+	AccessToken  string `json:"access_token,omitzero"`  // RFC 6749, 5.1
+	TokenType    string `json:"token_type,omitzero"`    // "Bearer"
+	ExpiresIn    int64  `json:"expires_in,omitzero"`    // seconds until the access token expires
+	RefreshToken string `json:"refresh_token,omitzero"` // stands only in answers of login and refresh
+	Bytes        int    `json:"bytes"`                  // what every further request carries for it
+}
+
+// Strategy keeps a login between requests. Route groups of the API differ only
+// in the strategy behind them.
+//
+// Implementations are safe for concurrent use. They use net/http alone, so
+// that they can be tried with httptest. Every method that needs a store fails
+// with an error that wraps [ErrUnavailable] if the store failed, and has then
+// set no cookie and cleared none.
+type Strategy interface {
+	// Traits says what the strategy promises. It does not change while the
+	// strategy lives.
+	Traits() Traits
+
+	// Start begins a new login with the state l and ends the login that r
+	// carried, if any. It never adopts an identifier that came with r (OWASP
+	// Session Management: Renew the Session ID After Any Privilege Level
+	// Change). It returns the login with its id and dates. A credential that
+	// would not fit is a [*TooLargeError].
+	Start(w http.ResponseWriter, r *http.Request, l Login) (Login, Credential, error)
+
+	// Load returns the login that r carries. Having no ResponseWriter, it
+	// cannot set a cookie: reading never changes what the client holds. Errors:
+	// ErrNoCredential, ErrAmbiguous, ErrBadSignature, ErrUnknown, ErrExpired,
+	// ErrNotYetValid, ErrRevoked.
+	Load(r *http.Request) (Login, error)
+
+	// Save keeps l, a changed copy of what Load returned for r. Where the
+	// strategy can tell that somebody else has changed the login since, it
+	// returns ErrConflict. A credential that would not fit is a
+	// [*TooLargeError] and leaves the old state intact.
+	Save(w http.ResponseWriter, r *http.Request, l Login) (Login, Credential, error)
+
+	// Refresh renews the login: a new credential, the same state. Presented is
+	// a refresh token out of the body, for strategies that use one. Besides
+	// Load's errors it returns ErrReuse for a refresh token that was used
+	// before.
+	Refresh(w http.ResponseWriter, r *http.Request, presented string) (Login, Credential, error)
+
+	// End ends the login that r carries or the one that presented belongs to.
+	// Its errors are those of Load and Refresh.
+	End(w http.ResponseWriter, r *http.Request, presented string) error
+}
+
+// Lister is a Strategy that can say which logins a subject has, since somebody
+// on the server's side remembers them.
+type Lister interface {
+	// Logins returns the live logins of the subject, the oldest first.
+	Logins(ctx context.Context, subject string) ([]LoginInfo, error)
+	// EndLogin ends one of them, or returns ErrUnknown.
+	EndLogin(ctx context.Context, subject, id string) error
+	// EndAll ends all of them but the one with the id except, which may be "".
+	EndAll(ctx context.Context, subject, except string) error
+}
+
+// LoginInfo describes one login of a subject to its owner.
+type LoginInfo struct {
+	ID                            string
+	IssuedAt, LastSeen, ExpiresAt Micros
+}
+
+// Presenter is a Strategy that can tell whose refresh token was presented,
+// without using it up.
+type Presenter interface {
+	Present(ctx context.Context, presented string) (Login, error)
+}
+
+// Inspector is a Strategy that can show a learner what a request carried and
+// what the server holds for it. Both come without any secret.
+type Inspector interface {
+	Inspect(r *http.Request) (Inspection, error)
+}
+
+// Inspection is what a request carried for a login, and what the server holds.
+type Inspection struct {
+	Carried Carried `json:"carried"`
+	Held    *Held   `json:"held"`
+}
+
+// Carried describes a credential as it travelled.
+type Carried struct {
+	In                 string `json:"in"`           // "cookie" or "authorization"
+	Name               string `json:"name"`         // of the cookie or the header
+	Bytes              int    `json:"bytes"`        // as Credential.Bytes
+	ValueMasked        string `json:"value_masked"` // never enough of it to use it
+	Decoded            any    `json:"decoded"`      // nil where there is nothing to decode
+	ReadableWithoutKey bool   `json:"readable_without_key"`
+	ProtectedBy        string `json:"protected_by"` // as in Traits
+}
+
+// Held is the record that the server holds for a login.
+type Held struct {
+	Store  string `json:"store"` // "memory", "sqlite", "postgres" or "redis"
+	Bytes  int    `json:"bytes"` // of the record as a document
+	Record any    `json:"record"`
+}
+
+// Roles returns the role that a subject has now, or ErrNotFound if the subject
+// has no account any more.
+type Roles func(ctx context.Context, subject string) (role string, err error)
+
+// Lifetimes are the durations that a login's life is made of.
+type Lifetimes struct {
+	SessionIdle    time.Duration // a server-held login ends after so long without a request
+	SessionMax     time.Duration // a session or a cookie ends after so long, whatever happens
+	AccessTTL      time.Duration // an access token is valid for so long
+	RefreshTTL     time.Duration // a refresh family ends after so long, however often it is renewed
+	RefreshOverlap time.Duration // the previous refresh token still returns the same successor for so long
+}
+
+// DefaultLifetimes follow the OWASP Session Management Cheat Sheet, Session
+// Expiration: 15 to 30 minutes idle, 4 to 8 hours absolute.
+func DefaultLifetimes() Lifetimes {
+	return Lifetimes{
+		SessionIdle: 15 * time.Minute, SessionMax: 8 * time.Hour,
+		AccessTTL: 15 * time.Minute, RefreshTTL: 7 * 24 * time.Hour, RefreshOverlap: 10 * time.Second,
+	}
+}
+
+// digest is the form in which the server keeps a secret: it recognises the
+// secret and cannot give it away.
+type digest [sha256.Size]byte
+
+func digestOf(secret string) digest { return sha256.Sum256([]byte(secret)) }
+
+// secretChars is the length of one half of an opaque credential: 128 random
+// bits (OWASP ASVS 5.0, 7.2.3) in base64url without padding.
+const secretChars = 22
+
+// newSecret draws 128 bits from random.
+func newSecret(random io.Reader) (string, error) {
+	var b [16]byte
+	if _, err := io.ReadFull(random, b[:]); err != nil {
+		return "", err
+	}
+	return base64.RawURLEncoding.EncodeToString(b[:]), nil
+}

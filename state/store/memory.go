@@ -1,0 +1,298 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"hash/maphash"
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"statelab/state"
+)
+
+// DefaultMaxLogins is the cap of a memory store: at about half a kilobyte each,
+// half a gigabyte of logins.
+const DefaultMaxLogins = 1_000_000
+
+const (
+	shards     = 256             // so that a lock is held for a 256th of the records at most
+	sweepEvery = 5 * time.Second // how long an expired record may still take up memory
+)
+
+// Memory is a state.Store in the memory of the process. It hands out values
+// without encoding them, and forgets everything when the process ends.
+type Memory struct {
+	now    func() time.Time
+	cap    int64
+	logins atomic.Int64 // live or not yet swept
+
+	records  [shards]recordShard
+	subjects [shards]subjectShard
+	seed     maphash.Seed
+
+	stop    chan struct{}
+	stopped sync.WaitGroup
+}
+
+type recordShard struct {
+	mu   sync.RWMutex
+	m    map[state.Key]*entry
+	peak int      // the most records since m was made
+	_    [64]byte // keeps neighbouring locks off one cache line
+}
+
+// An entry is a record in its shard, under that shard's lock, and in the list
+// of its subject's records, under the lock of the subject's shard. Whoever
+// takes both takes the record's first.
+type entry struct {
+	state.Record
+	key        state.Key
+	prev, next *entry
+}
+
+// subjectShard has the first record of each subject's list.
+type subjectShard struct {
+	mu sync.Mutex
+	m  map[string]*entry
+}
+
+var _ state.Store = (*Memory)(nil)
+
+// NewMemory returns an empty store and starts its sweep, which Close stops.
+func NewMemory(o Options) *Memory {
+	s := &Memory{now: o.Now, cap: int64(o.MaxLogins), seed: maphash.MakeSeed(), stop: make(chan struct{})}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if s.cap <= 0 {
+		s.cap = DefaultMaxLogins
+	}
+	for i := range s.records {
+		s.records[i].m = make(map[state.Key]*entry)
+		s.subjects[i].m = make(map[string]*entry)
+	}
+	s.stopped.Go(s.sweepUntilStopped)
+	return s
+}
+
+// Name implements state.Store.
+func (*Memory) Name() string { return "memory" }
+
+// Ping implements state.Store.
+func (*Memory) Ping(ctx context.Context) error { return ctx.Err() }
+
+// Close implements state.Store.
+func (s *Memory) Close() error {
+	close(s.stop)
+	s.stopped.Wait()
+	return nil
+}
+
+func (s *Memory) clock() state.Micros { return state.MicrosOf(s.now()) }
+
+// shard spreads keys evenly, since they are hashes.
+func (s *Memory) shard(k state.Key) *recordShard {
+	return &s.records[binary.LittleEndian.Uint16(k[:])%shards]
+}
+
+func (s *Memory) subjectShard(subject string) *subjectShard {
+	return &s.subjects[maphash.String(s.seed, subject)%shards]
+}
+
+// Create implements state.Store.
+func (s *Memory) Create(ctx context.Context, k state.Key, r state.Record) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	now, sh := s.clock(), s.shard(k)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if old, ok := sh.m[k]; ok {
+		if now < old.Expires {
+			return state.ErrExists
+		}
+		s.remove(sh, old)
+	}
+	if r.Kind == state.KindLogin && s.logins.Add(1) > s.cap {
+		s.logins.Add(-1)
+		return state.ErrFull
+	}
+	e := &entry{Record: r, key: k}
+	e.Rev = 1
+	sh.m[k] = e
+	sh.peak = max(sh.peak, len(sh.m))
+	s.index(e)
+	return nil
+}
+
+// Load implements state.Store.
+func (s *Memory) Load(ctx context.Context, k state.Key) (state.Record, error) {
+	if err := ctx.Err(); err != nil {
+		return state.Record{}, err
+	}
+	now, sh := s.clock(), s.shard(k)
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	e, ok := sh.m[k]
+	if !ok || now >= e.Expires {
+		return state.Record{}, state.ErrNotFound
+	}
+	return e.Record, nil
+}
+
+// Update implements state.Store.
+func (s *Memory) Update(ctx context.Context, k state.Key, rev int64, r state.Record) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	now, sh := s.clock(), s.shard(k)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	old, ok := sh.m[k]
+	switch {
+	case !ok || now >= old.Expires:
+		return state.ErrNotFound
+	case old.Rev != rev:
+		return state.ErrConflict
+	}
+	r.Rev = rev + 1
+	old.Record = r
+	return nil
+}
+
+// Delete implements state.Store.
+func (s *Memory) Delete(ctx context.Context, k state.Key) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	sh := s.shard(k)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if old, ok := sh.m[k]; ok {
+		s.remove(sh, old)
+	}
+	return nil
+}
+
+// BySubject implements state.Store.
+func (s *Memory) BySubject(ctx context.Context, subject string) ([]state.Entry, error) {
+	if subject == "" {
+		return nil, ctx.Err()
+	}
+	var keys []state.Key
+	x := s.subjectShard(subject)
+	x.mu.Lock()
+	for e := x.m[subject]; e != nil; e = e.next {
+		keys = append(keys, e.key)
+	}
+	x.mu.Unlock()
+
+	entries := make([]state.Entry, 0, len(keys))
+	for _, k := range keys {
+		switch r, err := s.Load(ctx, k); err {
+		case nil:
+			entries = append(entries, state.Entry{Key: k, Record: r})
+		case state.ErrNotFound: // ended meanwhile
+		default:
+			return nil, err
+		}
+	}
+	return entries, nil
+}
+
+// remove takes an entry out. The caller holds the shard's lock.
+func (s *Memory) remove(sh *recordShard, e *entry) {
+	delete(sh.m, e.key)
+	s.unindex(e)
+	if e.Kind == state.KindLogin {
+		s.logins.Add(-1)
+	}
+}
+
+// index puts an entry at the head of its subject's list.
+func (s *Memory) index(e *entry) {
+	subject := e.Login.Subject
+	if subject == "" {
+		return
+	}
+	x := s.subjectShard(subject)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if e.next = x.m[subject]; e.next != nil {
+		e.next.prev = e
+	}
+	x.m[subject] = e
+}
+
+func (s *Memory) unindex(e *entry) {
+	subject := e.Login.Subject
+	if subject == "" {
+		return
+	}
+	x := s.subjectShard(subject)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if e.next != nil {
+		e.next.prev = e.prev
+	}
+	switch {
+	case e.prev != nil:
+		e.prev.next = e.next
+	case e.next != nil:
+		x.m[subject] = e.next
+	default:
+		delete(x.m, subject)
+	}
+}
+
+// Len returns how many records take up memory, expired ones included.
+func (s *Memory) Len() int {
+	n := 0
+	for i := range s.records {
+		sh := &s.records[i]
+		sh.mu.RLock()
+		n += len(sh.m)
+		sh.mu.RUnlock()
+	}
+	return n
+}
+
+// Sweep removes the records that have expired by the store's clock and gives
+// their memory back. The store does so by itself every five seconds.
+func (s *Memory) Sweep() {
+	now := s.clock()
+	for i := range s.records {
+		s.sweepShard(&s.records[i], now)
+	}
+}
+
+func (s *Memory) sweepShard(sh *recordShard, now state.Micros) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	for _, e := range sh.m {
+		if now >= e.Expires {
+			s.remove(sh, e)
+		}
+	}
+	// A map keeps its buckets for ever. After an ebb it is built anew.
+	if sh.peak > 64 && len(sh.m) < sh.peak/4 {
+		m := make(map[state.Key]*entry, len(sh.m))
+		maps.Copy(m, sh.m)
+		sh.m, sh.peak = m, len(m)
+	}
+}
+
+func (s *Memory) sweepUntilStopped() {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.stop:
+			return
+		case <-tick.C:
+			s.Sweep()
+		}
+	}
+}

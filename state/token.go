@@ -1,0 +1,451 @@
+package state
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/golang-jwt/jwt/v5"
+
+	"statelab/state/keys"
+)
+
+// token keeps the login in a signed access token (RFC 7519, profile of RFC
+// 9068) that the client sends in the Authorization header (RFC 6750). It is
+// verified without asking anybody and therefore lives until it expires.
+//
+// An opaque refresh token renews it. Each use replaces it (RFC 9700, 4.14.2),
+// and using an old one ends the family that descends from one login. So the
+// server holds a record after all: the family, with the state that the next
+// access token is signed from.
+type token struct {
+	Config
+	ledger
+	parser  *jwt.Parser
+	method  jwt.SigningMethod
+	purpose keys.Purpose
+}
+
+var (
+	_ Strategy  = (*token)(nil)
+	_ Lister    = (*token)(nil)
+	_ Presenter = (*token)(nil)
+	_ Inspector = (*token)(nil)
+)
+
+// Issuer is the iss claim on every node, and clientID the client_id that RFC
+// 9068, 2.2 requires.
+const (
+	Issuer   = "statelab"
+	clientID = "statelab"
+)
+
+// tokenType keeps an access token from being taken for any other JWT (RFC
+// 9068, 2.1; RFC 8725, 3.11).
+const tokenType = "at+jwt"
+
+// NewToken returns the strategy that signs access tokens with c.TokenAlg,
+// "HS256" or else EdDSA.
+func NewToken(c Config) Strategy {
+	s := &token{Config: c, method: jwt.SigningMethodEdDSA, purpose: keys.TokenEdDSA}
+	if c.TokenAlg == jwt.SigningMethodHS256.Alg() {
+		s.method, s.purpose = jwt.SigningMethodHS256, keys.TokenHS256
+	}
+	s.ledger = ledger{c.Store, c.Slug, KindFamily, s.revoke}
+	s.parser = jwt.NewParser(
+		jwt.WithValidMethods([]string{s.method.Alg()}), // one algorithm, chosen by us (RFC 8725, 3.1)
+		jwt.WithIssuer(Issuer),
+		jwt.WithAudience(c.Slug), // another strategy's token is nothing here (RFC 8725, 3.9)
+		jwt.WithExpirationRequired(),
+		jwt.WithStrictDecoding(),
+		jwt.WithTimeFunc(c.Now),
+	)
+	return s
+}
+
+func (*token) Traits() Traits {
+	return Traits{
+		Holder: HolderClient, Transport: TransportBearer, ProtectedBy: ProtectedBySignature,
+		Readable: true, TamperProof: true, Listable: true, Everywhere: true,
+		SurvivesRestart: SurvivesWithKey, NeedsSharedKey: true, LimitBytes: TokenLimit,
+	}
+}
+
+// claims are the payload of an access token: the login, and what RFC 9068, 2.2
+// requires. Dates are whole seconds.
+type claims struct {
+	Issuer    string `json:"iss"`
+	Audience  string `json:"aud"`
+	ClientID  string `json:"client_id"`
+	ID        string `json:"jti"`
+	Issued    int64  `json:"iat"`
+	NotBefore int64  `json:"nbf"`
+	Expires   int64  `json:"exp"`
+	Login
+}
+
+// MarshalJSON and UnmarshalJSON bring the strict decoder into golang-jwt:
+// duplicate claims, which parsers read differently, are refused (RFC 7519, 4).
+func (c claims) MarshalJSON() ([]byte, error) {
+	type plain claims
+	return json.Marshal(plain(c))
+}
+
+func (c *claims) UnmarshalJSON(b []byte) error {
+	type plain claims
+	return json.Unmarshal(b, (*plain)(c))
+}
+
+func numericDate(seconds int64) (*jwt.NumericDate, error) {
+	if seconds == 0 {
+		return nil, nil // absent, as jwt.Claims has it
+	}
+	return jwt.NewNumericDate(time.Unix(seconds, 0)), nil
+}
+
+func (c claims) GetExpirationTime() (*jwt.NumericDate, error) { return numericDate(c.Expires) }
+func (c claims) GetIssuedAt() (*jwt.NumericDate, error)       { return numericDate(c.Issued) }
+func (c claims) GetNotBefore() (*jwt.NumericDate, error)      { return numericDate(c.NotBefore) }
+func (c claims) GetIssuer() (string, error)                   { return c.Issuer, nil }
+func (c claims) GetSubject() (string, error)                  { return c.Subject, nil }
+func (c claims) GetAudience() (jwt.ClaimStrings, error)       { return jwt.ClaimStrings{c.Audience}, nil }
+
+// sign returns an access token for l that expires at the given second.
+func (s *token) sign(l Login, expires int64) (Credential, error) {
+	k, err := s.Keys.Active(s.purpose)
+	if err != nil {
+		return Credential{}, err
+	}
+	id, err := newSecret(s.Rand)
+	if err != nil {
+		return Credential{}, err
+	}
+	now := s.Now().Unix()
+	t := jwt.NewWithClaims(s.method, claims{
+		Issuer: Issuer, Audience: s.Slug, ClientID: clientID, ID: id,
+		Issued: now, NotBefore: now, Expires: expires, Login: l,
+	})
+	t.Header["typ"], t.Header["kid"] = tokenType, k.ID
+	text, err := t.SignedString(s.signing(k))
+	if err != nil {
+		return Credential{}, err
+	}
+	if len(text) > TokenLimit {
+		return Credential{}, &TooLargeError{Limit: TokenLimit, Size: len(text)}
+	}
+	return Credential{
+		Kind: TransportBearer, AccessToken: text, TokenType: "Bearer",
+		ExpiresIn: expires - now, Bytes: len("Bearer ") + len(text),
+	}, nil
+}
+
+// signing and verifying return a key in the form that golang-jwt wants.
+func (s *token) signing(k *keys.Key) any {
+	if s.purpose == keys.TokenHS256 {
+		return k.Secret()
+	}
+	return k.Signer()
+}
+
+func (s *token) verifying(k *keys.Key) any {
+	if s.purpose == keys.TokenHS256 {
+		return k.Secret()
+	}
+	return k.Public()
+}
+
+// key finds the key of a token by its kid, after looking at what golang-jwt
+// leaves to its user.
+func (s *token) key(t *jwt.Token) (any, error) {
+	if t.Header["typ"] != tokenType {
+		return nil, ErrBadSignature
+	}
+	// An extension that must be understood is one that we do not (RFC 7515,
+	// 4.1.11). Key headers such as jku and jwk are never looked at.
+	if _, ok := t.Header["crit"]; ok {
+		return nil, ErrBadSignature
+	}
+	id, _ := t.Header["kid"].(string)
+	k, err := s.Keys.Find(s.purpose, id)
+	if err != nil {
+		return nil, ErrBadSignature
+	}
+	return s.verifying(k), nil
+}
+
+// parse verifies an access token.
+func (s *token) parse(text string) (claims, error) {
+	// The decoder skips CR and LF, so that many spellings would be one token.
+	if len(text) > TokenLimit || strings.ContainsFunc(text, notJOSE) {
+		return claims{}, ErrBadSignature
+	}
+	var c claims
+	_, err := s.parser.ParseWithClaims(text, &c, s.key)
+	switch {
+	case err == nil && c.ID != "" && c.Login.ID != "" && c.ClientID == clientID:
+		return c, nil
+	case err == nil, !isDate(err):
+		return claims{}, ErrBadSignature
+	case errors.Is(err, jwt.ErrTokenExpired):
+		return claims{}, ErrExpired
+	default:
+		return claims{}, ErrNotYetValid
+	}
+}
+
+// isDate says whether nothing but a date is wrong with a token.
+func isDate(err error) bool {
+	for _, other := range []error{
+		jwt.ErrTokenMalformed, jwt.ErrTokenUnverifiable, jwt.ErrTokenSignatureInvalid,
+		jwt.ErrTokenInvalidAudience, jwt.ErrTokenInvalidIssuer, jwt.ErrTokenRequiredClaimMissing,
+	} {
+		if errors.Is(err, other) {
+			return false
+		}
+	}
+	return errors.Is(err, jwt.ErrTokenExpired) || errors.Is(err, jwt.ErrTokenNotValidYet)
+}
+
+// notJOSE says whether a character has no place in a token (RFC 7515, 7.1).
+func notJOSE(r rune) bool {
+	switch {
+	case 'A' <= r && r <= 'Z', 'a' <= r && r <= 'z', '0' <= r && r <= '9', r == '-', r == '_', r == '.':
+		return false
+	}
+	return true
+}
+
+// bearer returns the token of the Authorization header (RFC 6750, 2.1). No
+// other place counts: not the query, which ends in logs, and not the body.
+func bearer(r *http.Request) (string, error) {
+	found := ""
+	for _, line := range r.Header["Authorization"] {
+		scheme, text, _ := strings.Cut(line, " ")
+		if !strings.EqualFold(scheme, "Bearer") {
+			continue
+		}
+		if found != "" && found != text {
+			return "", ErrAmbiguous
+		}
+		if found = text; text == "" {
+			return "", ErrBadSignature
+		}
+	}
+	if found == "" {
+		return "", ErrNoCredential
+	}
+	return found, nil
+}
+
+// presented returns the claims of the access token that r carries.
+func (s *token) presented(r *http.Request) (claims, error) {
+	text, err := bearer(r)
+	if err != nil {
+		return claims{}, err
+	}
+	return s.parse(text)
+}
+
+// expiry returns the second at which an access token of l, signed now, expires.
+func (s *token) expiry(now Micros, l Login) int64 {
+	return min(now.Add(s.AccessTTL), l.ExpiresAt).Time().Unix()
+}
+
+func (s *token) Start(_ http.ResponseWriter, r *http.Request, l Login) (Login, Credential, error) {
+	refresh, o, err := newOpaque(s.Rand, s.Slug)
+	if err != nil {
+		return Login{}, Credential{}, err
+	}
+	rotation, err := newRotation(s.Rand, o.secret)
+	if err != nil {
+		return Login{}, Credential{}, err
+	}
+	now := s.now()
+	l.ID, l.IssuedAt, l.ExpiresAt = o.key.String(), now, now.Add(s.RefreshTTL)
+	c, err := s.sign(l, s.expiry(now, l))
+	if err != nil {
+		return Login{}, Credential{}, err
+	}
+	c.RefreshToken = refresh
+	rec := Record{
+		Kind: KindFamily, Strategy: s.Slug, Login: l, Rotation: rotation, LastSeen: now, Expires: l.ExpiresAt,
+	}
+	if err := failed(s.Store.Create(r.Context(), o.key, rec)); err != nil {
+		return Login{}, Credential{}, err
+	}
+	if old, err := s.presented(r); err == nil {
+		if k, ok := ParseKey(old.Login.ID); ok {
+			err = s.revoke(r.Context(), k)
+		}
+		if err != nil {
+			return Login{}, Credential{}, err
+		}
+	}
+	return l, c, nil
+}
+
+func (s *token) Load(r *http.Request) (Login, error) {
+	c, err := s.presented(r)
+	return c.Login, err
+}
+
+// Save signs l anew and keeps it for the next refresh; the last write wins,
+// since the version that could tell is in the copy itself. The new token
+// expires when the presented one would have: changing a nickname must not be a
+// way to prolong a stolen token.
+func (s *token) Save(_ http.ResponseWriter, r *http.Request, l Login) (Login, Credential, error) {
+	held, err := s.presented(r)
+	if err != nil {
+		return Login{}, Credential{}, err
+	}
+	c, err := s.sign(l, held.Expires)
+	if err != nil {
+		return Login{}, Credential{}, err
+	}
+	if err := s.change(r.Context(), l.ID, func(rec *Record) { rec.Login = l }); err != nil {
+		return Login{}, Credential{}, err
+	}
+	return l, c, nil
+}
+
+// change updates the family of a login, however often others are faster. It
+// returns ErrRevoked if the family has been ended.
+func (s *token) change(ctx context.Context, id string, f func(*Record)) error {
+	for range attempts {
+		k, rec, err := s.byID(ctx, id)
+		if errors.Is(err, ErrUnknown) {
+			return ErrRevoked
+		}
+		if err != nil {
+			return err
+		}
+		f(&rec)
+		switch err = s.Store.Update(ctx, k, rec.Rev, rec); {
+		case err == nil:
+			return nil
+		case !errors.Is(err, ErrConflict) && !errors.Is(err, ErrNotFound):
+			return failed(err)
+		}
+	}
+	return ErrConflict
+}
+
+// revoke ends a family. Its record stays until its end, without the state, so
+// that a refresh token that turns up later is told what happened.
+func (s *token) revoke(ctx context.Context, k Key) error {
+	err := s.change(ctx, k.String(), func(rec *Record) {
+		rec.Rotation.Revoked = true
+		rec.Login = Login{
+			ID: rec.Login.ID, Subject: rec.Login.Subject,
+			IssuedAt: rec.Login.IssuedAt, ExpiresAt: rec.Login.ExpiresAt,
+		}
+	})
+	if errors.Is(err, ErrRevoked) {
+		return nil
+	}
+	return err
+}
+
+func (s *token) Refresh(_ http.ResponseWriter, r *http.Request, presented string) (Login, Credential, error) {
+	o, ok := parseOpaque(s.Slug, presented)
+	if !ok {
+		return Login{}, Credential{}, ErrUnknown
+	}
+	// Without a signing key nothing may be used up.
+	if _, err := s.Keys.Active(s.purpose); err != nil {
+		return Login{}, Credential{}, err
+	}
+	now := s.now()
+	rec, successor, err := rotate(r.Context(), s.Store, o, now, s.RefreshOverlap, func(rec *Record) (err error) {
+		rec.LastSeen = now
+		rec.Login.Role, err = s.role(r.Context(), rec.Login.Subject)
+		return err
+	})
+	if errors.Is(err, ErrReuse) || errors.Is(err, ErrRevoked) {
+		// The server cannot tell the thief from the owner, so both are out.
+		if err := s.revoke(r.Context(), o.key); err != nil {
+			return Login{}, Credential{}, err
+		}
+	}
+	if err != nil {
+		return Login{}, Credential{}, err
+	}
+	c, err := s.sign(rec.Login, s.expiry(now, rec.Login))
+	if err != nil {
+		return Login{}, Credential{}, err
+	}
+	c.RefreshToken = presented[:secretChars] + successor
+	return rec.Login, c, nil
+}
+
+// Present implements Presenter: for a logout everywhere by a client whose
+// access token has expired. An old refresh token ends its family here too.
+func (s *token) Present(ctx context.Context, presented string) (Login, error) {
+	o, ok := parseOpaque(s.Slug, presented)
+	if !ok {
+		return Login{}, ErrUnknown
+	}
+	rec, err := s.Store.Load(ctx, o.key)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return Login{}, ErrUnknown
+	case err != nil:
+		return Login{}, failed(err)
+	case rec.Rotation.Revoked:
+		return Login{}, ErrRevoked
+	case rec.Rotation.judge(o.secret, s.now(), s.RefreshOverlap) == stale:
+		if err := s.revoke(ctx, o.key); err != nil {
+			return Login{}, err
+		}
+		return Login{}, ErrReuse
+	}
+	return rec.Login, nil
+}
+
+func (s *token) End(_ http.ResponseWriter, r *http.Request, presented string) error {
+	var l Login
+	var err error
+	if presented != "" {
+		l, err = s.Present(r.Context(), presented)
+	} else {
+		l, err = s.Load(r)
+	}
+	if err != nil {
+		return err
+	}
+	k, ok := ParseKey(l.ID)
+	if !ok {
+		return ErrUnknown
+	}
+	return s.revoke(r.Context(), k)
+}
+
+func (s *token) Inspect(r *http.Request) (Inspection, error) {
+	c, err := s.presented(r)
+	if err != nil {
+		return Inspection{}, err
+	}
+	text, _ := bearer(r)
+	header, _, _ := strings.Cut(text, ".")
+	decoded, _ := base64.RawURLEncoding.DecodeString(header) // verified with the rest
+	t := s.Traits()
+	in := Inspection{Carried: Carried{
+		In: "authorization", Name: "Authorization", Bytes: len("Bearer ") + len(text), ValueMasked: mask(text),
+		Decoded:            map[string]any{"header": jsontext.Value(decoded), "claims": c},
+		ReadableWithoutKey: t.Readable, ProtectedBy: t.ProtectedBy,
+	}}
+	switch _, rec, err := s.byID(r.Context(), c.Login.ID); {
+	case err == nil:
+		in.Held, err = s.describe(rec)
+		return in, err
+	case errors.Is(err, ErrUnknown): // ended, though the access token lives on
+		return in, nil
+	default:
+		return Inspection{}, err
+	}
+}

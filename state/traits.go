@@ -1,0 +1,52 @@
+package state
+
+// Traits say what a strategy promises, as data. Tests hold every strategy to
+// its traits, and tables are printed from them, so that no other code needs to
+// ask which strategy it has before it.
+type Traits struct {
+	Holder        string `json:"holder"`         // who holds the state: "server" or "client"
+	Transport     string `json:"transport"`      // what carries the credential: "cookie" or "bearer"
+	ProtectedBy   string `json:"protected_by"`   // "none", "signature", "encryption" or "randomness"
+	Readable      bool   `json:"readable"`       // whoever has the credential can read the state
+	TamperProof   bool   `json:"tamper_proof"`   // an edited credential is refused
+	RollbackProof bool   `json:"rollback_proof"` // an older copy of the state cannot come back
+	Revocable     bool   `json:"revocable"`      // a copy of the credential is dead after logout
+	Listable      bool   `json:"listable"`       // the server can list a user's logins
+	Everywhere    bool   `json:"everywhere"`     // one logout can end all of a user's logins
+	Slides        bool   `json:"slides"`         // use keeps the login alive; idleness ends it
+
+	// SurvivesRestart names what must outlive the server's process for a login
+	// to survive: "store", "key", or "always".
+	SurvivesRestart  string `json:"survives_restart"`
+	NeedsSharedStore bool   `json:"needs_shared_store"` // several nodes must share a store
+	NeedsSharedKey   bool   `json:"needs_shared_key"`   // several nodes must share a key
+	SentByBrowser    bool   `json:"sent_by_browser"`    // the browser attaches it by itself: cross-site requests matter
+	LimitBytes       int    `json:"limit_bytes"`        // what the credential may measure; 0: the state has no such wall
+}
+
+// The words that traits use.
+const (
+	HolderServer = "server"
+	HolderClient = "client"
+
+	TransportCookie = "cookie"
+	TransportBearer = "bearer"
+
+	ProtectedByRandomness = "randomness"
+	ProtectedBySignature  = "signature"
+	ProtectedByEncryption = "encryption"
+
+	SurvivesWithStore = "store"
+	SurvivesWithKey   = "key"
+)
+
+// Limits of what a client can hold.
+const (
+	// CookieLimit is what browsers accept for a cookie's name and value
+	// together, in bytes (RFC 6265bis, 5.6). They drop a larger one without a
+	// word and keep the old one, so the server has to count.
+	CookieLimit = 4096
+	// TokenLimit keeps a token, in bytes, within the header sizes that common
+	// proxies accept.
+	TokenLimit = 8192
+)
