@@ -1,0 +1,250 @@
+package auth
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/oklog/ulid/v2"
+)
+
+// Accounts are the people who can sign in, in a database. It is safe for
+// concurrent use. The same statements run on SQLite and PostgreSQL.
+type Accounts struct {
+	db       *sql.DB
+	hasher   Hasher
+	throttle throttle
+	now      func() time.Time
+	random   io.Reader
+}
+
+// Config is what Accounts are made of.
+type Config struct {
+	Database *sql.DB // as OpenDatabase returns it
+	Hasher   Hasher
+	Counter  Counter // counts failed sign-ins
+	Now      func() time.Time
+	Rand     io.Reader // for the ids of accounts
+}
+
+// New returns the accounts in c.Database.
+func New(c Config) *Accounts {
+	return &Accounts{c.Database, c.Hasher, throttle{c.Counter, c.Now}, c.Now, c.Rand}
+}
+
+var usernames = regexp.MustCompile(`^[a-z0-9._-]{3,32}$`)
+
+// Register makes a member account. An empty displayName becomes the username.
+// Errors: *InvalidError, ErrUsernameTaken, ErrOverloaded.
+func (a *Accounts) Register(ctx context.Context, username, password, displayName string) (Account, error) {
+	return a.create(ctx, username, password, displayName, RoleMember, checkPassword)
+}
+
+// Demo makes an account unless it exists. Its password is published, so it is
+// for the classroom only.
+func (a *Accounts) Demo(ctx context.Context, username, password, displayName, role string) error {
+	if _, err := a.find(ctx, "username", username); !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	_, err := a.create(ctx, username, password, displayName, role, func(string, string) error { return nil })
+	if errors.Is(err, ErrUsernameTaken) {
+		return nil
+	}
+	return err
+}
+
+func (a *Accounts) create(ctx context.Context, username, password, displayName, role string, check func(member, password string) error) (Account, error) {
+	username = strings.ToLower(username)
+	if displayName == "" {
+		displayName = username
+	}
+	if !usernames.MatchString(username) {
+		return Account{}, &InvalidError{"username", "A username has 3 to 32 of the characters a-z 0-9 . _ -"}
+	}
+	if n := utf8.RuneCountInString(displayName); n > 64 {
+		return Account{}, &InvalidError{"display_name", "A display name has 1 to 64 characters."}
+	}
+	if err := check("password", password); err != nil {
+		return Account{}, err
+	}
+	// Asked before hashing, to spare the work; the INSERT decides.
+	if _, err := a.find(ctx, "username", username); !errors.Is(err, ErrNotFound) {
+		return Account{}, cmpOr(err, ErrUsernameTaken)
+	}
+	hash, err := a.hasher.Hash(ctx, password)
+	if err != nil {
+		return Account{}, err
+	}
+	now := a.now()
+	id, err := ulid.New(ulid.Timestamp(now), a.random)
+	if err != nil {
+		return Account{}, err
+	}
+	account := Account{ID: id.String(), Username: username, DisplayName: displayName, Role: role}
+	result, err := a.db.ExecContext(ctx,
+		`INSERT INTO accounts (id, username, display_name, role, password_hash, created_at)
+		 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (username) DO NOTHING`,
+		account.ID, account.Username, account.DisplayName, account.Role, hash, now.UnixMicro())
+	if err != nil {
+		return Account{}, fmt.Errorf("auth: creating an account: %w", err)
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 0 {
+		return Account{}, cmpOr(err, ErrUsernameTaken)
+	}
+	return account, nil
+}
+
+// cmpOr returns the first error that is not nil.
+func cmpOr(err, otherwise error) error {
+	if err != nil {
+		return err
+	}
+	return otherwise
+}
+
+// row is an account with its password's hash.
+type row struct {
+	Account
+	hash string
+}
+
+// find returns the account whose column, a name out of this file, has the
+// value, or ErrNotFound.
+func (a *Accounts) find(ctx context.Context, column, value string) (row, error) {
+	var r row
+	err := a.db.QueryRowContext(ctx,
+		`SELECT id, username, display_name, role, password_hash FROM accounts WHERE `+column+` = $1`, value).
+		Scan(&r.ID, &r.Username, &r.DisplayName, &r.Role, &r.hash)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return row{}, ErrNotFound
+	case err != nil:
+		return row{}, fmt.Errorf("auth: reading an account: %w", err)
+	}
+	return r, nil
+}
+
+// SignIn returns the account that the username and the password belong to. The
+// address, of the client, is what failures are counted by. Errors: ErrBadLogin,
+// *ThrottledError, ErrOverloaded.
+func (a *Accounts) SignIn(ctx context.Context, username, password, address string) (Account, error) {
+	username = strings.ToLower(username)
+	var r row
+	if usernames.MatchString(username) {
+		var err error
+		if r, err = a.find(ctx, "username", username); err != nil && !errors.Is(err, ErrNotFound) {
+			return Account{}, err
+		}
+	} else {
+		username = "" // all impossible usernames share one count
+	}
+	if _, err := a.verify(ctx, r, username, password, address); err != nil {
+		return Account{}, err
+	}
+	return r.Account, nil
+}
+
+// verify checks that the password is that of r, which may be no account at all,
+// and returns the hash that is in force then. It costs the same time either way
+// (OWASP ASVS 5.0, 6.3.8).
+func (a *Accounts) verify(ctx context.Context, r row, username, password, address string) (hash string, err error) {
+	if err := a.throttle.check(ctx, username, address); err != nil {
+		return "", err
+	}
+	if utf8.RuneCountInString(password) > MaxPassword {
+		password = "" // nobody has it: no need to hash what may be long
+		r.hash = ""
+	}
+	ok, outdated, err := a.hasher.Compare(ctx, password, r.hash)
+	if err != nil {
+		return "", err
+	}
+	if !ok {
+		if err := a.throttle.fail(ctx, username, address); err != nil {
+			return "", err
+		}
+		return "", ErrBadLogin
+	}
+	if outdated {
+		// The password is in hand only now, so old hashes are renewed here
+		// (OWASP Password Storage: Upgrading the Work Factor). It may wait.
+		if hash, err := a.hasher.Hash(ctx, password); err == nil && a.setHash(ctx, r.ID, r.hash, hash) == nil {
+			return hash, nil
+		}
+	}
+	return r.hash, nil
+}
+
+// setHash replaces an account's hash if it is still the old one, or returns
+// ErrNotFound.
+func (a *Accounts) setHash(ctx context.Context, id, old, hash string) error {
+	result, err := a.db.ExecContext(ctx,
+		`UPDATE accounts SET password_hash = $1 WHERE id = $2 AND password_hash = $3`, hash, id, old)
+	if err != nil {
+		return fmt.Errorf("auth: writing a password: %w", err)
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 0 {
+		return cmpOr(err, ErrNotFound)
+	}
+	return nil
+}
+
+// ChangePassword gives the account with this id a new password. A wrong
+// current one is an *InvalidError and counts as a failed sign-in. Other errors:
+// *InvalidError for a new one that may not be chosen, *ThrottledError,
+// ErrOverloaded, and ErrNotFound if the account is gone.
+func (a *Accounts) ChangePassword(ctx context.Context, id, currentPassword, newPassword, address string) error {
+	r, err := a.find(ctx, "id", id)
+	if err != nil {
+		return err
+	}
+	if err := checkPassword("new_password", newPassword); err != nil {
+		return err
+	}
+	verified, err := a.verify(ctx, r, r.Username, currentPassword, address)
+	if err == nil {
+		var hash string
+		if hash, err = a.hasher.Hash(ctx, newPassword); err == nil {
+			// Only in place of the hash that was compared: of two changes at
+			// once the second one's current password is not current any more.
+			err = a.setHash(ctx, id, verified, hash)
+		}
+	}
+	if errors.Is(err, ErrBadLogin) || errors.Is(err, ErrNotFound) {
+		return &InvalidError{"current_password", "This is not your current password."}
+	}
+	return err
+}
+
+// Account returns the account with this id, or ErrNotFound.
+func (a *Accounts) Account(ctx context.Context, id string) (Account, error) {
+	r, err := a.find(ctx, "id", id)
+	return r.Account, err
+}
+
+// List returns all accounts in the order of their usernames.
+func (a *Accounts) List(ctx context.Context) ([]Account, error) {
+	rows, err := a.db.QueryContext(ctx, `SELECT id, username, display_name, role FROM accounts ORDER BY username`)
+	if err != nil {
+		return nil, fmt.Errorf("auth: listing accounts: %w", err)
+	}
+	defer func() { _ = rows.Close() }()
+	var all []Account
+	for rows.Next() {
+		var x Account
+		if err := rows.Scan(&x.ID, &x.Username, &x.DisplayName, &x.Role); err != nil {
+			return nil, fmt.Errorf("auth: listing accounts: %w", err)
+		}
+		all = append(all, x)
+	}
+	return all, rows.Err()
+}
+
+// Ping returns nil if the database answers.
+func (a *Accounts) Ping(ctx context.Context) error { return a.db.PingContext(ctx) }

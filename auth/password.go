@@ -1,0 +1,152 @@
+package auth
+
+import (
+	"bufio"
+	"context"
+	_ "embed"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/alexedwards/argon2id"
+)
+
+// Bounds on the length of a password in code points (NIST SP 800-63B, 3.1.1.2;
+// OWASP ASVS 5.0, 6.2.1 and 6.2.9). There are no composition rules.
+const (
+	MinPassword = 8
+	MaxPassword = 128
+)
+
+// commonText lists common passwords, one a line, in lower case; see
+// common.LICENSE for its source.
+//
+//go:embed common.txt
+var commonText string
+
+var common = sync.OnceValue(func() map[string]struct{} {
+	m := make(map[string]struct{})
+	for lines := bufio.NewScanner(strings.NewReader(commonText)); lines.Scan(); {
+		m[lines.Text()] = struct{}{}
+	}
+	return m
+})
+
+// checkPassword returns an *InvalidError if a password may not be chosen. It
+// looks at it exactly as received.
+func checkPassword(member, password string) error {
+	switch n := utf8.RuneCountInString(password); {
+	case n < MinPassword:
+		return &InvalidError{member, fmt.Sprintf("A password has at least %d characters.", MinPassword)}
+	case n > MaxPassword:
+		return &InvalidError{member, fmt.Sprintf("A password has at most %d characters.", MaxPassword)}
+	}
+	if _, ok := common()[strings.ToLower(password)]; ok {
+		return &InvalidError{member, "This password is one of the most common ones, which are tried first. Choose another."}
+	}
+	return nil
+}
+
+// Hasher hashes passwords and compares them. It is safe for concurrent use and
+// bounds the work that may go on at once: ErrOverloaded is its answer to more.
+type Hasher interface {
+	// Hash returns a password's hash with everything that is needed to compare.
+	Hash(ctx context.Context, password string) (string, error)
+	// Compare says whether the password has this hash, and whether the hash was
+	// made with other parameters than Hash would use now. An empty hash stands
+	// for no account: it costs the same time and never matches.
+	Compare(ctx context.Context, password, hash string) (ok, outdated bool, err error)
+}
+
+// Argon2id hashes with argon2id (RFC 9106).
+type Argon2id struct {
+	params   argon2id.Params
+	nobody   string // a hash that no password has
+	permits  chan struct{}
+	queue    chan struct{}
+	patience time.Duration
+}
+
+// Hashing at most so many passwords at once keeps memory flat in a flood: each
+// one takes 19 MiB. Those that wait are bounded in number and in time.
+const (
+	maxQueued   = 64
+	maxPatience = 1500 * time.Millisecond
+)
+
+// ProductionParams are the OWASP Password Storage Cheat Sheet's minimum for
+// argon2id: 19 MiB, two passes, one lane.
+func ProductionParams() argon2id.Params {
+	return argon2id.Params{Memory: 19 * 1024, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32}
+}
+
+// NewArgon2id returns a hasher with these parameters that hashes at most as
+// many passwords at once as there are processors.
+func NewArgon2id(params argon2id.Params) *Argon2id {
+	h := &Argon2id{
+		params:   params,
+		permits:  make(chan struct{}, runtime.GOMAXPROCS(0)),
+		queue:    make(chan struct{}, maxQueued),
+		patience: maxPatience,
+	}
+	// The right parameters and a key of zeros, so comparing costs what it costs
+	// for an account. No password is known to lead to it.
+	h.nobody = fmt.Sprintf("$argon2id$v=19$m=%d,t=%d,p=%d$%s$%s", params.Memory, params.Iterations, params.Parallelism,
+		strings.Repeat("A", base64Len(params.SaltLength)), strings.Repeat("A", base64Len(params.KeyLength)))
+	return h
+}
+
+// base64Len is the length of n bytes in base64 without padding.
+func base64Len(n uint32) int { return int(n*8+5) / 6 }
+
+// admit waits for a permit, or returns ErrOverloaded. The permit is held until
+// release, also if the client leaves meanwhile: the work goes on, so it counts.
+func (h *Argon2id) admit(ctx context.Context) (release func(), err error) {
+	select {
+	case h.queue <- struct{}{}:
+		defer func() { <-h.queue }()
+	default:
+		return nil, ErrOverloaded
+	}
+	patience := time.NewTimer(h.patience)
+	defer patience.Stop()
+	select {
+	case h.permits <- struct{}{}:
+		return func() { <-h.permits }, nil
+	case <-patience.C:
+		return nil, ErrOverloaded
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// Hash implements Hasher.
+func (h *Argon2id) Hash(ctx context.Context, password string) (string, error) {
+	release, err := h.admit(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer release()
+	return argon2id.CreateHash(password, &h.params)
+}
+
+// Compare implements Hasher.
+func (h *Argon2id) Compare(ctx context.Context, password, hash string) (ok, outdated bool, err error) {
+	release, err := h.admit(ctx)
+	if err != nil {
+		return false, false, err
+	}
+	defer release()
+	nobody := hash == ""
+	if nobody {
+		hash = h.nobody
+	}
+	ok, params, err := argon2id.CheckHash(password, hash)
+	if err != nil {
+		return false, false, err
+	}
+	return ok && !nobody, *params != h.params, nil
+}

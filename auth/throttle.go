@@ -1,0 +1,86 @@
+package auth
+
+import (
+	"context"
+	"time"
+)
+
+// Counter counts events by key in windows of time that begin with the first
+// event. Package auth declares what it needs; whoever has a store provides it.
+type Counter interface {
+	// Count returns how many events the key has had in its window, and when the
+	// window ends.
+	Count(ctx context.Context, key string) (n int64, until time.Time, err error)
+	// Add counts one more event, opening a window of the given length if none
+	// is open, and returns the same.
+	Add(ctx context.Context, key string, window time.Duration) (n int64, until time.Time, err error)
+}
+
+// Limits on failed sign-ins within ThrottleWindow (OWASP Authentication: Login
+// Throttling). Successful ones never count.
+const (
+	ThrottleWindow = 15 * time.Minute
+	MaxPerAccount  = 10
+	MaxPerAddress  = 30
+)
+
+// throttle refuses sign-ins after too many failures. An address over its limit
+// has to wait. While an account is over its limit, addresses that have failed
+// on it have to wait; from any other the right password still opens it, so
+// that nobody can lock an owner out by failing on purpose.
+type throttle struct {
+	counter Counter
+	now     func() time.Time
+}
+
+func addressKey(address string) string        { return "address\x00" + address }
+func accountKey(username string) string       { return "account\x00" + username }
+func pairKey(username, address string) string { return "pair\x00" + username + "\x00" + address }
+
+// check returns a *ThrottledError if this attempt has to wait.
+func (t throttle) check(ctx context.Context, username, address string) error {
+	byAddress, until, err := t.counter.Count(ctx, addressKey(address))
+	if err != nil {
+		return err
+	}
+	if byAddress >= MaxPerAddress {
+		return t.wait(until)
+	}
+	byAccount, until, err := t.counter.Count(ctx, accountKey(username))
+	if err != nil || byAccount < MaxPerAccount {
+		return err
+	}
+	byPair, _, err := t.counter.Count(ctx, pairKey(username, address))
+	if err != nil || byPair == 0 {
+		return err
+	}
+	return t.wait(until)
+}
+
+// fail counts a failed attempt. It returns a *ThrottledError if the limits had
+// been reached before it, as happens to attempts that ran beside each other:
+// they learn no more than those that were checked in time.
+func (t throttle) fail(ctx context.Context, username, address string) error {
+	byAddress, addressUntil, err := t.counter.Add(ctx, addressKey(address), ThrottleWindow)
+	if err != nil {
+		return err
+	}
+	byAccount, accountUntil, err := t.counter.Add(ctx, accountKey(username), ThrottleWindow)
+	if err != nil {
+		return err
+	}
+	if _, _, err := t.counter.Add(ctx, pairKey(username, address), ThrottleWindow); err != nil {
+		return err
+	}
+	switch {
+	case byAddress > MaxPerAddress:
+		return t.wait(addressUntil)
+	case byAccount > MaxPerAccount:
+		return t.wait(accountUntil)
+	}
+	return nil
+}
+
+func (t throttle) wait(until time.Time) error {
+	return &ThrottledError{RetryAfter: max(until.Sub(t.now()), time.Second)}
+}
