@@ -1,0 +1,562 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gin-gonic/gin"
+	"golang.org/x/text/language"
+
+	"statelab/auth"
+	"statelab/state"
+)
+
+// A column is one strategy behind the contract that all of them serve. No
+// method asks which strategy it has: what only some can do is an interface that
+// they implement or not.
+type column struct {
+	*Server
+	slug     string
+	strategy state.Strategy
+	traits   state.Traits
+}
+
+// Profile answers who somebody is and what their state is, the same for every
+// strategy.
+type Profile struct {
+	Strategy  string    `json:"strategy"`
+	User      User      `json:"user"`
+	State     State     `json:"state"`
+	Version   int64     `json:"version"`
+	IssuedAt  timestamp `json:"issued_at"`
+	ExpiresAt timestamp `json:"expires_at"`
+}
+
+// User is the part of a login that was copied from the account.
+type User struct {
+	ID          string `json:"id"`
+	Username    string `json:"username"`
+	DisplayName string `json:"display_name"`
+	Role        string `json:"role"`
+}
+
+// State is the part of a login that its owner changes.
+type State struct {
+	Theme    string   `json:"theme"`
+	Language string   `json:"language"`
+	Nickname string   `json:"nickname"`
+	Note     string   `json:"note"`
+	Credits  int64    `json:"credits"`
+	Cart     []string `json:"cart"`
+}
+
+// Login is a Profile and what the client must hold from now on.
+type Login struct {
+	Profile
+	Credential state.Credential `json:"credential"`
+}
+
+// timestamp is a moment in RFC 3339, in UTC and whole seconds.
+type timestamp state.Micros
+
+// MarshalJSON implements json.Marshaler.
+func (t timestamp) MarshalJSON() ([]byte, error) {
+	b := make([]byte, 0, len(time.RFC3339)+2)
+	b = append(b, '"')
+	b = state.Micros(t).Time().AppendFormat(b, time.RFC3339)
+	return append(b, '"'), nil
+}
+
+func (col *column) profileOf(l state.Login) Profile {
+	return Profile{
+		Strategy: col.slug,
+		User:     User{l.Subject, l.Username, l.DisplayName, l.Role},
+		State:    State{l.Theme, l.Language, l.Nickname, l.Note, l.Credits, l.Cart},
+		Version:  l.Version, IssuedAt: timestamp(l.IssuedAt), ExpiresAt: timestamp(l.ExpiresAt),
+	}
+}
+
+// logged answers with a login and its validator.
+func (col *column) logged(c *gin.Context, l state.Login, credential state.Credential, err error) (int, any, error) {
+	if err != nil {
+		return 0, nil, err
+	}
+	c.Writer.Header()["Etag"] = []string{etagOf(l)}
+	return http.StatusOK, Login{col.profileOf(l), credential}, nil
+}
+
+// etagOf returns the validator of a profile (RFC 9110, 8.8.3): the login, the
+// version of its state, and a hash of what changes without being a change of
+// state, the role and the end.
+func etagOf(l state.Login) string {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(l.Role))
+	_, _ = h.Write(strconv.AppendInt([]byte{0}, int64(l.ExpiresAt), 10))
+	return fmt.Sprintf(`"%s.%d.%08x"`, l.ID, l.Version, h.Sum32())
+}
+
+// tags yields the entity tags of a header field's lines (RFC 9110, 8.8.3), weak
+// ones with their prefix.
+func tags(lines []string) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		for _, line := range lines {
+			for tag := range strings.SplitSeq(line, ",") { // no tag of ours has a comma
+				if !yield(strings.TrimSpace(tag)) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// noneMatches says whether If-None-Match allows a full answer. It compares
+// weakly (RFC 9110, 13.1.2).
+func noneMatches(r *http.Request, etag string) bool {
+	for tag := range tags(r.Header["If-None-Match"]) {
+		if tag == "*" || strings.TrimPrefix(tag, "W/") == etag {
+			return false
+		}
+	}
+	return true
+}
+
+// matches says whether If-Match, if there is one, allows a change. Of a tag the
+// login and the version count: a refresh is no change of state. It compares
+// strongly (RFC 9110, 13.1.1).
+func matches(r *http.Request, l state.Login) bool {
+	lines, conditional := r.Header["If-Match"]
+	if !conditional {
+		return true
+	}
+	want := fmt.Sprintf(`"%s.%d.`, l.ID, l.Version)
+	for tag := range tags(lines) {
+		if tag == "*" || strings.HasPrefix(tag, want) && strings.HasSuffix(tag, `"`) {
+			return true
+		}
+	}
+	return false
+}
+
+// load returns the login that the request carries, and notes the time it took.
+func (col *column) load(c *gin.Context) (state.Login, error) {
+	x, start := of(c), time.Now()
+	l, err := col.strategy.Load(c.Request)
+	x.auth += time.Since(start)
+	return l, err
+}
+
+type credentials struct {
+	Username Optional[string] `json:"username"`
+	Password Optional[string] `json:"password"`
+}
+
+// required returns the value of a member that must be there.
+func required[T any](name string, o Optional[T]) (T, error) {
+	switch {
+	case !o.Present:
+		return o.Value, faultf("invalid_request", "The member %s is missing.", name)
+	case o.Null:
+		return o.Value, faultf("malformed_json", "The value of /%s has the wrong type.", name)
+	}
+	return o.Value, nil
+}
+
+func (col *column) login(c *gin.Context) (int, any, error) {
+	in, err := decode[credentials](c, jsonType)
+	if err != nil {
+		return 0, nil, err
+	}
+	username, err := required("username", in.Username)
+	if err != nil {
+		return 0, nil, err
+	}
+	password, err := required("password", in.Password)
+	if err != nil {
+		return 0, nil, err
+	}
+	start := time.Now()
+	a, err := col.accounts.SignIn(c.Request.Context(), username, password, remoteHost(c.Request))
+	of(c).auth = time.Since(start)
+	if err != nil {
+		return 0, nil, accountsFailed(err)
+	}
+	l, credential, err := col.strategy.Start(c.Writer, c.Request, state.NewLogin(a.ID, a.Username, a.DisplayName, a.Role))
+	return col.logged(c, l, credential, err)
+}
+
+func (col *column) profile(c *gin.Context) (int, any, error) {
+	l, err := col.load(c)
+	if err != nil {
+		return 0, nil, err
+	}
+	etag := etagOf(l)
+	c.Writer.Header()["Etag"] = []string{etag}
+	if !noneMatches(c.Request, etag) {
+		return http.StatusNotModified, nil, nil
+	}
+	return http.StatusOK, col.profileOf(l), nil
+}
+
+// conflicts is how often a change is tried again that lost against another.
+const conflicts = 16
+
+// change applies f to the login l that the request carries, and keeps it. If
+// another request was faster, f is applied to what that one has left.
+func (col *column) change(c *gin.Context, l state.Login, f func(*state.Login) error) (int, any, error) {
+	for range conflicts {
+		if !matches(c.Request, l) {
+			return 0, nil, faultf("version_mismatch", "It is version %d now. Read it again and decide anew.", l.Version)
+		}
+		next := l
+		if err := f(&next); err != nil {
+			return 0, nil, err
+		}
+		next.Version++
+		saved, credential, err := col.strategy.Save(c.Writer, c.Request, next)
+		if !errors.Is(err, state.ErrConflict) {
+			return col.logged(c, saved, credential, err)
+		}
+		if l, err = col.load(c); err != nil {
+			return 0, nil, err
+		}
+	}
+	return 0, nil, state.ErrConflict
+}
+
+// patch is a merge patch of a profile (RFC 7396). Members that it does not name
+// cannot be written, whoever asks.
+type patch struct {
+	Theme    Optional[string]   `json:"theme"`
+	Language Optional[string]   `json:"language"`
+	Nickname Optional[string]   `json:"nickname"`
+	Note     Optional[string]   `json:"note"`
+	Cart     Optional[[]string] `json:"cart"`
+}
+
+// check returns what is out of range.
+func (p *patch) check() error {
+	var wrong []FieldError
+	demand := func(ok bool, pointer, detail string) {
+		if !ok {
+			wrong = append(wrong, FieldError{pointer, detail})
+		}
+	}
+	if v := p.Theme; v.Present && !v.Null {
+		demand(v.Value == "light" || v.Value == "dark" || v.Value == "system", "/theme", "A theme is light, dark or system.")
+	}
+	if v := p.Language; v.Present && !v.Null {
+		demand(isLanguage(v.Value), "/language", "A language is a tag of BCP 47, such as en or ko-KR.")
+	}
+	demand(utf8.RuneCountInString(p.Nickname.Value) <= 64, "/nickname", "A nickname has at most 64 characters.")
+	demand(utf8.RuneCountInString(p.Note.Value) <= 256, "/note", "A note has at most 256 characters.")
+	demand(len(p.Cart.Value) <= 200, "/cart", "A cart has at most 200 items.")
+	for i, item := range p.Cart.Value {
+		n := utf8.RuneCountInString(item)
+		demand(n >= 1 && n <= 100, "/cart/"+strconv.Itoa(i), "An item has 1 to 100 characters.")
+	}
+	if len(wrong) > 0 {
+		return &fault{code: "validation_failed", detail: "A member of the body is out of range.", errors: wrong}
+	}
+	return nil
+}
+
+// isLanguage says whether s is well formed; a subtag that is not registered yet
+// is no fault.
+func isLanguage(s string) bool {
+	if s == "" || len(s) > 35 { // RFC 5646, 4.4.1
+		return false
+	}
+	_, err := language.Parse(s)
+	var unknown language.ValueError
+	return err == nil || errors.As(err, &unknown)
+}
+
+func (col *column) patch(c *gin.Context) (int, any, error) {
+	l, err := col.load(c)
+	if err != nil {
+		return 0, nil, err
+	}
+	p, err := decode[patch](c, jsonType, mergePatchType)
+	if err != nil {
+		return 0, nil, err
+	}
+	if err := p.check(); err != nil {
+		return 0, nil, err
+	}
+	return col.change(c, l, func(l *state.Login) error {
+		p.Theme.apply(&l.Theme, state.DefaultTheme)
+		p.Language.apply(&l.Language, state.DefaultLanguage)
+		p.Nickname.apply(&l.Nickname, "")
+		p.Note.apply(&l.Note, "")
+		p.Cart.apply(&l.Cart, nil)
+		return nil
+	})
+}
+
+func (col *column) spend(c *gin.Context) (int, any, error) {
+	l, err := col.load(c)
+	if err != nil {
+		return 0, nil, err
+	}
+	in, err := decode[struct {
+		Amount Optional[int64] `json:"amount"`
+	}](c, jsonType)
+	if err != nil {
+		return 0, nil, err
+	}
+	amount, err := required("amount", in.Amount)
+	if err != nil {
+		return 0, nil, err
+	}
+	if amount < 1 {
+		return 0, nil, invalid("/amount", "An amount is at least 1.")
+	}
+	return col.change(c, l, func(l *state.Login) error {
+		if amount > l.Credits {
+			return faultf("insufficient_credits", "There are %d.", l.Credits)
+		}
+		l.Credits -= amount
+		return nil
+	})
+}
+
+// refresh renews the login. A strategy whose renewal takes a token of its own
+// is a Presenter, and gets it from the body; the others are sent none.
+func (col *column) refresh(c *gin.Context) (int, any, error) {
+	presented := ""
+	if _, ok := col.strategy.(state.Presenter); ok {
+		in, err := decode[struct {
+			RefreshToken Optional[string] `json:"refresh_token"`
+		}](c, jsonType)
+		if err != nil {
+			return 0, nil, err
+		}
+		if presented, err = required("refresh_token", in.RefreshToken); err != nil {
+			return 0, nil, err
+		}
+	} else if _, err := decodeOptional[struct{}](c, jsonType); err != nil {
+		return 0, nil, err
+	}
+	start := time.Now()
+	l, credential, err := col.strategy.Refresh(c.Writer, c.Request, presented)
+	of(c).auth = time.Since(start)
+	return col.logged(c, l, credential, err)
+}
+
+func (col *column) logout(c *gin.Context) (int, any, error) {
+	type body struct {
+		Everywhere   bool             `json:"everywhere"`
+		RefreshToken Optional[string] `json:"refresh_token"`
+	}
+	in, err := decodeOptional[body](c, jsonType)
+	if err != nil {
+		return 0, nil, err
+	}
+	presenter, presents := col.strategy.(state.Presenter)
+	if in.RefreshToken.Present && !presents {
+		return 0, nil, faultf("malformed_json", "There is no member /refresh_token here: this strategy has none.")
+	}
+	if in.RefreshToken.Null {
+		return 0, nil, faultf("malformed_json", "The value of /refresh_token has the wrong type.")
+	}
+	if in.Everywhere {
+		lister, err := col.lister("end all logins of a user")
+		if err != nil {
+			return 0, nil, err
+		}
+		var l state.Login
+		if in.RefreshToken.Value != "" {
+			l, err = presenter.Present(c.Request.Context(), in.RefreshToken.Value)
+		} else {
+			l, err = col.load(c)
+		}
+		if err != nil {
+			return 0, nil, err
+		}
+		// The others first: if that fails, this login can still try again.
+		if err := lister.EndAll(c.Request.Context(), l.Subject, l.ID); err != nil {
+			return 0, nil, err
+		}
+	}
+	return http.StatusNoContent, nil, col.strategy.End(c.Writer, c.Request, in.RefreshToken.Value)
+}
+
+// lister returns the strategy as a Lister, or says that it is none.
+func (col *column) lister(what string) (state.Lister, error) {
+	if l, ok := col.strategy.(state.Lister); ok {
+		return l, nil
+	}
+	return nil, faultf("not_supported_by_strategy",
+		"To %s, somebody must remember them; here the %s holds the only copy. Nothing has changed.", what, col.traits.Holder)
+}
+
+// LoginEntry is one login of a user, as its owner sees it.
+type LoginEntry struct {
+	ID        string    `json:"id"`
+	Current   bool      `json:"current"`
+	IssuedAt  timestamp `json:"issued_at"`
+	LastSeen  timestamp `json:"last_seen"`
+	ExpiresAt timestamp `json:"expires_at"`
+}
+
+// Logins is the answer of GET /{s}/logins.
+type Logins struct {
+	Logins []LoginEntry `json:"logins"`
+}
+
+func (col *column) logins(c *gin.Context) (int, any, error) {
+	lister, err := col.lister("list the logins of a user")
+	if err != nil {
+		return 0, nil, err
+	}
+	l, err := col.load(c)
+	if err != nil {
+		return 0, nil, err
+	}
+	infos, err := lister.Logins(c.Request.Context(), l.Subject)
+	if err != nil {
+		return 0, nil, err
+	}
+	out := Logins{Logins: make([]LoginEntry, len(infos))}
+	for i, in := range infos {
+		out.Logins[i] = LoginEntry{in.ID, in.ID == l.ID, timestamp(in.IssuedAt), timestamp(in.LastSeen), timestamp(in.ExpiresAt)}
+	}
+	return http.StatusOK, out, nil
+}
+
+func (col *column) endLogin(c *gin.Context) (int, any, error) {
+	lister, err := col.lister("end another login of a user")
+	if err != nil {
+		return 0, nil, err
+	}
+	l, err := col.load(c)
+	if err != nil {
+		return 0, nil, err
+	}
+	id := c.Param("id")
+	if id == l.ID {
+		return http.StatusNoContent, nil, col.strategy.End(c.Writer, c.Request, "")
+	}
+	err = lister.EndLogin(c.Request.Context(), l.Subject, id)
+	if errors.Is(err, state.ErrUnknown) {
+		err = faultf("not_found", "You have no such login.")
+	}
+	return http.StatusNoContent, nil, err
+}
+
+func (col *column) password(c *gin.Context) (int, any, error) {
+	l, err := col.load(c)
+	if err != nil {
+		return 0, nil, err
+	}
+	in, err := decode[struct {
+		Current Optional[string] `json:"current_password"`
+		New     Optional[string] `json:"new_password"`
+	}](c, jsonType)
+	if err != nil {
+		return 0, nil, err
+	}
+	current, err := required("current_password", in.Current)
+	if err != nil {
+		return 0, nil, err
+	}
+	next, err := required("new_password", in.New)
+	if err != nil {
+		return 0, nil, err
+	}
+	ctx := c.Request.Context()
+	err = col.accounts.ChangePassword(ctx, l.Subject, current, next, remoteHost(c.Request))
+	if errors.Is(err, auth.ErrNotFound) {
+		err = state.ErrRevoked // the account is gone, and what it started with it
+	}
+	if err != nil {
+		return 0, nil, accountsFailed(err)
+	}
+	// Whoever knew the old password is out, in every strategy that can put
+	// somebody out (OWASP ASVS 5.0, 7.4.3). This login stays.
+	return http.StatusNoContent, nil, col.endOthers(ctx, l)
+}
+
+// Members is the answer of GET /{s}/members.
+type Members struct {
+	Members []Member `json:"members"`
+}
+
+// Member is one account, as an admin sees it.
+type Member struct {
+	Username    string `json:"username"`
+	DisplayName string `json:"display_name"`
+	Role        string `json:"role"`
+}
+
+// members goes by the role in the login, as any application does that asks its
+// session and not its database: how fresh it is depends on the strategy.
+func (col *column) members(c *gin.Context) (int, any, error) {
+	l, err := col.load(c)
+	if err != nil {
+		return 0, nil, err
+	}
+	if l.Role != auth.RoleAdmin {
+		return 0, nil, faultf("forbidden", "This takes the role %s; this login has the role %s.", auth.RoleAdmin, l.Role)
+	}
+	accounts, err := col.accounts.List(c.Request.Context())
+	if err != nil {
+		return 0, nil, accountsFailed(err)
+	}
+	out := Members{Members: make([]Member, len(accounts))}
+	for i, a := range accounts {
+		out.Members[i] = Member{a.Username, a.DisplayName, a.Role}
+	}
+	return http.StatusOK, out, nil
+}
+
+// Inspection is the answer of GET /{s}/inspect: what the request carried, what
+// the server holds for it, and what finding out has cost.
+type Inspection struct {
+	Strategy string       `json:"strategy"`
+	Traits   state.Traits `json:"traits"`
+	state.Inspection
+	Cost Cost `json:"cost"`
+}
+
+// Cost is what one request has cost.
+type Cost struct {
+	StoreReads   int   `json:"store_reads"`
+	StoreWrites  int   `json:"store_writes"`
+	Microseconds int64 `json:"microseconds"`
+}
+
+// inspect loads the login as every request does, and takes what that has cost;
+// what it looks up besides, to show it, is not counted.
+func (col *column) inspect(c *gin.Context) (int, any, error) {
+	inspector, ok := col.strategy.(state.Inspector)
+	if !ok {
+		return 0, nil, faultf("not_supported_by_strategy", "It shows nothing of itself.")
+	}
+	if _, err := col.load(c); err != nil {
+		return 0, nil, err
+	}
+	x := of(c)
+	cost := Cost{x.cost.Reads, x.cost.Writes, x.auth.Microseconds()}
+	in, err := inspector.Inspect(c.Request)
+	return http.StatusOK, Inspection{col.slug, col.traits, in, cost}, err
+}
+
+// challenge is the WWW-Authenticate of a 401 (RFC 9110, 11.6.1). Bearer is RFC
+// 6750, 3, whose error attribute is left out where nothing was presented. The
+// scheme of the others is our own: Basic would open a dialog in browsers.
+func (col *column) challenge(code string) string {
+	switch {
+	case col.traits.Transport != state.TransportBearer:
+		return `Cookie realm="statelab"`
+	case code == "no_credential", code == "bad_login":
+		return `Bearer realm="statelab"`
+	}
+	return `Bearer realm="statelab", error="invalid_token"`
+}

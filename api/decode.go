@@ -1,0 +1,159 @@
+package api
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// maxBody bounds every body, in bytes.
+const maxBody = 64 << 10
+
+const (
+	jsonType       = "application/json"
+	mergePatchType = "application/merge-patch+json" // RFC 7396
+)
+
+// strict makes the one decoder: names count with their case, once each, and
+// only those that are known; text is UTF-8; nothing follows the value; null is
+// no string, number or boolean (OWASP ASVS 5.0, 15.3.3 and 15.3.5).
+var (
+	strict   = json.RejectUnknownMembers(true)
+	refusals = json.JoinUnmarshalers(
+		json.UnmarshalFromFunc(refuseNull[string]),
+		json.UnmarshalFromFunc(refuseNull[int64]),
+		json.UnmarshalFromFunc(refuseNull[bool]),
+		json.UnmarshalFromFunc(refuseNull[[]string]),
+	)
+)
+
+var errNull = errors.New("null is not a value here")
+
+func refuseNull[T any](d *jsontext.Decoder, _ *T) error {
+	if d.PeekKind() == 'n' {
+		return errNull
+	}
+	return json.SkipFunc
+}
+
+// decode reads the body of c as a T, of the types named. Errors are faults:
+// unsupported_media_type, payload_too_large, malformed_json.
+func decode[T any](c *gin.Context, types ...string) (T, error) {
+	var v T
+	if !hasType(c.Request, types) {
+		// Refusing what a form can send keeps forms of other sites out, too
+		// (OWASP CSRF Prevention: Disallowing Simple Content Types).
+		return v, faultf("unsupported_media_type",
+			"Send the header Content-Type: %s (curl: -H 'Content-Type: %s').", types[0], types[0])
+	}
+	body := http.MaxBytesReader(c.Writer, c.Request.Body, maxBody)
+	err := json.UnmarshalRead(body, &v, strict, json.WithUnmarshalers(
+		json.JoinUnmarshalers(json.UnmarshalFromFunc(refuseNull[T]), refusals)))
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		return v, faultf("payload_too_large", "A body has at most %d bytes.", maxBody)
+	}
+	if err != nil {
+		return v, faultf("malformed_json", "%s", explain(err))
+	}
+	return v, nil
+}
+
+// decodeOptional is decode for a body that may be empty, which then needs no
+// type and yields the zero T.
+func decodeOptional[T any](c *gin.Context, types ...string) (T, error) {
+	if c.Request.ContentLength < 0 { // chunked: there may be nothing in it
+		peek := bufio.NewReader(c.Request.Body)
+		if _, err := peek.Peek(1); errors.Is(err, io.EOF) {
+			c.Request.ContentLength = 0
+		}
+		c.Request.Body = io.NopCloser(peek)
+	}
+	if c.Request.ContentLength == 0 {
+		var zero T
+		return zero, nil
+	}
+	return decode[T](c, types...)
+}
+
+// hasType says whether the body has one of the media types, in UTF-8.
+func hasType(r *http.Request, types []string) bool {
+	lines := r.Header["Content-Type"]
+	if len(lines) != 1 {
+		return false
+	}
+	t, params, err := mime.ParseMediaType(lines[0])
+	if err != nil {
+		return false
+	}
+	for name, value := range params {
+		if name != "charset" || !strings.EqualFold(value, "utf-8") {
+			return false
+		}
+	}
+	for _, want := range types {
+		if t == want {
+			return true
+		}
+	}
+	return false
+}
+
+// explain says what is wrong with a body in words of ours. The decoder's own
+// may quote the body, which may hold a password.
+func explain(err error) string {
+	var semantic *json.SemanticError
+	var syntactic *jsontext.SyntacticError
+	where := func(p jsontext.Pointer) string {
+		if p == "" {
+			return "the body"
+		}
+		// The pointer may be a name of the client's choosing, so it is bounded.
+		return string(p[:min(len(p), 64)])
+	}
+	switch {
+	case errors.Is(err, jsontext.ErrDuplicateName):
+		return "A member stands there twice."
+	case errors.Is(err, json.ErrUnknownName) && errors.As(err, &semantic):
+		return "There is no member " + where(semantic.JSONPointer) + " here, or it cannot be written; names count with their case."
+	case errors.As(err, &semantic):
+		return "The value of " + where(semantic.JSONPointer) + " has the wrong type."
+	case errors.As(err, &syntactic):
+		return "It is not one JSON value in UTF-8."
+	}
+	return "It could not be read."
+}
+
+// Optional is a member that may be absent, null, or a value: the three things
+// that a merge patch tells apart.
+type Optional[T any] struct {
+	Present, Null bool
+	Value         T
+}
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom. It is called for members
+// that are present.
+func (o *Optional[T]) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	o.Present = true
+	if d.PeekKind() == 'n' {
+		o.Null = true
+		return d.SkipValue()
+	}
+	return json.UnmarshalDecode(d, &o.Value)
+}
+
+// apply sets target to the value, or to its default for null.
+func (o *Optional[T]) apply(target *T, standard T) {
+	switch {
+	case o.Null:
+		*target = standard
+	case o.Present:
+		*target = o.Value
+	}
+}

@@ -1,0 +1,161 @@
+package api
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"statelab/state/store"
+)
+
+// An exchange is one request with its answer: the context that the request
+// runs in, the writer that its answer goes through, and what is noted of both
+// for the access line. One allocation serves all three.
+type exchange struct {
+	context.Context
+	http.ResponseWriter
+
+	start  time.Time
+	cost   store.Cost    // what the stores were asked
+	auth   time.Duration // spent on finding out who asks, stores included
+	column *column       // the strategy that serves the request, if one does
+	route  string        // the pattern, never the path: a path may hold a mistake worth hiding
+	code   string        // of the problem, if the answer is one
+	status int
+	bytes  int
+
+	// The values of two headers stand here, to spare their slices.
+	id, timing [1]string
+}
+
+type exchangeKey struct{}
+
+// Value makes the exchange, and the cost in it, part of the request's context.
+func (x *exchange) Value(key any) any {
+	switch key {
+	case exchangeKey{}:
+		return x
+	case store.CostKey:
+		return &x.cost
+	}
+	return x.Context.Value(key)
+}
+
+// of returns the exchange that a Gin context belongs to.
+func of(c *gin.Context) *exchange {
+	return c.Request.Context().Value(exchangeKey{}).(*exchange)
+}
+
+// Headers that every answer carries. The slices are shared by all answers and
+// never written to: their length is their capacity.
+var (
+	headerNoSniff  = []string{"nosniff"}
+	headerNoRefer  = []string{"no-referrer"}
+	headerSameSite = []string{"same-origin"}
+	headerNoStore  = []string{"no-store"}
+	headerJSON     = []string{"application/json; charset=utf-8"}
+	headerProblem  = []string{"application/problem+json; charset=utf-8"}
+	headerHTML     = []string{"text/html; charset=utf-8"}
+	// An answer that is data shows nothing, runs nothing and is framed by
+	// nobody, whatever a browser takes it for.
+	headerDataPolicy = []string{"default-src 'none'; frame-ancestors 'none'"}
+)
+
+// ServeHTTP answers one request. Everything that holds for all answers is here.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := &exchange{Context: r.Context(), ResponseWriter: w, start: time.Now()}
+	x.id[0] = requestID()
+
+	h := w.Header()
+	h["X-Request-Id"] = x.id[:]
+	h["X-Content-Type-Options"] = headerNoSniff
+	h["Referrer-Policy"] = headerNoRefer
+	h["Cross-Origin-Resource-Policy"] = headerSameSite
+	h["Content-Security-Policy"] = headerDataPolicy
+	h["Cache-Control"] = headerNoStore // unless the route says otherwise
+
+	s.handler.ServeHTTP(x, r.WithContext(x))
+	s.accessLine(x, r)
+}
+
+// requestID names a request in answers and logs. It is always our own: one
+// that a client could choose would be a way to write into the log.
+func requestID() string {
+	const alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
+	var b [16]byte
+	for i, n := 0, rand.Uint64(); i < len(b)/2; i++ { // #nosec G404 -- a name, not a secret
+		b[i] = alphabet[n>>(5*i)&31]
+	}
+	for i, n := 0, rand.Uint64(); i < len(b)/2; i++ { // #nosec G404 -- as above
+		b[len(b)/2+i] = alphabet[n>>(5*i)&31]
+	}
+	return string(b[:])
+}
+
+// WriteHeader adds what is known only when the answer begins.
+func (x *exchange) WriteHeader(status int) {
+	if x.status == 0 {
+		x.status = status
+		x.timing[0] = x.serverTiming()
+		x.Header()["Server-Timing"] = x.timing[:]
+	}
+	x.ResponseWriter.WriteHeader(status)
+}
+
+func (x *exchange) Write(b []byte) (int, error) {
+	if x.status == 0 {
+		x.WriteHeader(http.StatusOK)
+	}
+	n, err := x.ResponseWriter.Write(b)
+	x.bytes += n
+	return n, err
+}
+
+// Flush implements http.Flusher, which Gin relies on.
+func (x *exchange) Flush() {
+	if f, ok := x.ResponseWriter.(http.Flusher); ok {
+		f.Flush()
+	}
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
+
+// serverTiming says where the time went, in milliseconds, so that a browser's
+// Network panel shows it (W3C Server Timing).
+func (x *exchange) serverTiming() string {
+	total := time.Since(x.start)
+	b := make([]byte, 0, 64)
+	b = appendTiming(b, "auth;dur=", max(x.auth-x.cost.Took, 0))
+	b = appendTiming(b, ", store;dur=", x.cost.Took)
+	b = appendTiming(b, ", handler;dur=", max(total-max(x.auth, x.cost.Took), 0))
+	return string(b)
+}
+
+func appendTiming(b []byte, name string, d time.Duration) []byte {
+	return strconv.AppendFloat(append(b, name...), float64(d.Microseconds())/1000, 'f', 3, 64)
+}
+
+// accessLine writes the one line that each request leaves in the log. It names
+// the route and not the path, and neither query, header nor body: a credential
+// can be in any of them.
+func (s *Server) accessLine(x *exchange, r *http.Request) {
+	if !s.log.Enabled(r.Context(), slog.LevelInfo) {
+		return
+	}
+	slug := ""
+	if x.column != nil {
+		slug = x.column.slug
+	}
+	s.log.LogAttrs(r.Context(), slog.LevelInfo, "request",
+		slog.String("method", r.Method), slog.String("route", x.route), slog.String("strategy", slug),
+		slog.Int("status", x.status), slog.String("code", x.code), slog.Int("bytes", x.bytes),
+		slog.Int("store_reads", x.cost.Reads), slog.Int("store_writes", x.cost.Writes),
+		slog.Int64("us", time.Since(x.start).Microseconds()),
+		slog.String("request_id", x.id[0]), slog.String("address", remoteHost(r)))
+}

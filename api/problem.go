@@ -1,0 +1,200 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net/http"
+	"strconv"
+
+	"github.com/gin-gonic/gin"
+	"github.com/go-json-experiment/json"
+
+	"statelab/auth"
+	"statelab/state"
+	"statelab/state/keys"
+)
+
+// Problem is the body of every answer that is an error (RFC 9457). Code is
+// stable; the sentences may change.
+type Problem struct {
+	Type      string       `json:"type"`
+	Title     string       `json:"title"`
+	Status    int          `json:"status"`
+	Detail    string       `json:"detail"`
+	Instance  string       `json:"instance"`
+	Code      string       `json:"code"`
+	RequestID string       `json:"request_id"`
+	Errors    []FieldError `json:"errors,omitempty"` // of validation_failed
+	Limit     int          `json:"limit,omitzero"`   // of credential_too_large, in bytes
+	Size      int          `json:"size,omitzero"`    // of credential_too_large, in bytes
+}
+
+// FieldError says what is wrong with one member of the body.
+type FieldError struct {
+	Pointer string `json:"pointer"` // a JSON Pointer (RFC 6901)
+	Detail  string `json:"detail"`
+}
+
+// kinds are all problems that there are, by code.
+var kinds = map[string]struct {
+	status int
+	title  string
+}{
+	"malformed_json":            {http.StatusBadRequest, "The body is not the JSON that is expected here"},
+	"invalid_request":           {http.StatusBadRequest, "The request is incomplete or contradicts itself"},
+	"ambiguous_credential":      {http.StatusBadRequest, "The request carries two different credentials"},
+	"bad_login":                 {http.StatusUnauthorized, "The username or the password is wrong"},
+	"no_credential":             {http.StatusUnauthorized, "The request carries no credential"},
+	"unknown_session":           {http.StatusUnauthorized, "The server knows no such login"},
+	"bad_signature":             {http.StatusUnauthorized, "The credential is not one that this server made"},
+	"expired":                   {http.StatusUnauthorized, "The credential has expired"},
+	"not_yet_valid":             {http.StatusUnauthorized, "The credential is not valid yet"},
+	"revoked":                   {http.StatusUnauthorized, "The login was ended"},
+	"reuse_detected":            {http.StatusUnauthorized, "The refresh token was used before"},
+	"csrf_blocked":              {http.StatusForbidden, "The request comes from another origin"},
+	"forbidden":                 {http.StatusForbidden, "This login may not do that"},
+	"not_found":                 {http.StatusNotFound, "There is nothing here"},
+	"method_not_allowed":        {http.StatusMethodNotAllowed, "The method does not work here"},
+	"not_acceptable":            {http.StatusNotAcceptable, "The answer exists as JSON only"},
+	"username_taken":            {http.StatusConflict, "The username is taken"},
+	"insufficient_credits":      {http.StatusConflict, "There are not enough credits"},
+	"version_mismatch":          {http.StatusPreconditionFailed, "The state has another version by now"},
+	"payload_too_large":         {http.StatusRequestEntityTooLarge, "The body is too large"},
+	"credential_too_large":      {http.StatusRequestEntityTooLarge, "The state does not fit into what the client can hold"},
+	"uri_too_long":              {http.StatusRequestURITooLong, "The request target is too long"},
+	"unsupported_media_type":    {http.StatusUnsupportedMediaType, "The body has another media type than expected"},
+	"classroom_is_local":        {http.StatusMisdirectedRequest, "The classroom serves this machine only"},
+	"validation_failed":         {http.StatusUnprocessableEntity, "A value is out of range"},
+	"too_many_attempts":         {http.StatusTooManyRequests, "Sign-ins have failed too often"},
+	"header_too_large":          {http.StatusRequestHeaderFieldsTooLarge, "The request carries too many cookies"},
+	"internal_error":            {http.StatusInternalServerError, "Something went wrong here"},
+	"not_supported_by_strategy": {http.StatusNotImplemented, "This strategy cannot do that"},
+	"store_unavailable":         {http.StatusServiceUnavailable, "A store does not answer"},
+	"overloaded":                {http.StatusServiceUnavailable, "The server has too much to do"},
+	"signing_unavailable":       {http.StatusServiceUnavailable, "This server cannot sign"},
+}
+
+// retryAfter is what a 503 asks a client to wait, in seconds.
+const retryAfter = 2
+
+// A fault is an error that already knows its code and what to tell the client.
+type fault struct {
+	code, detail string
+	errors       []FieldError
+}
+
+func (f *fault) Error() string { return "api: " + f.code + ": " + f.detail }
+
+func faultf(code, format string, args ...any) error {
+	return &fault{code: code, detail: fmt.Sprintf(format, args...)}
+}
+
+// invalid says what is wrong with the member at pointer.
+func invalid(pointer, detail string) error {
+	return &fault{code: "validation_failed", detail: "One member of the body is out of range.",
+		errors: []FieldError{{pointer, detail}}}
+}
+
+// sentinels map the errors of other packages to a code and a sentence. What is
+// not here is an internal error.
+var sentinels = []struct {
+	err          error
+	code, detail string
+}{
+	{state.ErrNoCredential, "no_credential", "Log in first; then send the cookie or the token with each request."},
+	{state.ErrAmbiguous, "ambiguous_credential", "One strategy's credential came twice with different values, and the server does not guess."},
+	{state.ErrUnknown, "unknown_session", "It ended, expired, was renewed, or never existed. Log in again."},
+	{state.ErrBadSignature, "bad_signature", "It was changed on its way, was made with another key, or is none at all."},
+	{state.ErrExpired, "expired", "Refresh it, or log in again."},
+	{state.ErrNotYetValid, "not_yet_valid", "Its first moment lies ahead of this server's clock."},
+	{state.ErrRevoked, "revoked", "Log in again."},
+	{state.ErrReuse, "reuse_detected", "A refresh token works once. Since the server cannot tell who used it first, the login was ended. Log in again."},
+	{state.ErrConflict, "overloaded", "Others keep changing this login. Try again."},
+	{state.ErrFull, "overloaded", "There are as many logins as this server takes. Nobody is logged out for a new one; try again later."},
+	{state.ErrUnavailable, "store_unavailable", "Whether the credential is good cannot be said right now. Nothing has changed; try again."},
+	{keys.ErrNoKey, "signing_unavailable", "It has keys to verify with, but none to sign."},
+	{auth.ErrBadLogin, "bad_login", "Check both; capital letters count in the password."},
+	{auth.ErrUsernameTaken, "username_taken", "Choose another one."},
+	{auth.ErrOverloaded, "overloaded", "Too many sign-ins are waiting. Try again."},
+}
+
+// faultOf turns any error into a fault.
+func faultOf(err error) *fault {
+	var (
+		f         *fault
+		invalid   *auth.InvalidError
+		throttled *auth.ThrottledError
+		tooLarge  *state.TooLargeError
+	)
+	switch {
+	case errors.As(err, &f):
+		return f
+	case errors.As(err, &invalid):
+		return &fault{code: "validation_failed", detail: "One member of the body is out of range.",
+			errors: []FieldError{{"/" + invalid.Member, invalid.Reason}}}
+	case errors.As(err, &throttled):
+		return &fault{code: "too_many_attempts", detail: "Wait as long as Retry-After says. Logins that exist are not affected."}
+	case errors.As(err, &tooLarge):
+		return &fault{code: "credential_too_large", detail: fmt.Sprintf(
+			"The credential would have %d bytes, and %d fit. The state stays as it was.", tooLarge.Size, tooLarge.Limit)}
+	}
+	for _, s := range sentinels {
+		if errors.Is(err, s.err) {
+			return &fault{code: s.code, detail: s.detail}
+		}
+	}
+	return &fault{code: "internal_error", detail: "It has been logged under the request id."}
+}
+
+// fail answers with the problem that err is, and ends the request.
+func (s *Server) fail(c *gin.Context, err error) {
+	x := of(c)
+	f := faultOf(err)
+	kind := kinds[f.code]
+	x.code = f.code
+	p := Problem{
+		Type: "urn:statelab:problem:" + f.code, Title: kind.title, Status: kind.status, Detail: f.detail,
+		Instance: c.Request.URL.EscapedPath(), Code: f.code, RequestID: x.id[0], Errors: f.errors,
+	}
+	h := c.Writer.Header()
+	switch kind.status {
+	case http.StatusUnauthorized:
+		h.Set("WWW-Authenticate", x.column.challenge(f.code))
+	case http.StatusServiceUnavailable:
+		h.Set("Retry-After", strconv.Itoa(retryAfter))
+	}
+	if t := (*auth.ThrottledError)(nil); errors.As(err, &t) {
+		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(t.RetryAfter.Seconds()))))
+	}
+	if t := (*state.TooLargeError)(nil); errors.As(err, &t) {
+		p.Limit, p.Size = t.Limit, t.Size
+	}
+	// The error itself is for the log alone, once, and only where the server
+	// is at fault: it may name hosts and paths.
+	if kind.status >= http.StatusInternalServerError && kind.status != http.StatusNotImplemented && !errors.Is(err, context.Canceled) {
+		s.log.LogAttrs(x, slog.LevelError, "failed", slog.String("code", f.code),
+			slog.String("route", x.route), slog.String("request_id", x.id[0]), slog.Any("error", err))
+	}
+	h["Content-Type"] = headerProblem
+	h["Cache-Control"] = headerNoStore
+	h.Del("ETag")
+	c.Abort()
+	write(c, kind.status, p)
+}
+
+// write encodes v as the body of the answer. Content-Type is set by then.
+func write(c *gin.Context, status int, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // a type of ours that cannot be encoded is a mistake in the program
+	}
+	h := c.Writer.Header()
+	if h["Content-Type"] == nil {
+		h["Content-Type"] = headerJSON
+	}
+	c.Writer.WriteHeader(status)
+	_, _ = c.Writer.Write(body) // the client may have left
+}

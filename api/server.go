@@ -1,0 +1,250 @@
+// Package api serves statelab's contract over HTTP: the same login and profile
+// behind every strategy, each in a route group of its own.
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/goccy/go-yaml"
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/rs/cors"
+	"github.com/swaggest/swgui/v5emb"
+
+	"statelab/auth"
+	"statelab/state"
+	"statelab/state/keys"
+	"statelab/state/store"
+)
+
+// Config is everything that a server is made of. What tests and lessons vary is
+// here; nothing is read from the environment or kept in a global.
+type Config struct {
+	Database *sql.DB     // of the accounts, as auth.OpenDatabase returns it
+	Store    state.Store // of logins, refresh families and counts of failed sign-ins
+	Keys     *keys.Ring
+	Hasher   auth.Hasher // zero: argon2id with auth.ProductionParams
+
+	Now    func() time.Time // zero: time.Now
+	Rand   io.Reader        // zero: crypto/rand; must be cryptographically secure
+	Logger *slog.Logger     // zero: no log
+
+	Lifetimes    state.Lifetimes // zero: state.DefaultLifetimes
+	TokenAlg     string          // "EdDSA" (the zero value) or "HS256"
+	AllowOrigins []string        // whose pages may use the API with credentials; zero: only our own
+	OpenAPI      []byte          // openapi.yaml
+	Version      string          // of the program
+}
+
+// Server is an http.Handler that serves the contract. Whoever made the store
+// and the database closes them, after the server.
+type Server struct {
+	config   Config
+	log      *slog.Logger
+	accounts *auth.Accounts
+	counter  *counter
+	store    state.Store
+	columns  []*column
+	csrf     *http.CrossOriginProtection
+	openapi  [2][]byte // as YAML and as JSON
+	handler  http.Handler
+	draining atomic.Bool
+}
+
+func init() {
+	// Gin's mode is a global of Gin's. In debug mode it prints every route.
+	gin.SetMode(gin.ReleaseMode)
+}
+
+// New wires a server. It is cheap. The caller closes it after its last request.
+func New(config Config) (*Server, error) {
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	if config.Rand == nil {
+		config.Rand = rand.Reader
+	}
+	if config.Hasher == nil {
+		config.Hasher = auth.NewArgon2id(auth.ProductionParams())
+	}
+	if config.Lifetimes == (state.Lifetimes{}) {
+		config.Lifetimes = state.DefaultLifetimes()
+	}
+	if config.TokenAlg == "" {
+		config.TokenAlg = jwt.SigningMethodEdDSA.Alg()
+	}
+	s := &Server{config: config, log: config.Logger, store: store.Counted(config.Store)}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	s.counter = newCounter(s.store, config.Now)
+	s.accounts = auth.New(auth.Config{
+		Database: config.Database, Hasher: config.Hasher, Counter: s.counter,
+		Now: config.Now, Rand: config.Rand,
+	})
+	for _, slug := range state.Slugs() {
+		strategy, err := state.New(state.Config{
+			Slug: slug, Store: s.store, Keys: config.Keys, Roles: s.role, Now: config.Now, Rand: config.Rand,
+			Lifetimes: config.Lifetimes, TokenAlg: config.TokenAlg,
+		})
+		if err != nil {
+			return nil, err
+		}
+		s.columns = append(s.columns, &column{s, slug, strategy, strategy.Traits()})
+	}
+	openapi, err := yaml.YAMLToJSON(config.OpenAPI)
+	if err != nil {
+		return nil, fmt.Errorf("api: openapi.yaml: %w", err)
+	}
+	s.openapi = [2][]byte{config.OpenAPI, openapi}
+
+	// One list of origins feeds both: who may read our answers, and whose
+	// requests may change something.
+	s.csrf = http.NewCrossOriginProtection()
+	for _, origin := range config.AllowOrigins {
+		if err := s.csrf.AddTrustedOrigin(origin); err != nil {
+			return nil, fmt.Errorf("api: allowed origin: %w", err)
+		}
+	}
+	s.handler = s.routes()
+	if len(config.AllowOrigins) > 0 {
+		s.handler = cors.New(cors.Options{
+			AllowOriginFunc:  func(origin string) bool { return slices.Contains(config.AllowOrigins, origin) },
+			AllowedMethods:   []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"},
+			AllowedHeaders:   []string{"Authorization", "Content-Type", "If-Match", "If-None-Match"},
+			ExposedHeaders:   []string{"ETag", "Retry-After", "X-Request-Id", "Cache-Status", "Server-Timing"},
+			AllowCredentials: true,
+			MaxAge:           600, // seconds that a browser may remember a preflight
+		}).Handler(s.handler)
+	}
+	return s, nil
+}
+
+// routes is every route that there is.
+func (s *Server) routes() http.Handler {
+	e := gin.New()
+	e.HandleMethodNotAllowed, e.RedirectTrailingSlash, e.RedirectFixedPath = true, false, false
+	_ = e.SetTrustedProxies(nil) // no header says where a request comes from
+	e.Use(s.note, s.recover, s.onlyLocal, s.onlyShort, s.onlySameOrigin)
+	e.NoRoute(s.nothing("not_found", "See / for what there is."))
+	e.NoMethod(s.nothing("method_not_allowed", "The header Allow names the methods that work here."))
+
+	read := func(r gin.IRoutes, path string, h gin.HandlerFunc) { r.Match([]string{"GET", "HEAD"}, path, h) }
+
+	read(e, "/", s.index)
+	read(e, "/web/*name", s.asset)
+	read(e, "/openapi.yaml", s.specification(0, "application/yaml"))
+	read(e, "/openapi.json", s.specification(1, "application/json"))
+	docs := s.docs(v5emb.New("statelab", "/openapi.json", "/docs"))
+	read(e, "/docs", docs)
+	read(e, "/docs/*name", docs)
+	read(e, "/.well-known/jwks.json", s.json(s.jwks))
+	read(e, "/healthz", s.json(s.health))
+	read(e, "/readyz", s.json(s.ready))
+	e.POST("/accounts", s.onlyJSON, s.json(s.register))
+
+	for _, col := range s.columns {
+		g := e.Group("/"+col.slug, col.note)
+		read(g, "/", col.page)
+		g = g.Group("", s.onlyJSON)
+		g.POST("/login", s.json(col.login))
+		read(g, "/profile", s.json(col.profile))
+		g.PATCH("/profile", s.json(col.patch))
+		g.POST("/spend", s.json(col.spend))
+		g.POST("/refresh", s.json(col.refresh))
+		g.POST("/logout", s.json(col.logout))
+		read(g, "/logins", s.json(col.logins))
+		g.DELETE("/logins/:id", s.json(col.endLogin))
+		g.PUT("/password", s.json(col.password))
+		read(g, "/members", s.json(col.members))
+		read(g, "/inspect", s.json(col.inspect))
+	}
+	return e
+}
+
+// json makes a handler of a function that returns a status and a body, or an
+// error. A nil body is an answer without one.
+func (s *Server) json(f func(*gin.Context) (int, any, error)) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		switch status, body, err := f(c); {
+		case err != nil:
+			s.fail(c, err)
+		case body == nil:
+			c.Status(status)
+			c.Writer.WriteHeaderNow()
+		default:
+			write(c, status, body)
+		}
+	}
+}
+
+// role is a state.Roles over the accounts.
+func (s *Server) role(ctx context.Context, subject string) (string, error) {
+	a, err := s.accounts.Account(ctx, subject)
+	if errors.Is(err, auth.ErrNotFound) {
+		return "", state.ErrNotFound
+	}
+	return a.Role, err
+}
+
+// endOthers ends every login of l's owner but l itself, wherever logins can be
+// ended.
+func (s *Server) endOthers(ctx context.Context, l state.Login) error {
+	for _, col := range s.columns {
+		if lister, ok := col.strategy.(state.Lister); ok {
+			if err := lister.EndAll(ctx, l.Subject, l.ID); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// accountsFailed turns an error of package auth that says nothing else into
+// what it then is: an outage of the database.
+func accountsFailed(err error) error {
+	if faultOf(err).code != "internal_error" {
+		return err
+	}
+	return fmt.Errorf("%w: %w", state.ErrUnavailable, err)
+}
+
+// Close frees what the server itself holds.
+func (s *Server) Close() error { return s.counter.own.Close() }
+
+// Drain makes /readyz answer 503 from now on, so that no new work is sent here.
+func (s *Server) Drain() { s.draining.Store(true) }
+
+// DemoAccount is an account of the classroom. Its password is public.
+type DemoAccount struct {
+	Username, Password, DisplayName, Role string
+}
+
+// DemoAccounts are the accounts that a classroom starts with.
+func DemoAccounts() []DemoAccount {
+	return []DemoAccount{
+		{"alice", "wonderland", "Alice", auth.RoleMember},
+		{"bob", "cheshire-cat", "Bob", auth.RoleMember},
+		{"teacher", "queen-of-hearts", "Teacher", auth.RoleAdmin},
+	}
+}
+
+// AddDemoAccounts makes the demo accounts that do not exist yet.
+func (s *Server) AddDemoAccounts(ctx context.Context) error {
+	for _, d := range DemoAccounts() {
+		if err := s.accounts.Demo(ctx, d.Username, d.Password, d.DisplayName, d.Role); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,225 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/go-jose/go-jose/v4"
+	"github.com/golang-jwt/jwt/v5"
+
+	"statelab/api/web"
+	"statelab/state"
+	"statelab/state/keys"
+)
+
+// nothing answers with a problem.
+func (s *Server) nothing(code, detail string) gin.HandlerFunc {
+	return func(c *gin.Context) { s.fail(c, faultf(code, "%s", detail)) }
+}
+
+// Index is the answer of GET / to clients that are no browsers.
+type Index struct {
+	Name       string            `json:"name"`
+	Version    string            `json:"version"`
+	Strategies []IndexStrategy   `json:"strategies"`
+	Links      map[string]string `json:"links"`
+}
+
+// IndexStrategy is one strategy in the Index.
+type IndexStrategy struct {
+	Slug   string       `json:"slug"`
+	Traits state.Traits `json:"traits"`
+}
+
+// index answers a browser with the page and everybody else with an Index.
+func (s *Server) index(c *gin.Context) {
+	c.Writer.Header()["Vary"] = []string{"Accept"}
+	if !wantsHTML(c.Request) {
+		s.json(s.indexJSON)(c)
+		return
+	}
+	// Cookies and the lessons on them go by the name localhost: to a browser,
+	// 127.0.0.1 is another site.
+	if host, port, _ := strings.Cut(c.Request.Host, ":"); host == "127.0.0.1" {
+		c.Redirect(http.StatusTemporaryRedirect, "http://localhost:"+port+"/")
+		return
+	}
+	s.html(c, func(b *bytes.Buffer) error { return web.Index(b, s.page(c)) })
+}
+
+// wantsHTML says whether a client names HTML: browsers do, curl and fetch do not.
+func wantsHTML(r *http.Request) bool {
+	return strings.Contains(r.Header.Get("Accept"), "text/html")
+}
+
+func (s *Server) indexJSON(*gin.Context) (int, any, error) {
+	in := Index{Name: "statelab", Version: s.config.Version, Links: map[string]string{
+		"page": "/", "documentation": "/docs", "openapi_yaml": "/openapi.yaml", "openapi_json": "/openapi.json",
+		"jwks": "/.well-known/jwks.json", "health": "/healthz", "readiness": "/readyz", "accounts": "/accounts",
+	}}
+	for _, col := range s.columns {
+		in.Strategies = append(in.Strategies, IndexStrategy{col.slug, col.traits})
+	}
+	return http.StatusOK, in, nil
+}
+
+// page is what the HTML documents show of this server.
+func (s *Server) page(c *gin.Context) web.Page {
+	p := web.Page{Version: s.config.Version, Language: web.Language(c.GetHeader("Accept-Language"))}
+	for _, col := range s.columns {
+		p.Columns = append(p.Columns, web.Column{Slug: col.slug, Traits: col.traits})
+	}
+	for _, d := range DemoAccounts() {
+		p.Accounts = append(p.Accounts, web.Account{Username: d.Username, Password: d.Password, Role: d.Role})
+	}
+	return p
+}
+
+// page answers with the strategy's own page, where its cookie's path makes its
+// storage visible.
+func (col *column) page(c *gin.Context) {
+	col.html(c, func(b *bytes.Buffer) error { return web.Strategy(b, col.Server.page(c), col.slug) })
+}
+
+// html answers with a document under the policy that its scripts work in.
+func (s *Server) html(c *gin.Context, render func(*bytes.Buffer) error) {
+	var b bytes.Buffer
+	if err := render(&b); err != nil {
+		s.fail(c, err)
+		return
+	}
+	h := c.Writer.Header()
+	h["Content-Type"] = headerHTML
+	h["Content-Security-Policy"] = []string{web.ContentSecurityPolicy}
+	h.Add("Vary", "Accept-Language")
+	c.Writer.WriteHeader(http.StatusOK)
+	_, _ = b.WriteTo(c.Writer)
+}
+
+// asset answers with a file that the pages use.
+func (s *Server) asset(c *gin.Context) {
+	name := strings.TrimPrefix(c.Param("name"), "/")
+	tag := web.ETag(name)
+	if tag == "" {
+		s.fail(c, faultf("not_found", "There is no such file."))
+		return
+	}
+	content, err := web.Assets.Open(name)
+	if err != nil {
+		s.fail(c, err)
+		return
+	}
+	defer func() { _ = content.Close() }()
+	serve(c, name, web.ContentType(name), tag, content.(io.ReadSeeker))
+}
+
+// specification answers with the contract in one of its two forms.
+func (s *Server) specification(form int, contentType string) gin.HandlerFunc {
+	content := s.openapi[form]
+	sum := sha256.Sum256(content)
+	tag := `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
+	return func(c *gin.Context) { serve(c, "", contentType, tag, bytes.NewReader(content)) }
+}
+
+// serve answers with content under a validator: a browser asks each time and
+// mostly hears 304, so it never runs what an older version has sent.
+func serve(c *gin.Context, name, contentType, tag string, content io.ReadSeeker) {
+	h := c.Writer.Header()
+	h["Content-Type"] = []string{contentType}
+	h["Etag"] = []string{tag}
+	h["Cache-Control"] = []string{"no-cache"}
+	http.ServeContent(c.Writer, c.Request, name, time.Time{}, content)
+}
+
+// docs answers with the interactive documentation, which brings scripts and
+// styles of its own, all of them from here.
+func (s *Server) docs(h http.Handler) gin.HandlerFunc {
+	const policy = "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; " +
+		"img-src 'self' data:; connect-src 'self'; font-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+	return func(c *gin.Context) {
+		header := c.Writer.Header()
+		header.Set("Content-Security-Policy", policy)
+		header.Set("Cache-Control", "no-cache")
+		h.ServeHTTP(c.Writer, c.Request)
+	}
+}
+
+// jwks answers with the public keys that verify our tokens (RFC 7517).
+func (s *Server) jwks(c *gin.Context) (int, any, error) {
+	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
+	if s.config.TokenAlg == jwt.SigningMethodEdDSA.Alg() {
+		for _, k := range s.config.Keys.Verifying(keys.TokenEdDSA) {
+			set.Keys = append(set.Keys, jose.JSONWebKey{Key: k.Public(), KeyID: k.ID, Algorithm: s.config.TokenAlg, Use: "sig"})
+		}
+	}
+	c.Writer.Header().Set("Cache-Control", "public, max-age=60")
+	return http.StatusOK, set, nil
+}
+
+func (s *Server) health(*gin.Context) (int, any, error) {
+	return http.StatusOK, map[string]string{"status": "ok"}, nil
+}
+
+// Readiness is the answer of GET /readyz.
+type Readiness struct {
+	Status string            `json:"status"`
+	Checks map[string]string `json:"checks"`
+}
+
+// patience bounds how long /readyz waits for what it depends on.
+const patience = time.Second
+
+// ready says whether this server can do its work, and if not, which part it is
+// that cannot; why is in the log, since it may name hosts.
+func (s *Server) ready(c *gin.Context) (int, any, error) {
+	ctx, cancel := context.WithTimeout(c.Request.Context(), patience)
+	defer cancel()
+	if s.draining.Load() {
+		return 0, nil, faultf("overloaded", "This server is shutting down.")
+	}
+	out := Readiness{Status: "ready", Checks: map[string]string{}}
+	for _, part := range []struct {
+		name string
+		ping func(context.Context) error
+	}{{"database", s.accounts.Ping}, {"store", s.store.Ping}} {
+		if err := part.ping(ctx); err != nil {
+			return 0, nil, fmt.Errorf("%w: %w", faultf("store_unavailable", "The %s does not answer.", part.name), err)
+		}
+		out.Checks[part.name] = "ok"
+	}
+	return http.StatusOK, out, nil
+}
+
+// register makes an account. It is the way in for everybody; roles are given
+// elsewhere.
+func (s *Server) register(c *gin.Context) (int, any, error) {
+	in, err := decode[struct {
+		Username    Optional[string] `json:"username"`
+		Password    Optional[string] `json:"password"`
+		DisplayName string           `json:"display_name"`
+	}](c, jsonType)
+	if err != nil {
+		return 0, nil, err
+	}
+	username, err := required("username", in.Username)
+	if err != nil {
+		return 0, nil, err
+	}
+	password, err := required("password", in.Password)
+	if err != nil {
+		return 0, nil, err
+	}
+	a, err := s.accounts.Register(c.Request.Context(), username, password, in.DisplayName)
+	if err != nil {
+		return 0, nil, accountsFailed(err)
+	}
+	return http.StatusCreated, User{a.ID, a.Username, a.DisplayName, a.Role}, nil
+}

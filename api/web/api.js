@@ -1,0 +1,144 @@
+/**
+ * The contract, as a browser application speaks it. One client per strategy; the acts are the same for all of them, and only the
+ * keeper knows how the credential gets into a request.
+ */
+
+import { keeperFor } from './keep.js';
+
+/**
+ * @typedef {object} Request
+ * @property {'GET' | 'POST' | 'PATCH'} method
+ * @property {string} path below the strategy's own
+ * @property {object} [body]
+ * @property {'always' | 'with-state'} [issues] when its answer brings a new credential: always, or where the credential is the state
+ * @property {boolean} [bare] whether script adds no credential, because the body is one
+ *
+ * @typedef {object} Exchange one request and its answer, as far as script can know them
+ * @property {Request & {url: string}} request
+ * @property {import('./keep.js').Header | null} carried the header the credential went in
+ * @property {number} status 0 if the server could not be reached
+ * @property {string} code of the problem; '' for a success
+ * @property {object | null} body
+ * @property {boolean} issued whether the answer brought a new credential
+ *
+ * @typedef {object} Carried what /inspect says of a credential
+ * @property {'cookie' | 'authorization'} in
+ * @property {string} name
+ * @property {number} bytes
+ * @property {string} value_masked
+ * @property {object | null} decoded
+ * @property {boolean} readable_without_key
+ *
+ * @typedef {object} Inspection
+ * @property {Carried} carried
+ * @property {{store: string, bytes: number, record: object} | null} held
+ * @property {{store_reads: number, store_writes: number, microseconds: number}} cost
+ */
+
+/**
+ * What a learner can do, and the request it becomes.
+ * @type {Record<string, (fields: {username?: string, password?: string, theme?: string, renewal?: object}) => Request>}
+ */
+export const acts = {
+  login: ({ username, password }) => ({ method: 'POST', path: '/login', body: { username, password }, issues: 'always', bare: true }),
+  profile: () => ({ method: 'GET', path: '/profile' }),
+  theme: ({ theme }) => ({ method: 'PATCH', path: '/profile', body: { theme }, issues: 'with-state' }),
+  spend: () => ({ method: 'POST', path: '/spend', body: { amount: 30 }, issues: 'with-state' }),
+  refresh: ({ renewal }) => ({ method: 'POST', path: '/refresh', body: renewal, issues: 'always', bare: true }),
+  logout: () => ({ method: 'POST', path: '/logout' }),
+};
+
+export class Client {
+  /** @type {import('./keep.js').Keeper} */
+  keeper;
+  /** What the server said at the last look of the credential it would now be sent; null when nobody is logged in. @type {Inspection | null} */
+  inspection = null;
+  #column;
+  /** @type {Promise<Exchange> | undefined} */
+  #renewing;
+
+  /** @param {{slug: string, traits: import('./traits.js').Traits}} column */
+  constructor(column) {
+    this.#column = column;
+    this.keeper = keeperFor(column);
+  }
+
+  /** The header in which the next request would carry the credential, masked; null if it would carry none. */
+  get carries() {
+    return this.keeper.carried(this.keeper.headers(), this.inspection?.carried);
+  }
+
+  /**
+   * Does one act and looks at what came of it.
+   * @param {string} name of acts
+   * @param {object} fields
+   * @returns {Promise<Exchange[]>} what went over the wire, in order: more than one exchange if an expired token had to be renewed
+   */
+  async act(name, fields) {
+    const exchanges = name === 'refresh' ? [await this.#renew()] : await this.#send(acts[name](fields));
+    await this.#inspect(exchanges.at(-1));
+    return exchanges;
+  }
+
+  /** Renews once and tries once more when the credential has expired and renewing it is left to script. */
+  async #send(request) {
+    const first = await this.#exchange(request);
+    if (first.code !== 'expired' || !this.keeper.renews) return [first];
+    const renewal = await this.#renew();
+    if (renewal.status !== 200) return [first, renewal];
+    return [first, renewal, await this.#exchange(request)];
+  }
+
+  /**
+   * One renewal at a time, whoever asks: a refresh token presented twice looks stolen, and would end the login. Two tabs can still
+   * collide; the server allows for that with a short overlap.
+   */
+  #renew() {
+    this.#renewing ??= this.#exchange(acts.refresh({ renewal: this.keeper.renewal() })).finally(() => { this.#renewing = undefined; });
+    return this.#renewing;
+  }
+
+  /** @returns {Promise<Exchange>} */
+  async #exchange(request) {
+    const url = `/${this.#column.slug}${request.path}`;
+    const headers = request.bare ? {} : this.keeper.headers();
+    const carried = this.keeper.carried(headers, this.inspection?.carried);
+    const answer = await send(url, request, headers);
+    const issued = answer.body?.credential !== undefined && (request.issues === 'always' || this.#column.traits.holder === 'client');
+    if (issued) this.keeper.accept(answer.body.credential);
+    else if (answer.status === 204 || (answer.status === 401 && request.path === '/refresh')) this.keeper.forget();
+    return { request: { ...request, url }, carried, issued, ...answer };
+  }
+
+  /**
+   * The one thing a page cannot see is the HttpOnly cookie its browser sends. So it asks the server, after each act, and only if
+   * there may be something to see.
+   * @param {Exchange} last
+   */
+  async #inspect(last) {
+    if (last.status === 0) return;
+    this.inspection = null;
+    if (last.code === 'no_credential') return;
+    const { status, body } = await send(`/${this.#column.slug}/inspect`, { method: 'GET' }, this.keeper.headers());
+    if (status === 200) this.inspection = body;
+  }
+}
+
+/** One request, as JSON both ways; a server that cannot be reached is an answer like any other. */
+async function send(url, { method, body }, headers) {
+  const type = body && { 'Content-Type': 'application/json' };
+  try {
+    const response = await fetch(url, {
+      method,
+      headers: { Accept: 'application/json', ...type, ...headers },
+      body: body && JSON.stringify(body),
+      credentials: 'same-origin', // the default, and the whole of what a page does for cookies
+      cache: 'no-store',
+    });
+    const text = await response.text();
+    const answer = text ? JSON.parse(text) : null;
+    return { status: response.status, code: response.ok ? '' : answer.code, body: answer };
+  } catch {
+    return { status: 0, code: 'unreachable', body: null };
+  }
+}

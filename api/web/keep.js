@@ -1,0 +1,130 @@
+/**
+ * How a browser application keeps a credential between requests. The transport decides, never the name of a strategy.
+ *
+ * @typedef {object} Keeper
+ * @property {() => Record<string, string>} headers what script must add to a request so that it carries the credential
+ * @property {(headers: Record<string, string>, seen: import('./api.js').Carried | undefined) => Header | null} carried the header with
+ *   which the credential goes, masked: from what script adds, or from what the server has seen
+ * @property {() => string} visible what script could read and send elsewhere: '' is the answer to hope for
+ * @property {(credential: Credential) => void} accept takes over what a Login answer says the client must now hold
+ * @property {() => void} forget
+ * @property {() => object | undefined} renewal the body of a refresh; undefined if the credential travels by itself
+ * @property {boolean} renews whether script itself must renew what has expired
+ *
+ * @typedef {object} Credential
+ * @property {'cookie' | 'bearer'} kind
+ * @property {string} [access_token]
+ * @property {string} [refresh_token]
+ *
+ * @typedef {[name: string, value: string]} Header
+ */
+
+import { recall, remember } from './place.js';
+
+/**
+ * Enough of a secret to recognise it by, too little to use it.
+ * @param {string} secret
+ */
+export function masked(secret) {
+  return `${secret.slice(0, 6)}…${secret.slice(-4)}`;
+}
+
+/**
+ * The browser stores the cookie, attaches it, and does not show it: an HttpOnly cookie leaves script nothing to do or to steal.
+ * @implements {Keeper}
+ */
+class CookieJar {
+  renews = false;
+  headers() { return {}; }
+  carried(_, seen) { return seen ? ['Cookie', `${seen.name}=${seen.value_masked}`] : null; }
+  visible() { return document.cookie; }
+  accept() {}
+  forget() {}
+  renewal() {}
+}
+
+/**
+ * Script stores both tokens and attaches the access token itself: in a variable, which a reload empties, or in localStorage, which
+ * survives and which any script that ever runs on this origin can read. The second is here to be looked at, not to be copied.
+ * @implements {Keeper}
+ */
+export class TokenKeeper {
+  renews = true;
+  /** Whether a reload has just emptied the variable, so that the page can say why it is logged out. */
+  lost;
+  #slug;
+  #name;
+  #stored;
+  #variable = null;
+
+  /** @param {string} slug */
+  constructor(slug) {
+    this.#slug = slug;
+    this.#name = `statelab.${slug}`;
+    this.#stored = localStorage.getItem(this.#name) !== null;
+    this.lost = !this.#stored && recall('in-a-variable').includes(slug);
+  }
+
+  /** Whether the tokens are in localStorage. Setting it moves them. */
+  get stored() {
+    return this.#stored;
+  }
+
+  set stored(wanted) {
+    const tokens = this.#tokens;
+    this.forget();
+    this.#stored = wanted;
+    if (tokens) this.#keep(tokens);
+  }
+
+  /** localStorage is read at each use, since another tab may have renewed what is there. */
+  get #tokens() {
+    return this.#stored ? JSON.parse(localStorage.getItem(this.#name)) : this.#variable;
+  }
+
+  headers() {
+    const tokens = this.#tokens;
+    return tokens ? { Authorization: `Bearer ${tokens.access_token}` } : {};
+  }
+
+  carried({ Authorization: value }) {
+    return value ? ['Authorization', `Bearer ${masked(value.slice('Bearer '.length))}`] : null;
+  }
+
+  visible() {
+    return this.#tokens?.access_token ?? '';
+  }
+
+  renewal() {
+    return { refresh_token: this.#tokens?.refresh_token ?? '' };
+  }
+
+  /** A changed state brings a new access token, and only login and refresh bring a refresh token: otherwise the old one stays. */
+  accept({ access_token, refresh_token = this.#tokens?.refresh_token }) {
+    this.#keep({ access_token, refresh_token });
+  }
+
+  forget() {
+    localStorage.removeItem(this.#name);
+    this.#variable = null;
+    remember('in-a-variable', recall('in-a-variable').filter((slug) => slug !== this.#slug));
+  }
+
+  #keep(tokens) {
+    this.lost = false;
+    if (this.#stored) {
+      localStorage.setItem(this.#name, JSON.stringify(tokens));
+    } else {
+      this.#variable = tokens;
+      remember('in-a-variable', new Set([...recall('in-a-variable'), this.#slug]));
+    }
+  }
+}
+
+/**
+ * @param {{slug: string, traits: import('./traits.js').Traits}} column
+ * @returns {Keeper}
+ */
+export function keeperFor({ slug, traits }) {
+  return traits.transport === 'bearer' ? new TokenKeeper(slug) : new CookieJar();
+}

@@ -1,0 +1,46 @@
+/**
+ * Where the visitor is. What a teacher may want to share (language, columns shown) stands in the URL's hash; what concerns this visit
+ * only (steps done) is kept in history.state, which a reload keeps and a shared link leaves behind. Neither is sent to the server.
+ */
+
+/**
+ * @typedef {object} Place
+ * @property {string} [lang] the language chosen; absent until the visitor chooses
+ * @property {string[]} [shown] slugs of the columns shown; absent for the page's own choice
+ */
+
+/** @returns {Place} */
+export function readPlace() {
+  const hash = new URLSearchParams(location.hash.slice(1));
+  return { lang: hash.get('lang') ?? undefined, shown: hash.get('s')?.split(',') };
+}
+
+/** @param {Place} change */
+export function changePlace(change) {
+  history.replaceState(history.state, '', hashOf({ ...readPlace(), ...change }));
+}
+
+/**
+ * Written by hand, since URLSearchParams would turn each comma into %2C.
+ * @param {Place} place
+ */
+export function hashOf({ lang, shown }) {
+  const parts = [lang && `lang=${lang}`, shown && `s=${shown.join(',')}`];
+  return `#${parts.filter(Boolean).join('&')}`;
+}
+
+/**
+ * @param {string} name
+ * @returns {string[]}
+ */
+export function recall(name) {
+  return history.state?.[name] ?? [];
+}
+
+/**
+ * @param {string} name
+ * @param {Iterable<string>} values
+ */
+export function remember(name, values) {
+  history.replaceState({ ...history.state, [name]: [...values] }, '');
+}

@@ -1,0 +1,314 @@
+// Statelab serves one login and profile contract through several ways of
+// keeping the state of a login, so that they can be compared side by side.
+package main
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"reflect"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"statelab/api"
+	"statelab/auth"
+	"statelab/state"
+	"statelab/state/keys"
+	"statelab/state/store"
+
+	cryptorand "crypto/rand"
+)
+
+//go:embed openapi.yaml
+var openAPI []byte
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-ctx.Done()
+		stop() // a second signal ends the process at once
+	}()
+	os.Exit(run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
+}
+
+// The exit statuses.
+const (
+	exitOK      = 0
+	exitFailed  = 1 // it was started as asked and then failed
+	exitRefused = 2 // it will not start this way
+)
+
+// run is the program: everything it reads and writes is handed in.
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+	var cli commands
+	status := -1
+	parser, err := kong.New(&cli, kong.Name("statelab"),
+		kong.Description("Where should the state of a login live? Without a command, statelab serves the classroom.\n\n"+
+			"Every flag has a variable: --session-max is STATELAB_SESSION_MAX. A flag wins."),
+		kong.Writers(stdout, stderr), kong.Exit(func(code int) { status = code }),
+		kong.Resolvers(variables(getenv)), kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(streams{stdout, stderr}))
+	if err != nil {
+		panic(err) // the commands below contradict each other
+	}
+	parsed, err := parser.Parse(args)
+	if status >= 0 { // help was asked for and given
+		return status
+	}
+	if err == nil {
+		err = parsed.Run()
+	}
+	var refused *refusal
+	var usage *kong.ParseError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &refused), errors.As(err, &usage):
+		status = exitRefused
+	default:
+		status = exitFailed
+	}
+	_, _ = fmt.Fprintln(stderr, "statelab:", strings.ReplaceAll(err.Error(), "\n", " "))
+	return status
+}
+
+// variables resolves flags that are not given from the environment.
+func variables(getenv func(string) string) kong.Resolver {
+	return kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+		if v := getenv("STATELAB_" + strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_"))); v != "" {
+			return v, nil
+		}
+		return nil, nil
+	})
+}
+
+type streams struct{ out, err io.Writer }
+
+// A refusal says in one line why the program does not start, and what to do.
+type refusal struct{ text string }
+
+func (r *refusal) Error() string { return r.text }
+
+func refuse(format string, args ...any) error { return &refusal{fmt.Sprintf(format, args...)} }
+
+type commands struct {
+	Serve   serve          `cmd:"" default:"withargs" help:"Serve the contract (the default)."`
+	Version versionCommand `cmd:"" help:"Print the version."`
+}
+
+type versionCommand struct{}
+
+func (versionCommand) Run(s streams) error {
+	_, err := fmt.Fprintln(s.out, "statelab", version())
+	return err
+}
+
+// version is the module's, or the revision it was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	for _, setting := range info.Settings {
+		if setting.Key == "vcs.revision" {
+			return setting.Value[:min(12, len(setting.Value))]
+		}
+	}
+	return "devel"
+}
+
+// serve has the flags of the server. The defaults are those of the classroom.
+type serve struct {
+	Listen         string        `default:"localhost:8080" placeholder:"ADDRESS" help:"Address to serve on (${default}); the classroom serves loopback only."`
+	Database       string        `default:"sqlite:statelab-classroom.db" placeholder:"URL" help:"Where accounts are kept (${default})."`
+	Store          string        `default:"memory" placeholder:"URL" help:"Where logins are kept (${default})."`
+	Keys           string        `default:"statelab-classroom.keys.json" placeholder:"FILE" help:"The key file (${default}); the classroom makes a missing one and keeps it."`
+	Classroom      bool          `default:"true" negatable:"" help:"Serve the classroom: demo accounts, this machine only (the default)."`
+	Strategies     []string      `default:"session,cookie,cookie-sealed,token" placeholder:"SLUG" help:"The strategies to mount (${default})."`
+	AllowOrigin    []string      `placeholder:"ORIGIN" help:"Origins whose pages may use the API with credentials, such as http://localhost:5173 (none)."`
+	SessionIdle    time.Duration `default:"15m" placeholder:"TIME" help:"A login held by the server ends after so long without a request (${default})."`
+	SessionMax     time.Duration `default:"8h" placeholder:"TIME" help:"A session or a cookie ends after so long (${default})."`
+	AccessTTL      time.Duration `name:"access-ttl" default:"15m" placeholder:"TIME" help:"An access token is valid for so long (${default})."`
+	RefreshTTL     time.Duration `name:"refresh-ttl" default:"168h" placeholder:"TIME" help:"A token login ends after so long, however often it is refreshed (${default})."`
+	RefreshOverlap time.Duration `default:"10s" placeholder:"TIME" help:"The previous refresh token still returns the same successor for so long (${default})."`
+	TokenAlg       string        `default:"EdDSA" enum:"EdDSA,HS256" help:"What signs access tokens: EdDSA or HS256 (${default})."`
+	Revocation     string        `default:"none" enum:"none,denylist" help:"Whether copies held by clients can be ended: none (${default})."`
+	LogFormat      string        `default:"text" enum:"text,json" help:"The form of the log on standard error: text or json (${default})."`
+	LogLevel       string        `default:"info" enum:"debug,info,warn,error" help:"The least level to log: debug, info, warn or error (${default}); a line for each request is info."`
+
+	Later `group:"Not in this version:"`
+}
+
+// Later are the flags that are named already and refused until they work.
+type Later struct {
+	TrustedProxy    []string `hidden:""`
+	TLSCert         string   `name:"tls-cert" hidden:""`
+	TLSKey          string   `name:"tls-key" hidden:""`
+	Metrics         string   `hidden:""`
+	Attacker        string   `hidden:""`
+	CredentialCache int      `hidden:""`
+	Cache           string   `hidden:""`
+}
+
+// check refuses what this version cannot do and what would not be safe.
+func (s *serve) check() error {
+	if !s.Classroom {
+		return refuse("--no-classroom is not in this version: leave it out to serve the classroom")
+	}
+	if !reflect.ValueOf(s.Later).IsZero() {
+		return refuse("--trusted-proxy, --tls-cert, --tls-key, --metrics, --attacker, --credential-cache and --cache are not in this version: leave them out")
+	}
+	if s.Revocation != "none" {
+		return refuse("--revocation %s is not in this version: leave it out", s.Revocation)
+	}
+	if !slices.Equal(s.Strategies, state.Slugs()) {
+		return refuse("--strategies can only be %s in this version: leave it out", strings.Join(state.Slugs(), ","))
+	}
+	host, _, err := net.SplitHostPort(s.Listen)
+	if err != nil {
+		return refuse("--listen %q is no address: use one such as localhost:8080", s.Listen)
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return refuse("--listen %s would show the classroom, with its published passwords, to others: use localhost", s.Listen)
+	}
+	for name, d := range map[string]time.Duration{
+		"session-idle": s.SessionIdle, "session-max": s.SessionMax, "access-ttl": s.AccessTTL, "refresh-ttl": s.RefreshTTL,
+	} {
+		if d < time.Second {
+			return refuse("--%s %s is too short: use at least 1s", name, d)
+		}
+	}
+	if s.RefreshOverlap < 0 || s.RefreshOverlap > time.Minute {
+		return refuse("--refresh-overlap %s is out of range: use 0s to 1m, since a thief has as long", s.RefreshOverlap)
+	}
+	if s.AccessTTL > time.Hour {
+		return refuse("--access-ttl %s is too long for a token that cannot be called back: use at most 1h", s.AccessTTL)
+	}
+	return nil
+}
+
+// Run serves until ctx ends.
+func (s *serve) Run(ctx context.Context, out streams) error {
+	if err := s.check(); err != nil {
+		return err
+	}
+	log := s.logger(out.err)
+	db, err := auth.OpenDatabase(ctx, s.Database)
+	if err != nil {
+		return refuse("%v: name another with --database", err)
+	}
+	defer func() { _ = db.Close() }()
+	logins, err := store.Open(s.Store, store.Options{})
+	if err != nil {
+		return refuse("%v", err)
+	}
+	defer func() { _ = logins.Close() }()
+	ring, err := keys.LoadOrCreate(s.Keys, cryptorand.Reader, time.Now())
+	if err != nil {
+		return refuse("%v: name another file with --keys, or remove it to get a new one", err)
+	}
+	server, err := api.New(api.Config{
+		Database: db, Store: logins, Keys: ring, Logger: log, OpenAPI: openAPI, Version: version(),
+		AllowOrigins: s.AllowOrigin, TokenAlg: s.TokenAlg,
+		Lifetimes: state.Lifetimes{
+			SessionIdle: s.SessionIdle, SessionMax: s.SessionMax,
+			AccessTTL: s.AccessTTL, RefreshTTL: s.RefreshTTL, RefreshOverlap: s.RefreshOverlap,
+		},
+	})
+	if err != nil {
+		return refuse("%v", err)
+	}
+	defer func() { _ = server.Close() }()
+	if err := server.AddDemoAccounts(ctx); err != nil {
+		return fmt.Errorf("the demo accounts could not be made: %w", err)
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.Listen)
+	if err != nil {
+		return fmt.Errorf("%w: stop what is listening there, or name another address with --listen", err)
+	}
+	greet(out.out, listener.Addr())
+	return serveUntil(ctx, listener, server, log)
+}
+
+func (s *serve) logger(w io.Writer) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(s.LogLevel)) // one of the enum
+	options := &slog.HandlerOptions{Level: level}
+	if s.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// greet says where to begin.
+func greet(w io.Writer, addr net.Addr) {
+	_, port, _ := net.SplitHostPort(addr.String())
+	base := "http://localhost:" + port
+	demo := api.DemoAccounts()
+	var accounts []string
+	for _, d := range demo {
+		accounts = append(accounts, fmt.Sprintf("%s / %s (%s)", d.Username, d.Password, d.Role))
+	}
+	_, _ = fmt.Fprintf(w, `statelab: where should the state of a login live?
+  page      %[1]s
+  docs      %[1]s/docs
+  accounts  %[2]s
+  try       curl -i -H 'Content-Type: application/json' -d '{"username":"%[3]s","password":"%[4]s"}' %[1]s/session/login
+            200, a Set-Cookie: statelab_session=..., and the profile; the same for /cookie, /cookie-sealed and /token
+  stop      Ctrl-C
+`, base, strings.Join(accounts, ", "), demo[0].Username, demo[0].Password)
+}
+
+// How long things may take. The sum of the two last ones bounds a shutdown.
+const (
+	readHeaderTimeout = 5 * time.Second // slow headers (slowloris)
+	readTimeout       = 10 * time.Second
+	writeTimeout      = 15 * time.Second
+	idleTimeout       = 60 * time.Second
+	maxHeaderBytes    = 32 << 10
+	drainNotice       = 500 * time.Millisecond // for whoever polls /readyz, before connections are refused
+	drainTimeout      = 10 * time.Second       // for requests in flight
+)
+
+// serveUntil serves on the listener until ctx ends; then /readyz turns 503,
+// requests in flight finish, and it returns nil.
+func serveUntil(ctx context.Context, listener net.Listener, server *api.Server, log *slog.Logger) error {
+	h := &http.Server{
+		Handler:           server,
+		ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
+		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	served := make(chan error, 1)
+	go func() { served <- h.Serve(listener) }()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	log.Info("draining")
+	server.Drain()
+	h.SetKeepAlivesEnabled(false)
+	time.Sleep(drainNotice)
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	defer cancel()
+	if err := h.Shutdown(grace); err != nil {
+		return fmt.Errorf("requests were still in flight after %s: %w", drainTimeout, errors.Join(err, h.Close()))
+	}
+	return nil
+}
