@@ -550,12 +550,12 @@ func (col *column) inspect(c *gin.Context) (int, any, error) {
 
 // challenge is the WWW-Authenticate of a 401 (RFC 9110, 11.6.1). Bearer is RFC
 // 6750, 3, whose error attribute is left out where nothing was presented. The
-// scheme of the others is our own: Basic would open a dialog in browsers.
-func (col *column) challenge(code string) string {
-	switch {
-	case col.traits.Transport != state.TransportBearer:
-		return `Cookie realm="statelab"`
-	case code == "no_credential", code == "bad_login":
+// scheme Cookie is a draft's: Basic would open a dialog in browsers.
+func (col *column) challenge(r *http.Request, code string) string {
+	if namer, ok := col.strategy.(state.CookieNamer); ok {
+		return `Cookie realm="statelab", cookie-name="` + namer.CookieName(r) + `"`
+	}
+	if code == "no_credential" || code == "bad_login" {
 		return `Bearer realm="statelab"`
 	}
 	return `Bearer realm="statelab", error="invalid_token"`

@@ -162,7 +162,7 @@ func (s *Server) fail(c *gin.Context, err error) {
 	h := c.Writer.Header()
 	switch kind.status {
 	case http.StatusUnauthorized:
-		h.Set("WWW-Authenticate", x.column.challenge(f.code))
+		h.Set("WWW-Authenticate", x.column.challenge(c.Request, f.code))
 	case http.StatusServiceUnavailable:
 		h.Set("Retry-After", strconv.Itoa(retryAfter))
 	}
@@ -185,9 +185,13 @@ func (s *Server) fail(c *gin.Context, err error) {
 	write(c, kind.status, p)
 }
 
+// deterministic keeps the members of maps in one order, so that an answer seen
+// twice is the same answer.
+var deterministic = json.Deterministic(true)
+
 // write encodes v as the body of the answer. Content-Type is set by then.
 func write(c *gin.Context, status int, v any) {
-	body, err := json.Marshal(v)
+	body, err := json.Marshal(v, deterministic)
 	if err != nil {
 		panic(err) // a type of ours that cannot be encoded is a mistake in the program
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/go-jose/go-jose/v4"
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/swaggest/swgui/v5/static"
 
 	"statelab/api/web"
 	"statelab/state"
@@ -136,6 +138,11 @@ func serve(c *gin.Context, name, contentType, tag string, content io.ReadSeeker)
 	h["Content-Type"] = []string{contentType}
 	h["Etag"] = []string{tag}
 	h["Cache-Control"] = []string{"no-cache"}
+	// Whole or not modified, nothing in between: these are small files, and
+	// ServeContent's own errors are plain text.
+	for _, name := range []string{"Range", "If-Range", "If-Match", "If-Unmodified-Since"} {
+		c.Request.Header.Del(name)
+	}
 	http.ServeContent(c.Writer, c.Request, name, time.Time{}, content)
 }
 
@@ -145,6 +152,14 @@ func (s *Server) docs(h http.Handler) gin.HandlerFunc {
 	const policy = "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; " +
 		"img-src 'self' data:; connect-src 'self'; font-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 	return func(c *gin.Context) {
+		if name := strings.Trim(c.Param("name"), "/"); name != "" {
+			_, plain := fs.Stat(static.FS, name)
+			_, packed := fs.Stat(static.FS, name+".gz")
+			if plain != nil && packed != nil {
+				s.fail(c, faultf("not_found", "There is no such file."))
+				return
+			}
+		}
 		header := c.Writer.Header()
 		header.Set("Content-Security-Policy", policy)
 		header.Set("Cache-Control", "no-cache")

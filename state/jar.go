@@ -18,9 +18,9 @@ type jar struct {
 // front (package api then sets the scheme).
 func secure(r *http.Request) bool { return r.TLS != nil || r.URL.Scheme == "https" }
 
-// name returns the cookie's name. Over TLS the __Host- prefix makes browsers
+// CookieName returns the cookie's name. Over TLS the __Host- prefix makes browsers
 // refuse it from any other host or without Secure (RFC 6265bis, 4.1.3.2).
-func (j jar) name(r *http.Request) string {
+func (j jar) CookieName(r *http.Request) string {
 	if secure(r) {
 		return "__Host-statelab_" + j.slug
 	}
@@ -31,7 +31,7 @@ func (j jar) name(r *http.Request) string {
 // the browser when to forget; the server judges expiry by itself.
 func (j jar) build(r *http.Request, value string, maxAge time.Duration) *http.Cookie {
 	c := &http.Cookie{
-		Name: j.name(r), Value: value,
+		Name: j.CookieName(r), Value: value,
 		Path:     "/" + j.slug, // so that a request shows one strategy's cookie only
 		MaxAge:   int(maxAge.Round(time.Second) / time.Second),
 		HttpOnly: true, // no script can read it (OWASP Session Management: HttpOnly Attribute)
@@ -83,7 +83,7 @@ func put(w http.ResponseWriter, c *http.Cookie) {
 // header by itself: net/http would allocate every cookie of the request, and
 // drops all of them without a word past 3,000.
 func (j jar) values(r *http.Request) func(yield func(string) bool) {
-	name := j.name(r)
+	name := j.CookieName(r)
 	return func(yield func(string) bool) {
 		for _, line := range r.Header["Cookie"] {
 			for line != "" {
@@ -120,7 +120,7 @@ func (j jar) value(r *http.Request) (string, error) {
 // carried describes a cookie for an Inspection. Its first characters are
 // enough to recognise it and far too few to use it.
 func (j jar) carried(r *http.Request, value string, t Traits) Carried {
-	name := j.name(r)
+	name := j.CookieName(r)
 	return Carried{
 		In: TransportCookie, Name: name, Bytes: len(name) + len("=") + len(value),
 		ValueMasked: mask(value), ReadableWithoutKey: t.Readable, ProtectedBy: t.ProtectedBy,

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"time"
@@ -129,7 +130,7 @@ func (s *session) Save(w http.ResponseWriter, r *http.Request, l Login) (Login, 
 
 // unchanged describes the credential that the client keeps holding.
 func (s *session) unchanged(r *http.Request) Credential {
-	name := s.name(r)
+	name := s.CookieName(r)
 	return Credential{Kind: TransportCookie, Name: name, Bytes: len(name) + len("=") + opaqueChars}
 }
 
@@ -145,14 +146,17 @@ func (s *session) Refresh(w http.ResponseWriter, r *http.Request, _ string) (Log
 	now := s.now()
 	// No overlap: the old credential is dead at once. It is simply unknown, as
 	// any other wrong one, and ends nothing.
-	rec, successor, err := rotate(r.Context(), s.Store, o, now, 0, func(rec *Record) error {
+	rec, successor, err := rotate(r.Context(), s.Store, o, now, 0, func(rec *Record) (err error) {
 		rec.LastSeen, rec.Expires = now, s.until(now, rec.Login)
-		return nil
+		rec.Login.Role, err = s.role(r.Context(), rec.Login.Subject)
+		return err
 	})
-	if errors.Is(err, ErrReuse) {
-		err = ErrUnknown
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrReuse):
+		return Login{}, Credential{}, ErrUnknown
+	case errors.Is(err, ErrRevoked): // the account is gone, and its logins with it
+		return Login{}, Credential{}, cmp.Or(failed(s.Store.Delete(r.Context(), o.key)), err)
+	case err != nil:
 		return Login{}, Credential{}, err
 	}
 	c, err := s.set(w, r, credential[:secretChars]+successor, rec.Login.ExpiresAt.Sub(now))

@@ -154,6 +154,12 @@ type Presenter interface {
 	Present(ctx context.Context, presented string) (Login, error)
 }
 
+// CookieNamer is a Strategy whose credential travels in a cookie.
+type CookieNamer interface {
+	// CookieName returns the name that the cookie has for the client of r.
+	CookieName(r *http.Request) string
+}
+
 // Inspector is a Strategy that can show a learner what a request carried and
 // what the server holds for it. Both come without any secret.
 type Inspector interface {

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -126,6 +127,9 @@ func (s *token) sign(l Login, expires int64) (Credential, error) {
 		return Credential{}, err
 	}
 	now := s.Now().Unix()
+	if expires <= now {
+		return Credential{}, ErrExpired
+	}
 	t := jwt.NewWithClaims(s.method, claims{
 		Issuer: Issuer, Audience: s.Slug, ClientID: clientID, ID: id,
 		Issued: now, NotBefore: now, Expires: expires, Login: l,
@@ -366,13 +370,12 @@ func (s *token) Refresh(_ http.ResponseWriter, r *http.Request, presented string
 		rec.Login.Role, err = s.role(r.Context(), rec.Login.Subject)
 		return err
 	})
-	if errors.Is(err, ErrReuse) || errors.Is(err, ErrRevoked) {
-		// The server cannot tell the thief from the owner, so both are out.
-		if err := s.revoke(r.Context(), o.key); err != nil {
-			return Login{}, Credential{}, err
-		}
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrReuse), errors.Is(err, ErrRevoked):
+		// The server cannot tell the thief from the owner, so both are out; or
+		// the account is gone.
+		return Login{}, Credential{}, cmp.Or(s.revoke(r.Context(), o.key), err)
+	case err != nil:
 		return Login{}, Credential{}, err
 	}
 	c, err := s.sign(rec.Login, s.expiry(now, rec.Login))

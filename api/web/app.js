@@ -41,7 +41,7 @@ function offer() {
 
 page.panels.addEventListener('hide', ({ detail }) => {
   choose(page.shown.filter((slug) => slug !== detail));
-  more.lastElementChild.focus();
+  more.querySelector(`[data-add="${detail}"]`).focus();
 });
 document.addEventListener('words', offer);
 addEventListener('hashchange', showAsAsked);

@@ -2,19 +2,22 @@
  * How a browser application keeps a credential between requests. The transport decides, never the name of a strategy.
  *
  * @typedef {object} Keeper
- * @property {() => Record<string, string>} headers what script must add to a request so that it carries the credential
- * @property {(headers: Record<string, string>, seen: import('./api.js').Carried | undefined) => Header | null} carried the header with
+ * @property {() => {Authorization?: string}} headers what script must add to a request so that it carries the credential
+ * @property {(headers: {Authorization?: string}, seen: import('./api.js').Carried | undefined) => Header | null} carried the header with
  *   which the credential goes, masked: from what script adds, or from what the server has seen
+ * @property {string} place key of the word for where script looks for it
  * @property {() => string} visible what script could read and send elsewhere: '' is the answer to hope for
  * @property {(credential: Credential) => void} accept takes over what a Login answer says the client must now hold
  * @property {() => void} forget
- * @property {() => object | undefined} renewal the body of a refresh; undefined if the credential travels by itself
+ * @property {() => object | void} renewal the body of a refresh; nothing if the credential travels by itself
  * @property {boolean} renews whether script itself must renew what has expired
+ * @property {boolean} [stored] whether the credential is in localStorage; can be set where script has the choice
+ * @property {boolean} [lost] whether a reload has just lost the credential
  *
  * @typedef {object} Credential
  * @property {'cookie' | 'bearer'} kind
- * @property {string} [access_token]
- * @property {string} [refresh_token]
+ * @property {string} [access_token] of bearer
+ * @property {string} [refresh_token] of bearer, at login and refresh
  *
  * @typedef {[name: string, value: string]} Header
  */
@@ -30,11 +33,12 @@ export function masked(secret) {
 }
 
 /**
- * The browser stores the cookie, attaches it, and does not show it: an HttpOnly cookie leaves script nothing to do or to steal.
+ * The browser stores the cookie, attaches it, and does not show it: an HttpOnly cookie leaves script nothing to do, and nothing to read.
  * @implements {Keeper}
  */
 class CookieJar {
   renews = false;
+  place = 'cookie';
   headers() { return {}; }
   carried(_, seen) { return seen ? ['Cookie', `${seen.name}=${seen.value_masked}`] : null; }
   visible() { return document.cookie; }
@@ -48,7 +52,7 @@ class CookieJar {
  * survives and which any script that ever runs on this origin can read. The second is here to be looked at, not to be copied.
  * @implements {Keeper}
  */
-export class TokenKeeper {
+class TokenKeeper {
   renews = true;
   /** Whether a reload has just emptied the variable, so that the page can say why it is logged out. */
   lost;
@@ -75,6 +79,10 @@ export class TokenKeeper {
     this.forget();
     this.#stored = wanted;
     if (tokens) this.#keep(tokens);
+  }
+
+  get place() {
+    return this.#stored ? 'storage' : 'variable';
   }
 
   /** localStorage is read at each use, since another tab may have renewed what is there. */

@@ -1,7 +1,7 @@
 /** One column: a strategy, what it last answered, and what that cost. It shows what its client knows and decides nothing itself. */
 
 import { Client } from './api.js';
-import { copyOf, element, setIcon } from './dom.js';
+import { copyOf, setIcon } from './dom.js';
 import { facts, headline, payments, tagline } from './traits.js';
 import { fill, hasWord, number, time, word } from './words.js';
 import { exchangeView } from './wire.js';
@@ -94,7 +94,7 @@ export class Panel {
     this.#find('[data-bar]').setAttribute('width', String(inspection?.carried.bytes ?? 0));
     this.#find('[data-field=note]').hidden = !this.#note;
     this.#find('[data-field=decoded]').hidden = !inspection?.carried.decoded;
-    this.#find('[data-facts]').replaceChildren(...facts(traits, headline).map(factView));
+    this.#find('[data-facts]').replaceChildren(...facts(traits, headline).map((fact) => factView(fact)));
     this.#find('[data-exchanges]').replaceChildren(...this.#exchanges.map((exchange) => exchangeView(exchange, traits)));
   }
 
@@ -132,13 +132,14 @@ export class Panel {
   #offerStorage() {
     const { keeper } = this.client;
     if (!keeper.renews) return;
-    const choice = /** @type {HTMLInputElement} */ (this.#find('[data-keep-local]'));
+    const offer = copyOf('keeper');
+    const choice = offer.querySelector('input');
     choice.checked = keeper.stored;
     choice.addEventListener('change', () => {
       keeper.stored = choice.checked;
       this.#report({ act: 'keep' });
     });
-    this.#find('[data-keeper]').hidden = false;
+    this.element.append(offer);
   }
 
   /** @param {import('./checklist.js').Happening} happening */

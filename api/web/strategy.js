@@ -17,6 +17,7 @@ function render() {
   document.querySelector('[data-about]').textContent = word(`about.${traits.protected_by}.${traits.transport}`);
   const find = (field) => document.querySelector(`[data-field=${field}]`);
   const visible = keeper.visible();
+  find('script_place').textContent = word(`place.${keeper.place}`);
   find('script_sees').textContent = visible
     ? word('sees.all', { value: masked(visible), length: number(visible.length) })
     : word(inspection ? 'sees.nothing_httponly' : 'sees.nothing');

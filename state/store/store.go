@@ -1,5 +1,6 @@
-// Package store has the back ends of state.Store, one file each, the decorator
-// that counts what they do, and the conformance suite that each of them passes.
+// Package store has the back ends of state.Store, one file each, and the
+// decorator that counts what they do. Package storetest has the conformance
+// suite that each of them passes.
 package store
 
 import (

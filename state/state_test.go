@@ -1,0 +1,128 @@
+package state_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	cryptorand "crypto/rand"
+
+	"statelab/state"
+	"statelab/state/keys"
+	"statelab/state/store"
+)
+
+// newConfig returns what a strategy is made of, over a store of its own.
+func newConfig(t testing.TB, slug string) state.Config {
+	t.Helper()
+	ring, err := keys.Generate(cryptorand.Reader, time.Now())
+	require.NoError(t, err)
+	s := store.NewMemory(store.Options{})
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	return state.Config{
+		Slug: slug, Store: s, Keys: ring, Now: time.Now, Rand: cryptorand.Reader, Lifetimes: state.DefaultLifetimes(),
+		Roles: func(context.Context, string) (string, error) { return "member", nil },
+	}
+}
+
+func newStrategy(t testing.TB, slug string) state.Strategy {
+	t.Helper()
+	s, err := state.New(newConfig(t, slug))
+	require.NoError(t, err)
+	return s
+}
+
+// carrying logs in and returns a request that carries the credential.
+func carrying(t testing.TB, s state.Strategy) *http.Request {
+	t.Helper()
+	w := httptest.NewRecorder()
+	_, credential, err := s.Start(w, httptest.NewRequest("POST", "/", nil), state.NewLogin("01M807", "alice", "Alice", "member"))
+	require.NoError(t, err)
+	r := httptest.NewRequest("GET", "/", nil)
+	for _, c := range w.Result().Cookies() {
+		r.AddCookie(c)
+	}
+	if credential.AccessToken != "" {
+		r.Header.Set("Authorization", "Bearer "+credential.AccessToken)
+	}
+	return r
+}
+
+func TestEveryStrategyLoadsWhatItStarted(t *testing.T) {
+	for _, slug := range state.Slugs() {
+		t.Run(slug, func(t *testing.T) {
+			s := newStrategy(t, slug)
+			l, err := s.Load(carrying(t, s))
+			require.NoError(t, err)
+			require.Equal(t, "alice", l.Username)
+			require.Equal(t, int64(state.DefaultCredits), l.Credits)
+			_, err = s.Load(httptest.NewRequest("GET", "/", nil))
+			require.ErrorIs(t, err, state.ErrNoCredential)
+		})
+	}
+}
+
+func TestOverTLSCookiesAreBoundToTheHost(t *testing.T) {
+	for _, slug := range state.Slugs() {
+		t.Run(slug, func(t *testing.T) {
+			s := newStrategy(t, slug)
+			w := httptest.NewRecorder()
+			r := httptest.NewRequest("POST", "https://statelab.example/", nil)
+			_, _, err := s.Start(w, r, state.NewLogin("01M807", "alice", "Alice", "member"))
+			require.NoError(t, err)
+			for _, c := range w.Result().Cookies() {
+				require.Equal(t, "__Host-statelab_"+slug, c.Name)
+				require.Equal(t, "/", c.Path)
+				require.True(t, c.Secure)
+				require.True(t, c.HttpOnly)
+				require.Empty(t, c.Domain)
+				plain := httptest.NewRequest("GET", "http://statelab.example/", nil)
+				plain.AddCookie(c)
+				_, err := s.Load(plain)
+				require.ErrorIs(t, err, state.ErrNoCredential, "a cookie of TLS is nothing without it")
+			}
+		})
+	}
+}
+
+func TestKeysAreTruncatedHashes(t *testing.T) {
+	k := state.KeyOf("session", "lookup")
+	require.Len(t, k.String(), 22)
+	parsed, ok := state.ParseKey(k.String())
+	require.True(t, ok)
+	require.Equal(t, k, parsed)
+	require.NotEqual(t, state.KeyOf("ab", "c"), state.KeyOf("a", "bc"), "words do not run into each other")
+	for _, bad := range []string{"", "short", k.String() + "A", k.String()[:21] + "!", k.String()[:21] + "_\n"} {
+		_, ok := state.ParseKey(bad)
+		require.False(t, ok, "%q", bad)
+	}
+}
+
+// The grid of the strategies' costs. Run with -benchmem.
+func BenchmarkLoad(b *testing.B) {
+	for _, slug := range state.Slugs() {
+		b.Run(slug, func(b *testing.B) {
+			s := newStrategy(b, slug)
+			benchmarkLoad(b, s)
+		})
+	}
+	b.Run("token-hs256", func(b *testing.B) {
+		c := newConfig(b, "token")
+		c.TokenAlg = "HS256"
+		benchmarkLoad(b, state.NewToken(c))
+	})
+}
+
+func benchmarkLoad(b *testing.B, s state.Strategy) {
+	r := carrying(b, s)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.Load(r); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

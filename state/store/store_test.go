@@ -1,0 +1,101 @@
+package store_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"statelab/state"
+	"statelab/state/store"
+	"statelab/state/store/storetest"
+)
+
+func TestMemory(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, o store.Options) state.Store {
+		s := store.NewMemory(o)
+		t.Cleanup(func() { require.NoError(t, s.Close()) })
+		return s
+	})
+}
+
+func TestCounted(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, o store.Options) state.Store {
+		s := store.Counted(store.NewMemory(o))
+		t.Cleanup(func() { require.NoError(t, s.Close()) })
+		return s
+	})
+}
+
+func TestOpenRefusesWhatItDoesNotKnow(t *testing.T) {
+	for _, url := range []string{"", "redis://localhost", "Memory", "file:x"} {
+		_, err := store.Open(url, store.Options{})
+		require.Error(t, err, url)
+	}
+}
+
+func record(kind state.Kind, subject string, expires state.Micros) state.Record {
+	return state.Record{Kind: kind, Strategy: "session", Login: state.NewLogin(subject, subject, subject, "member"), Expires: expires}
+}
+
+// The sweep runs by itself, by the ticker of the bubble's clock.
+func TestExpiredRecordsAreSweptWithinSeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := store.NewMemory(store.Options{})
+		defer func() { require.NoError(t, s.Close()) }()
+		now := state.MicrosOf(time.Now())
+		for i := range 1000 {
+			life := time.Minute
+			if i%2 == 0 {
+				life = time.Hour
+			}
+			kind := state.KindLogin
+			if i%4 == 1 {
+				kind = state.KindCounter
+			}
+			require.NoError(t, s.Create(t.Context(), state.KeyOf(fmt.Sprint(i)), record(kind, fmt.Sprint(i%10), now.Add(life))))
+		}
+		time.Sleep(time.Minute - time.Second)
+		require.Equal(t, 1000, s.Len())
+		time.Sleep(6 * time.Second)
+		require.Equal(t, 500, s.Len())
+		time.Sleep(time.Hour)
+		require.Zero(t, s.Len())
+	})
+}
+
+func TestTheCapCountsWhatLives(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	s := store.NewMemory(store.Options{Now: func() time.Time { return now }, MaxLogins: 2})
+	defer func() { require.NoError(t, s.Close()) }()
+	soon := state.MicrosOf(now).Add(time.Minute)
+	for round := range 3 {
+		for i := range 2 {
+			require.NoError(t, s.Create(t.Context(), state.KeyOf(fmt.Sprint(round, i)), record(state.KindLogin, "alice", soon)))
+		}
+		require.ErrorIs(t, s.Create(t.Context(), state.KeyOf("one more"), record(state.KindLogin, "alice", soon)), state.ErrFull)
+		now, soon = now.Add(time.Minute), soon.Add(time.Minute)
+		s.Sweep()
+	}
+}
+
+func TestTheCostOfARequestIsCounted(t *testing.T) {
+	s := store.Counted(store.NewMemory(store.Options{}))
+	defer func() { require.NoError(t, s.Close()) }()
+	var cost store.Cost
+	ctx := context.WithValue(t.Context(), store.CostKey, &cost)
+	k, later := state.KeyOf("k"), state.MicrosOf(time.Now()).Add(time.Hour)
+	require.NoError(t, s.Create(ctx, k, record(state.KindLogin, "alice", later)))
+	_, err := s.Load(ctx, k)
+	require.NoError(t, err)
+	require.NoError(t, s.Update(ctx, k, 1, record(state.KindLogin, "alice", later)))
+	_, err = s.BySubject(ctx, "alice")
+	require.NoError(t, err)
+	require.NoError(t, s.Delete(ctx, k))
+	require.Equal(t, 2, cost.Reads)
+	require.Equal(t, 3, cost.Writes)
+	require.Positive(t, cost.Took)
+}

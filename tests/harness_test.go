@@ -1,0 +1,445 @@
+// Package tests tries statelab from outside, through its HTTP contract.
+//
+// Every answer of the whole run passes the same checks, in client.do: the
+// headers that all answers carry, the shape of problems, and openapi.yaml.
+package tests
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/alexedwards/argon2id"
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/getkin/kin-openapi/routers/gorillamux"
+	"github.com/go-json-experiment/json"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	cryptorand "crypto/rand"
+
+	"statelab/api"
+	"statelab/auth"
+	"statelab/state"
+	"statelab/state/keys"
+	"statelab/state/store"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreTopFunction("database/sql.(*DB).connectionOpener"), // of the template database, kept for the run
+	)
+}
+
+// strategies are the columns that every matrix runs over.
+var strategies = state.Slugs()
+
+// The demo accounts.
+const (
+	alice, alicePassword     = "alice", "wonderland"
+	bob, bobPassword         = "bob", "cheshire-cat"
+	teacher, teacherPassword = "teacher", "queen-of-hearts"
+)
+
+// A clock stands still until a test moves it.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func newClock() *clock { return &clock{now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)} }
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// cheapHasher costs next to nothing, so that tests can sign in a lot.
+func cheapHasher() auth.Hasher {
+	return auth.NewArgon2id(argon2id.Params{Memory: 64, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32})
+}
+
+// A server is statelab on a loopback port, with stores, keys and a clock of its
+// own.
+type server struct {
+	*api.Server
+	config api.Config
+	clock  *clock
+	url    string
+}
+
+// option changes what a server is made of.
+type option func(*api.Config)
+
+// newServer starts a server that ends with the test.
+func newServer(t testing.TB, options ...option) *server {
+	t.Helper()
+	c := newClock()
+	ring, err := keys.Generate(cryptorand.Reader, c.Now())
+	require.NoError(t, err)
+	db := newDatabase(t)
+	config := api.Config{
+		Database: db, Store: store.NewMemory(store.Options{Now: c.Now}), Keys: ring,
+		Hasher: cheapHasher(), Now: c.Now, OpenAPI: specificationText(t), Version: "test",
+	}
+	for _, o := range options {
+		o(&config)
+	}
+	t.Cleanup(func() { require.NoError(t, config.Store.Close()) })
+	return startServer(t, config, c)
+}
+
+// startServer serves what a config is made of, as after a restart.
+func startServer(t testing.TB, config api.Config, c *clock) *server {
+	t.Helper()
+	s, err := api.New(config)
+	require.NoError(t, err)
+	require.NoError(t, s.AddDemoAccounts(t.Context()))
+	h := httptest.NewServer(s)
+	t.Cleanup(func() {
+		h.Close()
+		require.NoError(t, s.Close())
+	})
+	return &server{s, config, c, h.URL}
+}
+
+// newDatabase returns an empty database with its tables.
+func newDatabase(t testing.TB) *sql.DB {
+	t.Helper()
+	db, err := auth.OpenDatabase(t.Context(), "sqlite::memory:")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	return db
+}
+
+// A client holds what one browser or one curl holds: cookies, and tokens.
+type client struct {
+	t       testing.TB
+	s       *server
+	slug    string
+	cookies map[string]string
+	access  string
+	refresh string
+	send    func(*http.Request) // changes requests before they go
+}
+
+func (s *server) client(t testing.TB, slug string) *client {
+	return &client{t: t, s: s, slug: slug, cookies: map[string]string{}}
+}
+
+// login returns a client that has logged in.
+func (s *server) login(t testing.TB, slug, username, password string) *client {
+	t.Helper()
+	c := s.client(t, slug)
+	c.post("login", credentials{username, password}).is(http.StatusOK)
+	return c
+}
+
+type credentials struct {
+	Username string `json:"username"`
+	Password string `json:"password"`
+}
+
+// copy is a thief's: it has the credentials as they are now.
+func (c *client) copy() *client {
+	d := *c
+	d.cookies = maps.Clone(c.cookies)
+	return &d
+}
+
+// held is the credential that the client's next request carries.
+func (c *client) held() string {
+	if c.bearer() {
+		return c.access
+	}
+	return c.cookies["statelab_"+c.slug]
+}
+
+// bearer says whether the strategy's credential travels in a header.
+func (c *client) bearer() bool { return c.s.traits(c.t, c.slug).Transport == state.TransportBearer }
+
+// traits returns the traits that the server publishes for a strategy.
+func (s *server) traits(t testing.TB, slug string) state.Traits {
+	t.Helper()
+	var index api.Index
+	require.NoError(t, json.Unmarshal(s.client(t, "").do("GET", "/", nil).body, &index))
+	for _, strategy := range index.Strategies {
+		if strategy.Slug == slug {
+			return strategy.Traits
+		}
+	}
+	t.Fatalf("no strategy %q in the index", slug)
+	return state.Traits{}
+}
+
+func (c *client) get(route string) *answer            { return c.route("GET", route, nil) }
+func (c *client) post(route string, body any) *answer { return c.route("POST", route, body) }
+func (c *client) patch(body any) *answer              { return c.route("PATCH", "profile", body) }
+
+// renew refreshes the login in the way of its strategy.
+func (c *client) renew() *answer {
+	if c.refresh != "" {
+		return c.post("refresh", map[string]string{"refresh_token": c.refresh})
+	}
+	return c.post("refresh", nil)
+}
+
+// route asks a route of the client's strategy.
+func (c *client) route(method, route string, body any) *answer {
+	c.t.Helper()
+	return c.do(method, "/"+c.slug+"/"+route, body)
+}
+
+// raw is a body that is sent as it is; other bodies are encoded as JSON.
+type raw string
+
+// do sends a request with what the client holds, checks what holds for every
+// answer, and keeps what the answer gives to hold.
+func (c *client) do(method, path string, body any, change ...func(*http.Request)) *answer {
+	c.t.Helper()
+	var content io.Reader
+	switch b := body.(type) {
+	case nil:
+	case raw:
+		content = strings.NewReader(string(b))
+	default:
+		text, err := json.Marshal(b)
+		require.NoError(c.t, err)
+		content = bytes.NewReader(text)
+	}
+	r, err := http.NewRequestWithContext(c.t.Context(), method, c.s.url+path, content)
+	require.NoError(c.t, err)
+	if content != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	var pairs []string
+	for _, name := range slices.Sorted(maps.Keys(c.cookies)) {
+		pairs = append(pairs, name+"="+c.cookies[name])
+	}
+	if len(pairs) > 0 {
+		r.Header.Set("Cookie", strings.Join(pairs, "; "))
+	}
+	if c.access != "" {
+		r.Header.Set("Authorization", "Bearer "+c.access)
+	}
+	if c.send != nil {
+		c.send(r)
+	}
+	for _, f := range change {
+		f(r)
+	}
+	a := exchange(c.t, r)
+	c.keep(a)
+	return a
+}
+
+// transport keeps no connection, so that no test leaves one behind.
+var transport = &http.Transport{DisableKeepAlives: true}
+
+// exchange sends a request and checks the answer.
+func exchange(t testing.TB, r *http.Request) *answer {
+	t.Helper()
+	resp, err := transport.RoundTrip(r)
+	require.NoError(t, err)
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	a := &answer{t: t, status: resp.StatusCode, header: resp.Header, body: body, cookies: resp.Cookies()}
+	if strings.Contains(resp.Header.Get("Content-Type"), "json") && len(body) > 0 {
+		require.NoError(t, json.Unmarshal(body, &a.json), "%s %s: %s", r.Method, r.URL.Path, body)
+	}
+	a.check(r)
+	return a
+}
+
+// keep does what a browser and an application do with an answer.
+func (c *client) keep(a *answer) {
+	for _, cookie := range a.cookies {
+		if cookie.MaxAge < 0 {
+			delete(c.cookies, cookie.Name)
+		} else {
+			c.cookies[cookie.Name] = cookie.Value
+		}
+	}
+	if token := a.text("credential.access_token"); token != "" {
+		c.access = token
+	}
+	if token := a.text("credential.refresh_token"); token != "" {
+		c.refresh = token
+	}
+}
+
+// An answer is what came back.
+type answer struct {
+	t       testing.TB
+	status  int
+	header  http.Header
+	body    []byte
+	json    any
+	cookies []*http.Cookie
+}
+
+// at returns the value at a dotted path of the body, or nil.
+func (a *answer) at(path string) any {
+	v := a.json
+	for name := range strings.SplitSeq(path, ".") {
+		m, _ := v.(map[string]any)
+		v = m[name]
+	}
+	return v
+}
+
+func (a *answer) text(path string) string  { s, _ := a.at(path).(string); return s }
+func (a *answer) number(path string) int64 { f, _ := a.at(path).(float64); return int64(f) }
+func (a *answer) code() string             { return a.text("code") }
+
+// is requires a status, and for a problem its code.
+func (a *answer) is(status int, code ...string) *answer {
+	a.t.Helper()
+	require.Equal(a.t, status, a.status, "%s", a.body)
+	if len(code) > 0 {
+		require.Equal(a.t, code[0], a.code(), "%s", a.body)
+	}
+	return a
+}
+
+// leaks are words that no answer of ours has a reason to contain.
+var leaks = []string{"goroutine ", "panic:", ".go:", "SELECT ", "sqlite", "sql:", "argon2", "/root/", "/home/"}
+
+// check is what holds for every answer of the whole run.
+func (a *answer) check(r *http.Request) {
+	t, what := a.t, r.Method+" "+r.URL.Path
+	t.Helper()
+	for name, want := range map[string]string{
+		"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cross-Origin-Resource-Policy": "same-origin",
+	} {
+		require.Equal(t, []string{want}, a.header[name], what)
+	}
+	require.Regexp(t, `^[0-9a-z]{16}$`, a.header.Get("X-Request-Id"), what)
+	require.Regexp(t, `^auth;dur=[0-9.]+, store;dur=[0-9.]+, handler;dur=[0-9.]+$`, a.header.Get("Server-Timing"), what)
+	require.Contains(t, a.header.Get("Content-Security-Policy"), "default-src 'none'", what)
+	require.Contains(t, a.header.Get("Content-Security-Policy"), "frame-ancestors 'none'", what)
+
+	names := map[string]bool{}
+	for _, cookie := range a.cookies {
+		require.False(t, names[cookie.Name], "%s sets %s twice", what, cookie.Name)
+		names[cookie.Name] = true
+		require.LessOrEqual(t, len(cookie.Name)+len(cookie.Value), state.CookieLimit, what)
+		require.True(t, cookie.HttpOnly, what)
+		require.Equal(t, http.SameSiteLaxMode, cookie.SameSite, what)
+		require.Empty(t, cookie.Domain, what)
+		require.Contains(t, []string{"/" + strings.TrimPrefix(cookie.Name, "statelab_"), "/"}, cookie.Path, what)
+	}
+	slug, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	if slices.Contains(strategies, slug) || a.status >= 400 {
+		require.Equal(t, []string{"no-store"}, a.header["Cache-Control"], what)
+	}
+	if a.status >= 400 {
+		require.Empty(t, a.cookies[:min(len(a.cookies), a.setCount())], "%s sets a credential although it failed", what)
+		if r.Method != "HEAD" {
+			a.checkProblem(r)
+		}
+	}
+	if r.Method != "HEAD" && a.status >= 400 {
+		for _, leak := range leaks {
+			require.NotContains(t, string(a.body), leak, what)
+		}
+	}
+	a.checkSpecification(r)
+}
+
+// setCount is how many cookies the answer sets, those it clears apart.
+func (a *answer) setCount() int {
+	n := 0
+	for _, cookie := range a.cookies {
+		if cookie.MaxAge >= 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// checkProblem holds an error to RFC 9457 and to the headers that its status
+// demands.
+func (a *answer) checkProblem(r *http.Request) {
+	t, what := a.t, r.Method+" "+r.URL.Path
+	t.Helper()
+	require.Equal(t, "application/problem+json; charset=utf-8", a.header.Get("Content-Type"), what)
+	require.Equal(t, int64(a.status), a.number("status"), what)
+	require.Equal(t, "urn:statelab:problem:"+a.code(), a.text("type"), what)
+	require.NotEmpty(t, a.text("title"), what)
+	require.NotEmpty(t, a.text("detail"), what)
+	require.Equal(t, a.header.Get("X-Request-Id"), a.text("request_id"), what)
+	switch a.status {
+	case http.StatusUnauthorized:
+		require.NotEmpty(t, a.header.Get("WWW-Authenticate"), what)
+	case http.StatusMethodNotAllowed:
+		require.NotEmpty(t, a.header.Get("Allow"), what)
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		require.Regexp(t, `^[1-9][0-9]*$`, a.header.Get("Retry-After"), what)
+	}
+}
+
+// specificationText returns openapi.yaml.
+func specificationText(t testing.TB) []byte {
+	t.Helper()
+	text, err := os.ReadFile("../openapi.yaml")
+	require.NoError(t, err)
+	return text
+}
+
+// specification is openapi.yaml, loaded once for the run.
+var specification = sync.OnceValues(func() (routers.Router, error) {
+	loader := openapi3.NewLoader()
+	doc, err := loader.LoadFromFile("../openapi.yaml")
+	if err != nil {
+		return nil, err
+	}
+	doc.Servers = nil // the tests' ports differ
+	return gorillamux.NewRouter(doc)
+})
+
+// checkSpecification holds an answer to openapi.yaml. Requests that it does not
+// know, such as those to no route, are not its subject.
+func (a *answer) checkSpecification(r *http.Request) {
+	t := a.t
+	t.Helper()
+	router, err := specification()
+	require.NoError(t, err)
+	probe := r.Clone(context.Background())
+	if probe.Method == http.MethodHead {
+		return // every GET answers HEAD, which has no body to look at
+	}
+	route, params, err := router.FindRoute(probe)
+	if err != nil {
+		require.Contains(t, []int{400, 403, 404, 405, 414, 421, 431}, a.status,
+			"%s %s is answered and not in openapi.yaml", r.Method, r.URL.Path)
+		return
+	}
+	require.NoError(t, openapi3filter.ValidateResponse(context.Background(), &openapi3filter.ResponseValidationInput{
+		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: probe, PathParams: params, Route: route},
+		Status:                 a.status,
+		Header:                 a.header,
+		Body:                   io.NopCloser(bytes.NewReader(a.body)),
+		Options:                &openapi3filter.Options{IncludeResponseStatus: true, MultiError: true},
+	}), "%s %s: %s", r.Method, r.URL.Path, a.body)
+}
