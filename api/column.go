@@ -1,8 +1,8 @@
 package api
 
 import (
+	"encoding/hex"
 	"errors"
-	"fmt"
 	"hash/fnv"
 	"net/http"
 	"strconv"
@@ -34,8 +34,8 @@ type Profile struct {
 	User      User      `json:"user"`
 	State     State     `json:"state"`
 	Version   int64     `json:"version"`
-	IssuedAt  timestamp `json:"issued_at"`
-	ExpiresAt timestamp `json:"expires_at"`
+	IssuedAt  time.Time `json:"issued_at,format:RFC3339"` // in UTC and whole seconds
+	ExpiresAt time.Time `json:"expires_at,format:RFC3339"`
 }
 
 // User is the part of a login that was copied from the account.
@@ -62,23 +62,12 @@ type Login struct {
 	Credential state.Credential `json:"credential"`
 }
 
-// timestamp is a moment in RFC 3339, in UTC and whole seconds.
-type timestamp state.Micros
-
-// MarshalJSON implements json.Marshaler.
-func (t timestamp) MarshalJSON() ([]byte, error) {
-	b := make([]byte, 0, len(time.RFC3339)+2)
-	b = append(b, '"')
-	b = state.Micros(t).Time().AppendFormat(b, time.RFC3339)
-	return append(b, '"'), nil
-}
-
 func (col *column) profileOf(l state.Login) Profile {
 	return Profile{
 		Strategy: col.slug,
 		User:     User{l.Subject, l.Username, l.DisplayName, l.Role},
 		State:    State{l.Theme, l.Language, l.Nickname, l.Note, l.Credits, l.Cart},
-		Version:  l.Version, IssuedAt: timestamp(l.IssuedAt), ExpiresAt: timestamp(l.ExpiresAt),
+		Version:  l.Version, IssuedAt: l.IssuedAt.Time(), ExpiresAt: l.ExpiresAt.Time(),
 	}
 }
 
@@ -96,9 +85,16 @@ func (col *column) logged(c *gin.Context, l state.Login, credential state.Creden
 // state, the role and the end.
 func etagOf(l state.Login) string {
 	h := fnv.New32a()
-	_, _ = h.Write([]byte(l.Role))
-	_, _ = h.Write(strconv.AppendInt([]byte{0}, int64(l.ExpiresAt), 10))
-	return fmt.Sprintf(`"%s.%d.%08x"`, l.ID, l.Version, h.Sum32())
+	_, _ = h.Write(strconv.AppendInt([]byte(l.Role), int64(l.ExpiresAt), 10))
+	b := make([]byte, 0, 64)
+	b = append(appendVersion(b, l), hex.EncodeToString(h.Sum(nil))...)
+	return string(append(b, '"'))
+}
+
+// appendVersion appends the part of the validator that If-Match looks at.
+func appendVersion(b []byte, l state.Login) []byte {
+	b = append(append(b, '"'), l.ID...)
+	return append(strconv.AppendInt(append(b, '.'), l.Version, 10), '.')
 }
 
 // tags yields the entity tags of a header field's lines (RFC 9110, 8.8.3), weak
@@ -134,7 +130,7 @@ func matches(r *http.Request, l state.Login) bool {
 	if !conditional {
 		return true
 	}
-	want := fmt.Sprintf(`"%s.%d.`, l.ID, l.Version)
+	want := string(appendVersion(nil, l))
 	for tag := range tags(lines) {
 		if tag == "*" || strings.HasPrefix(tag, want) && strings.HasSuffix(tag, `"`) {
 			return true
@@ -400,9 +396,9 @@ func (col *column) lister(what string) (state.Lister, error) {
 type LoginEntry struct {
 	ID        string    `json:"id"`
 	Current   bool      `json:"current"`
-	IssuedAt  timestamp `json:"issued_at"`
-	LastSeen  timestamp `json:"last_seen"`
-	ExpiresAt timestamp `json:"expires_at"`
+	IssuedAt  time.Time `json:"issued_at,format:RFC3339"`
+	LastSeen  time.Time `json:"last_seen,format:RFC3339"`
+	ExpiresAt time.Time `json:"expires_at,format:RFC3339"`
 }
 
 // Logins is the answer of GET /{s}/logins.
@@ -425,7 +421,7 @@ func (col *column) logins(c *gin.Context) (int, any, error) {
 	}
 	out := Logins{Logins: make([]LoginEntry, len(infos))}
 	for i, in := range infos {
-		out.Logins[i] = LoginEntry{in.ID, in.ID == l.ID, timestamp(in.IssuedAt), timestamp(in.LastSeen), timestamp(in.ExpiresAt)}
+		out.Logins[i] = LoginEntry{in.ID, in.ID == l.ID, in.IssuedAt.Time(), in.LastSeen.Time(), in.ExpiresAt.Time()}
 	}
 	return http.StatusOK, out, nil
 }

@@ -148,14 +148,15 @@ func (s *Server) accessLine(x *exchange, r *http.Request) {
 	if !s.log.Enabled(r.Context(), slog.LevelInfo) {
 		return
 	}
-	slug := ""
-	if x.column != nil {
-		slug = x.column.slug
+	attrs := make([]slog.Attr, 0, 10)
+	attrs = append(attrs, slog.String("method", r.Method), slog.String("route", x.route), slog.Int("status", x.status))
+	if x.code != "" {
+		attrs = append(attrs, slog.String("code", x.code))
 	}
-	s.log.LogAttrs(r.Context(), slog.LevelInfo, "request",
-		slog.String("method", r.Method), slog.String("route", x.route), slog.String("strategy", slug),
-		slog.Int("status", x.status), slog.String("code", x.code), slog.Int("bytes", x.bytes),
-		slog.Int("store_reads", x.cost.Reads), slog.Int("store_writes", x.cost.Writes),
-		slog.Int64("us", time.Since(x.start).Microseconds()),
+	if x.cost.Reads+x.cost.Writes > 0 {
+		attrs = append(attrs, slog.Int("store_reads", x.cost.Reads), slog.Int("store_writes", x.cost.Writes))
+	}
+	attrs = append(attrs, slog.Int("bytes", x.bytes), slog.Int64("us", time.Since(x.start).Microseconds()),
 		slog.String("request_id", x.id[0]), slog.String("address", remoteHost(r)))
+	s.log.LogAttrs(r.Context(), slog.LevelInfo, "request", attrs...)
 }
