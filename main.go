@@ -186,6 +186,11 @@ func (s *serve) check() error {
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		return refuse("--listen %s would show the classroom, with its published passwords, to others: use localhost", s.Listen)
 	}
+	for _, origin := range s.AllowOrigin {
+		if err := http.NewCrossOriginProtection().AddTrustedOrigin(origin); err != nil {
+			return refuse("--allow-origin %s is no origin: use scheme, host and port only, such as http://localhost:5173", origin)
+		}
+	}
 	for name, d := range map[string]time.Duration{
 		"session-idle": s.SessionIdle, "session-max": s.SessionMax, "access-ttl": s.AccessTTL, "refresh-ttl": s.RefreshTTL,
 	} {

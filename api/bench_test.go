@@ -72,7 +72,7 @@ func BenchmarkMiddleware(b *testing.B) {
 	for name, level := range map[string]slog.Level{"ours": slog.LevelWarn, "ours with the access line": slog.LevelInfo} {
 		b.Run(name, func(b *testing.B) {
 			s := newBenchServer(b, level)
-			s.handler.(*gin.Engine).GET("/empty", s.onlyJSON, empty)
+			s.engine.GET("/empty", s.onlyJSON, empty)
 			serveOften(b, s, r)
 		})
 	}

@@ -77,6 +77,15 @@ var kinds = map[string]struct {
 	"signing_unavailable":       {http.StatusServiceUnavailable, "This server cannot sign"},
 }
 
+// Codes returns the status of every code that a Problem can have.
+func Codes() map[string]int {
+	all := make(map[string]int, len(kinds))
+	for code, kind := range kinds {
+		all[code] = kind.status
+	}
+	return all
+}
+
 // retryAfter is what a 503 asks a client to wait, in seconds.
 const retryAfter = 2
 

@@ -57,7 +57,8 @@ type Server struct {
 	columns  []*column
 	csrf     *http.CrossOriginProtection
 	openapi  [2][]byte // as YAML and as JSON
-	handler  http.Handler
+	engine   *gin.Engine
+	handler  http.Handler // the engine, behind CORS if there are origins to allow
 	draining atomic.Bool
 }
 
@@ -116,7 +117,8 @@ func New(config Config) (*Server, error) {
 			return nil, fmt.Errorf("api: allowed origin: %w", err)
 		}
 	}
-	s.handler = s.routes()
+	s.engine = s.routes()
+	s.handler = s.engine
 	if len(config.AllowOrigins) > 0 {
 		s.handler = cors.New(cors.Options{
 			AllowOriginFunc:  func(origin string) bool { return slices.Contains(config.AllowOrigins, origin) },
@@ -131,7 +133,7 @@ func New(config Config) (*Server, error) {
 }
 
 // routes is every route that there is.
-func (s *Server) routes() http.Handler {
+func (s *Server) routes() *gin.Engine {
 	e := gin.New()
 	e.HandleMethodNotAllowed, e.RedirectTrailingSlash, e.RedirectFixedPath = true, false, false
 	_ = e.SetTrustedProxies(nil) // no header says where a request comes from
@@ -170,6 +172,18 @@ func (s *Server) routes() http.Handler {
 		read(g, "/inspect", s.json(col.inspect))
 	}
 	return e
+}
+
+// Route is a method and a path with parameters, as Gin writes them.
+type Route struct{ Method, Path string }
+
+// Routes returns every route that the server answers.
+func (s *Server) Routes() []Route {
+	var all []Route
+	for _, r := range s.engine.Routes() {
+		all = append(all, Route{r.Method, r.Path})
+	}
+	return all
 }
 
 // json makes a handler of a function that returns a status and a body, or an

@@ -38,9 +38,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m,
-		goleak.IgnoreTopFunction("database/sql.(*DB).connectionOpener"), // of the template database, kept for the run
-	)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(status int) {
+		_ = os.RemoveAll(built)
+		os.Exit(status)
+	}))
 }
 
 // strategies are the columns that every matrix runs over.

@@ -29,6 +29,8 @@ import { keeperFor } from './keep.js';
  * @property {object | null} decoded
  * @property {boolean} readable_without_key
  *
+ * @typedef {Pick<Carried, 'name' | 'value_masked'>} Seen
+ *
  * @typedef {object} Inspection
  * @property {Carried} carried
  * @property {{store: string, bytes: number, record: object} | null} held
@@ -51,8 +53,10 @@ export const acts = {
 export class Client {
   /** @type {import('./keep.js').Keeper} */
   keeper;
-  /** What the server said at the last look of the credential it would now be sent; null when nobody is logged in. @type {Inspection | null} */
+  /** What the server says about the login that the next request would carry; null when there is none. @type {Inspection | null} */
   inspection = null;
+  /** The credential as the server saw it last, though it may have refused it; null when there was none. @type {Seen | null} */
+  #seen = null;
   #column;
   /** @type {Promise<Exchange> | undefined} */
   #renewing;
@@ -65,7 +69,7 @@ export class Client {
 
   /** The header in which the next request would carry the credential, masked; null if it would carry none. */
   get carries() {
-    return this.keeper.carried(this.keeper.headers(), this.inspection?.carried);
+    return this.keeper.carried(this.keeper.headers(), this.#seen);
   }
 
   /**
@@ -77,6 +81,9 @@ export class Client {
   async act(name, fields) {
     const exchanges = name === 'refresh' ? [await this.#renew()] : await this.#send(acts[name](fields));
     await this.#inspect(exchanges.at(-1));
+    // A cookie that this page had not seen before: from before a reload, or from another tab.
+    const [first] = exchanges;
+    if (!first.carried && !first.request.bare && provesCredential(first)) first.carried = this.keeper.carried({}, this.#seen ?? unseen);
     return exchanges;
   }
 
@@ -102,7 +109,7 @@ export class Client {
   async #exchange(request) {
     const url = `/${this.#column.slug}${request.path}`;
     const headers = request.bare ? {} : this.keeper.headers();
-    const carried = this.keeper.carried(headers, this.inspection?.carried);
+    const carried = this.keeper.carried(headers, this.#seen);
     const answer = await send(url, request, headers);
     const issued = answer.body?.credential !== undefined && (request.issues === 'always' || this.#column.traits.holder === 'client');
     if (issued) this.keeper.accept(answer.body.credential);
@@ -116,12 +123,23 @@ export class Client {
    * @param {Exchange} last
    */
   async #inspect(last) {
-    if (last.status === 0) return;
-    this.inspection = null;
-    if (last.code === 'no_credential') return;
-    const { status, body } = await send(`/${this.#column.slug}/inspect`, { method: 'GET' }, this.keeper.headers());
-    if (status === 200) this.inspection = body;
+    const looked = last.code === 'no_credential' ? last : await send(`/${this.#column.slug}/inspect`, { method: 'GET' }, this.keeper.headers());
+    if (looked.status === 200) {
+      this.inspection = looked.body;
+      this.#seen = looked.body.carried;
+    } else if (looked.status === 401) {
+      this.inspection = null;
+      this.#seen = provesCredential(looked) ? unseen : null;
+    } // anything else, such as a server that was stopped, says nothing about the login
   }
+}
+
+/** A credential that is there, since the server refused it, but that nobody can show. @type {Seen} */
+const unseen = { name: '', value_masked: '' };
+
+/** Whether an answer can only be the answer to a request that carried a credential. */
+function provesCredential({ status, code }) {
+  return status === 401 ? code !== 'no_credential' : status >= 200 && status < 300;
 }
 
 /** One request, as JSON both ways; a server that cannot be reached is an answer like any other. */

@@ -3,7 +3,7 @@
  *
  * @typedef {object} Keeper
  * @property {() => {Authorization?: string}} headers what script must add to a request so that it carries the credential
- * @property {(headers: {Authorization?: string}, seen: import('./api.js').Carried | undefined) => Header | null} carried the header with
+ * @property {(headers: {Authorization?: string}, seen: import('./api.js').Seen | null) => Header | null} carried the header with
  *   which the credential goes, masked: from what script adds, or from what the server has seen
  * @property {string} place key of the word for where script looks for it
  * @property {() => string} visible what script could read and send elsewhere: '' is the answer to hope for
@@ -40,7 +40,7 @@ class CookieJar {
   renews = false;
   place = 'cookie';
   headers() { return {}; }
-  carried(_, seen) { return seen ? ['Cookie', `${seen.name}=${seen.value_masked}`] : null; }
+  carried(_, seen) { return seen ? ['Cookie', seen.name ? `${seen.name}=${seen.value_masked}` : '…'] : null; }
   visible() { return document.cookie; }
   accept() {}
   forget() {}

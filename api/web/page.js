@@ -77,6 +77,10 @@ export class Page {
         this.#speakAsAsked();
       });
     }
+    document.querySelector('.skip').addEventListener('click', (event) => {
+      event.preventDefault(); // the hash is the page's state
+      this.panels.focus();
+    });
     document.addEventListener('words', () => this.#render());
     addEventListener('hashchange', () => this.#speakAsAsked());
   }
@@ -134,6 +138,7 @@ export class Page {
     code.textContent = curl(column, this.#explained, this.#printable());
     const button = line.querySelector('button');
     button.addEventListener('click', async () => {
+      getSelection().selectAllChildren(code); // for copying by hand, where the browser denies the clipboard
       await navigator.clipboard.writeText(code.textContent);
       button.textContent = word('copied');
     });

@@ -65,9 +65,9 @@ export class Panel {
     this.element.ariaBusy = 'true';
     const exchanges = await this.client.act(name, fields);
     const last = exchanges.at(-1);
-    this.#exchanges = [...exchanges.toReversed(), ...this.#exchanges].slice(0, exchangesShown);
+    this.#exchanges = [...exchanges.reverse(), ...this.#exchanges].slice(0, exchangesShown);
     if (last.body?.state) this.profile = last.body;
-    else if (last.status !== 0 && !this.client.inspection) this.profile = null;
+    else if (!this.client.inspection) this.profile = null;
     this.#remark(last.status);
     this.render();
     this.element.ariaBusy = 'false';
@@ -117,7 +117,7 @@ export class Panel {
       version: version ?? '–',
       expires: expires ? time(expires) : '–',
       carried: carries?.join(': ') ?? word(`carried.none.${traits.transport}`),
-      bytes_up: number(inspection?.carried.bytes ?? 0),
+      bytes_up: inspection ? number(inspection.carried.bytes) : (carries ? '–' : '0'),
       reads: inspection?.cost.store_reads ?? '–',
       writes: inspection?.cost.store_writes ?? '–',
       held: heldText(inspection),

@@ -1,8 +1,11 @@
-// Package web holds what a browser shows: the page at /, the small page of each strategy at /{s}/, and the script modules, style,
-// words (English and Korean) and guides they use. There is no build step: what is in this folder is what the browser gets.
+// Package web holds what a browser shows: the page at /, the small page of each
+// strategy at /{s}/, and the script modules, style, words (English and Korean)
+// and guides they use. There is no build step: what is in this folder is what
+// the browser gets.
 //
-// The package knows no strategy. It is handed slugs and traits, and the script builds one panel from each, so that a further
-// strategy appears on the page without a change here.
+// The package knows no strategy. It is handed slugs and traits, and the script
+// builds one panel from each, so that a further strategy appears on the page
+// without a change here.
 package web
 
 import (
@@ -19,8 +22,10 @@ import (
 	"strings"
 )
 
-// ContentSecurityPolicy is the policy under which both documents work: nothing inline, nothing from elsewhere, no frames around them.
-// A value of the profile that looked like markup would stay text even if the script forgot to treat it so.
+// ContentSecurityPolicy is the policy under which both documents work: nothing
+// inline, nothing from elsewhere, no frames around them. A value of the profile
+// that looked like markup would stay text even if the script forgot to treat it
+// so.
 const ContentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
 	"font-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
@@ -30,7 +35,8 @@ var assets embed.FS
 //go:embed *.html
 var documents embed.FS
 
-// Assets are the files to serve below /web/, by the names the documents use: "app.js", "words/ko.json", "guide/ko.md".
+// Assets are the files to serve below /web/, by the names the documents use:
+// "app.js", "words/ko.json", "guide/ko.md".
 var Assets fs.FS = assets
 
 // Page is what the documents show of the server behind them.
@@ -41,7 +47,8 @@ type Page struct {
 	Accounts []Account // demo accounts to offer, the first filled in; none outside the classroom
 }
 
-// Column is one strategy: the path it is mounted at, and its traits, which are handed to the script as JSON.
+// Column is one strategy: the path it is mounted at, and its traits, which are
+// handed to the script as JSON.
 type Column struct {
 	Slug   string `json:"slug"`
 	Traits any    `json:"traits"`
@@ -54,12 +61,14 @@ type Account struct {
 	Role     string `json:"role"`
 }
 
-// Index writes the document of GET /. Nothing is written when it returns an error.
+// Index writes the document of GET /. Nothing is written when it returns an
+// error.
 func Index(w io.Writer, p Page) error {
 	return render(w, "index.html", p, p.Columns)
 }
 
-// Strategy writes the document of GET /{slug}/. Nothing is written when it returns an error, which it does for a slug that is no column of p.
+// Strategy writes the document of GET /{slug}/. Nothing is written when it
+// returns an error, which it does for a slug that is no column of p.
 func Strategy(w io.Writer, p Page, slug string) error {
 	for _, column := range p.Columns {
 		if column.Slug == slug {
@@ -69,7 +78,8 @@ func Strategy(w io.Writer, p Page, slug string) error {
 	return fmt.Errorf("web: no column %q", slug)
 }
 
-// Language picks "ko" or "en" from an Accept-Language header: the first one named, since browsers list them in order of preference.
+// Language picks "ko" or "en" from an Accept-Language header: the first one
+// named, since browsers list them in order of preference.
 func Language(accept string) string {
 	for part := range strings.SplitSeq(accept, ",") {
 		tag, _, _ := strings.Cut(strings.TrimSpace(part), ";")
@@ -81,14 +91,17 @@ func Language(accept string) string {
 	return "en"
 }
 
-// ETag returns the strong validator of an asset, a hash of its content, or "" if there is no such asset. With it, assets are served
-// "Cache-Control: no-cache": a browser asks each time, mostly hears 304, and never runs the script of an older binary.
+// ETag returns the strong validator of an asset, a hash of its content, or ""
+// if there is no such asset. With it, assets are served "Cache-Control:
+// no-cache": a browser asks each time, mostly hears 304, and never runs the
+// script of an older binary.
 func ETag(name string) string {
 	return etags[name]
 }
 
-// ContentType returns the media type of an asset. It does not depend on the machine's own tables, which differ between systems and
-// would serve a Korean guide without its charset, or as a download.
+// ContentType returns the media type of an asset. It does not depend on the
+// machine's own tables, which differ between systems and would serve a Korean
+// guide without its charset, or as a download.
 func ContentType(name string) string {
 	switch path.Ext(name) {
 	case ".js":
@@ -104,7 +117,8 @@ func ContentType(name string) string {
 	}
 }
 
-// Both tables are computed from the embedded files, so a fault in one is a fault of the build: it panics at start, and in every test.
+// Both tables are computed from the embedded files, so a fault in one is a
+// fault of the build: it panics at start, and in every test.
 var (
 	etags     = hashes()
 	languages = map[string]*template.Template{"en": parse("en"), "ko": parse("ko")}
@@ -127,7 +141,8 @@ func hashes() map[string]string {
 	return tags
 }
 
-// parse prepares the documents in one language. They name words by key, as the script does when the visitor switches.
+// parse prepares the documents in one language. They name words by key, as the
+// script does when the visitor switches.
 func parse(language string) *template.Template {
 	text, err := assets.ReadFile("words/" + language + ".json")
 	if err != nil {

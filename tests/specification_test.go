@@ -1,0 +1,145 @@
+package tests
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/go-json-experiment/json"
+	"github.com/stretchr/testify/require"
+
+	"statelab/api"
+)
+
+func specificationDocument(t *testing.T) *openapi3.T {
+	t.Helper()
+	doc, err := openapi3.NewLoader().LoadFromFile("../openapi.yaml")
+	require.NoError(t, err)
+	require.NoError(t, doc.Validate(context.Background()))
+	return doc
+}
+
+// pattern writes Gin's parameters as OpenAPI does.
+func pattern(path string) string {
+	return regexp.MustCompile(`[:*](\w+)`).ReplaceAllString(path, "{}")
+}
+
+func TestRoutesAndSpecificationAgree(t *testing.T) {
+	s := newServer(t)
+	registered := map[string]bool{}
+	for _, r := range s.Routes() {
+		if r.Method != http.MethodHead {
+			registered[r.Method+" "+pattern(r.Path)] = true
+		}
+	}
+	described := map[string]bool{}
+	for path, item := range specificationDocument(t).Paths.Map() {
+		for method := range item.Operations() {
+			described[method+" "+regexp.MustCompile(`\{\w+\}`).ReplaceAllString(path, "{}")] = true
+		}
+	}
+	require.Equal(t, slices.Sorted(maps.Keys(registered)), slices.Sorted(maps.Keys(described)))
+}
+
+// The groups are isomorphic: the same paths and methods, and at each of them the
+// same statuses but for what a strategy cannot do.
+func TestGroupsAreIsomorphic(t *testing.T) {
+	doc := specificationDocument(t)
+	shapes := map[string][]string{}
+	for path, item := range doc.Paths.Map() {
+		slug, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+		for method, op := range item.Operations() {
+			if slices.Contains(strategies, slug) {
+				shapes[slug] = append(shapes[slug], method+" /"+rest)
+				require.Contains(t, op.OperationID, slug)
+			}
+		}
+	}
+	require.Len(t, shapes, len(strategies))
+	for _, slug := range strategies {
+		slices.Sort(shapes[slug])
+		require.Equal(t, shapes[strategies[0]], shapes[slug], slug)
+	}
+}
+
+// A check that cannot fail checks nothing: answers with one thing wrong each
+// have to be refused.
+func TestTheSpecificationCanRefuse(t *testing.T) {
+	s := newServer(t)
+	good := s.login(t, "session", alice, alicePassword).get("profile").is(http.StatusOK)
+	router, err := specification()
+	require.NoError(t, err)
+	r, err := http.NewRequestWithContext(t.Context(), "GET", s.url+"/session/profile", nil)
+	require.NoError(t, err)
+	route, params, err := router.FindRoute(r)
+	require.NoError(t, err)
+	validate := func(status int, header http.Header, body string) error {
+		return openapi3filter.ValidateResponse(t.Context(), &openapi3filter.ResponseValidationInput{
+			RequestValidationInput: &openapi3filter.RequestValidationInput{Request: r, PathParams: params, Route: route},
+			Status:                 status, Header: header, Body: io.NopCloser(bytes.NewBufferString(body)),
+			Options: &openapi3filter.Options{IncludeResponseStatus: true, MultiError: true},
+		})
+	}
+	require.NoError(t, validate(200, good.header, string(good.body)))
+	for name, change := range map[string]func(string) string{
+		"a surprising member": func(b string) string { return strings.Replace(b, `{`, `{"extra":1,`, 1) },
+		"a missing member":    func(b string) string { return strings.Replace(b, `"version":1,`, ``, 1) },
+		"a wrong type":        func(b string) string { return strings.Replace(b, `"version":1`, `"version":"1"`, 1) },
+		"no such theme":       func(b string) string { return strings.Replace(b, `"light"`, `"blue"`, 1) },
+		"no date at all":      func(b string) string { return strings.Replace(b, `2026-01-02T03:04:05Z`, `yesterday`, 1) },
+		"no date by a hair":   func(b string) string { return strings.Replace(b, `2026-01-02T03:04:05Z`, `2026-13-45T03:04:05Z`, 1) },
+		"another strategy":    func(b string) string { return strings.Replace(b, `"session"`, `"cookie"`, 1) },
+	} {
+		changed := change(string(good.body))
+		require.NotEqual(t, string(good.body), changed, name)
+		require.Error(t, validate(200, good.header, changed), name)
+	}
+	require.Error(t, validate(418, good.header, string(good.body)), "a status that is not described")
+	bare := good.header.Clone()
+	bare.Del("ETag")
+	require.Error(t, validate(200, bare, string(good.body)), "a header that is missing")
+}
+
+// Every code that the program can answer is documented, and no other.
+func TestEveryCodeIsDocumented(t *testing.T) {
+	text := string(specificationText(t))
+	table := regexp.MustCompile("(?m)^    \\| (\\d+) \\| (.*) \\|$").FindAllStringSubmatch(text, -1)
+	documented := map[string]string{}
+	for _, row := range table {
+		for _, code := range regexp.MustCompile("`([a-z_]+)`").FindAllStringSubmatch(row[2], -1) {
+			documented[code[1]] = row[1]
+		}
+	}
+	for code, status := range api.Codes() {
+		require.Equal(t, fmt.Sprint(status), documented[code], code)
+		delete(documented, code)
+	}
+	for code := range documented {
+		require.Contains(t, []string{"limit", "size"}, code, "documented and never answered")
+	}
+}
+
+func TestTheSpecificationIsServed(t *testing.T) {
+	s := newServer(t)
+	c := s.client(t, "")
+	yaml := c.do("GET", "/openapi.yaml", nil).is(http.StatusOK)
+	require.Equal(t, string(specificationText(t)), string(yaml.body))
+	var doc map[string]any
+	require.NoError(t, json.Unmarshal(c.do("GET", "/openapi.json", nil).is(http.StatusOK).body, &doc))
+	require.Equal(t, "3.1.0", doc["openapi"])
+	c.do("GET", "/openapi.json", nil, func(r *http.Request) { r.Header.Set("If-None-Match", c.do("GET", "/openapi.json", nil).header.Get("ETag")) }).
+		is(http.StatusNotModified)
+	require.Contains(t, string(c.do("GET", "/docs", nil).is(http.StatusOK).body), "swagger")
+	c.do("GET", "/docs/swagger-ui.css", nil).is(http.StatusOK)
+	c.do("GET", "/docs/nothing", nil).is(http.StatusNotFound, "not_found")
+	c.do("GET", "/web/nothing.js", nil).is(http.StatusNotFound, "not_found")
+}
