@@ -136,7 +136,9 @@ func TestTheSpecificationIsServed(t *testing.T) {
 	var doc map[string]any
 	require.NoError(t, json.Unmarshal(c.do("GET", "/openapi.json", nil).is(http.StatusOK).body, &doc))
 	require.Equal(t, "3.1.0", doc["openapi"])
-	c.do("GET", "/openapi.json", nil, func(r *http.Request) { r.Header.Set("If-None-Match", c.do("GET", "/openapi.json", nil).header.Get("ETag")) }).
+	c.do("GET", "/openapi.json", nil, func(r *http.Request) {
+		r.Header.Set("If-None-Match", c.do("GET", "/openapi.json", nil).header.Get("ETag"))
+	}).
 		is(http.StatusNotModified)
 	require.Contains(t, string(c.do("GET", "/docs", nil).is(http.StatusOK).body), "swagger")
 	c.do("GET", "/docs/swagger-ui.css", nil).is(http.StatusOK)

@@ -1,0 +1,317 @@
+package tests
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"statelab/state"
+	"statelab/state/store"
+)
+
+func readme(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../README.md")
+	require.NoError(t, err)
+	return string(text)
+}
+
+// varying are the parts of an answer that differ from run to run.
+var varying = []struct {
+	expr *regexp.Regexp
+	as   string
+}{
+	{regexp.MustCompile(`\b[0-9A-HJKMNP-TV-Z]{26}\b`), "ULID"},
+	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`), "TIME"},
+	{regexp.MustCompile(`"request_id":"[0-9a-z]{16}"`), `"request_id":"ID"`},
+	{regexp.MustCompile(`(statelab_\w+)=[\w.-]+`), "$1=VALUE"},
+	{regexp.MustCompile(`\r`), ""},
+}
+
+func steady(text string) string {
+	for _, v := range varying {
+		text = v.expr.ReplaceAllString(text, v.as)
+	}
+	return strings.TrimSpace(text)
+}
+
+// transcripts runs every console block of a text in one shell, as somebody who
+// pastes line by line, and holds the answers to those printed.
+func transcripts(t *testing.T, text, base string) int {
+	t.Helper()
+	dir, setup := t.TempDir(), ""
+	commands := 0
+	for _, block := range regexp.MustCompile("(?s)```console\n(.*?)```").FindAllStringSubmatch(text, -1) {
+		for _, step := range regexp.MustCompile(`(?m)^\$ `).Split(block[1], -1)[1:] {
+			command, printed, _ := strings.Cut(step, "\n")
+			command = strings.ReplaceAll(command, "http://localhost:8080", base)
+			if strings.Contains(command, "=$(") {
+				setup += command + "\n" // a variable of the shell, for the lines after it
+				continue
+			}
+			cmd := exec.CommandContext(t.Context(), "sh", "-c", setup+command)
+			cmd.Dir = dir
+			out, err := cmd.Output()
+			require.NoError(t, err, command)
+			require.Equal(t, steady(printed), steady(string(out)), command)
+			commands++
+		}
+	}
+	return commands
+}
+
+func TestReadmeTranscripts(t *testing.T) {
+	p := start(t, t.TempDir(), nil, "--listen", "localhost:0")
+	require.GreaterOrEqual(t, transcripts(t, readme(t), p.base), 8)
+}
+
+// The guides' blocks are executed as they stand, each guide in one shell.
+func TestGuideCommands(t *testing.T) {
+	for _, name := range []string{"ko.md", "en.md"} {
+		t.Run(name, func(t *testing.T) {
+			text, err := os.ReadFile(filepath.Join("..", "api", "web", "guide", name))
+			require.NoError(t, err)
+			p := start(t, t.TempDir(), nil, "--listen", "localhost:0")
+			script := "set -e\n"
+			n := 0
+			for _, block := range regexp.MustCompile("(?s)```bash\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
+				if strings.Contains(block[1], "curl ") {
+					script += block[1]
+					n++
+				}
+			}
+			require.Greater(t, n, 5)
+			cmd := exec.CommandContext(t.Context(), "bash", "-c", strings.ReplaceAll(script, "http://localhost:8080", p.base))
+			cmd.Dir = t.TempDir()
+			out, err := cmd.CombinedOutput()
+			require.NoError(t, err, "%s", out)
+			require.Contains(t, string(out), "200 OK")
+			require.NotContains(t, string(out), `"status":400`)
+			require.NotContains(t, string(out), `"status":404`)
+			require.NotContains(t, string(out), `"status":415`)
+		})
+	}
+}
+
+func TestReadmeFlagsAreTheProgramsFlags(t *testing.T) {
+	help, err := command(t, t.TempDir(), nil, "serve", "--help").Output()
+	require.NoError(t, err)
+	rows := regexp.MustCompile("(?m)^\\| `(--[a-z-]+)` \\| `(STATELAB_[A-Z_]+)` \\| .* \\| (.*) \\|$").FindAllStringSubmatch(readme(t), -1)
+	inReadme := map[string]bool{}
+	flat := regexp.MustCompile(`\s+`).ReplaceAllString(string(help), " ")
+	for _, row := range rows {
+		inReadme[row[1]] = true
+		require.Equal(t, "STATELAB_"+strings.ToUpper(strings.ReplaceAll(row[1][2:], "-", "_")), row[2])
+		require.Contains(t, flat, row[1][2:])
+		if standard := strings.Trim(row[3], "`"); standard != "true" {
+			require.Contains(t, flat, "("+standard, row[1])
+		}
+	}
+	for _, flag := range regexp.MustCompile(`(?m)^ {2,}(?:-\w, )?--(?:\[no-\])?([a-z-]+)`).FindAllStringSubmatch(string(help), -1) {
+		if flag[1] != "help" {
+			require.True(t, inReadme["--"+flag[1]], "--%s is not in the README", flag[1])
+		}
+	}
+	require.NotEmpty(t, inReadme)
+}
+
+func TestReadmeLinksLeadSomewhere(t *testing.T) {
+	for _, link := range regexp.MustCompile(`\]\(([^)#]+)\)`).FindAllStringSubmatch(readme(t), -1) {
+		if !strings.Contains(link[1], "://") {
+			_, err := os.Stat(filepath.Join("..", link[1]))
+			require.NoError(t, err)
+		}
+	}
+}
+
+// TestComparisonTable measures each cell of the README's comparison against a
+// running server. Run with STATELAB_UPDATE=readme to write what it finds.
+func TestComparisonTable(t *testing.T) {
+	const marker = "<!-- comparison: made by TestComparisonTable -->\n"
+	table := marker + comparison(t)
+	text := readme(t)
+	if os.Getenv("STATELAB_UPDATE") == "readme" {
+		begin := strings.Index(text, marker)
+		end := begin + strings.Index(text[begin:], "\nThere is no winner.")
+		require.NoError(t, os.WriteFile("../README.md", []byte(text[:begin]+table+text[end:]), 0o600))
+		return
+	}
+	require.Contains(t, text, table)
+}
+
+func comparison(t *testing.T) string {
+	type row struct {
+		question string
+		cell     func(slug string) string
+	}
+	var s *server
+	fresh := func(slug string) *client { return s.login(t, slug, alice, alicePassword) }
+	yes := func(b bool) string {
+		if b {
+			return "yes"
+		}
+		return "no"
+	}
+	answers := func(a *answer) bool { return a.status == http.StatusOK }
+	rows := []row{
+		{"who holds the state", func(slug string) string {
+			if fresh(slug).get("inspect").number("cost.store_reads") > 0 {
+				return "the server"
+			}
+			return "the client"
+		}},
+		{"what travels", func(slug string) string {
+			a := s.client(t, slug).post("login", credentials{alice, alicePassword})
+			if a.text("credential.kind") == "bearer" {
+				return "`Authorization: Bearer`"
+			}
+			return "an HttpOnly cookie"
+		}},
+		{"bytes with each request, alice's first", func(slug string) string {
+			return fmt.Sprint(fresh(slug).get("inspect").number("carried.bytes"))
+		}},
+		{"store look-ups with each request", func(slug string) string {
+			return fmt.Sprint(fresh(slug).get("inspect").number("cost.store_reads"))
+		}},
+		{"a record on the server for each login", func(slug string) string {
+			memory := store.NewMemory(store.Options{})
+			defer func() { require.NoError(t, memory.Close()) }()
+			config := s.config
+			config.Store = memory
+			startServer(t, config, s.clock).login(t, slug, alice, alicePassword)
+			return yes(memory.Len() > 0)
+		}},
+		{"whoever sees the credential can read the state", func(slug string) string {
+			c := fresh(slug)
+			c.patch(object{"note": "FINDME"}).is(http.StatusOK)
+			return yes(readable(c.held(), "FINDME"))
+		}},
+		{"an edited credential is refused", func(slug string) string {
+			c := fresh(slug)
+			c.edit()
+			return yes(c.get("profile").status == http.StatusUnauthorized)
+		}},
+		{"an older copy brings spent credits back", func(slug string) string {
+			c := fresh(slug)
+			old := c.copy()
+			c.post("spend", object{"amount": 30}).is(http.StatusOK)
+			return yes(old.get("profile").number("state.credits") == 100)
+		}},
+		{"a copy after logout lives for", func(slug string) string {
+			c := fresh(slug)
+			thief, lived := c.copy(), time.Duration(0)
+			c.post("logout", nil).is(http.StatusNoContent)
+			for answers(thief.get("profile")) {
+				s.clock.advance(time.Minute)
+				lived += time.Minute
+			}
+			if lived == 0 {
+				return "0s"
+			}
+			return strings.TrimSuffix(strings.TrimSuffix(lived.String(), "0s"), "0m")
+		}},
+		{"log out everywhere", func(slug string) string {
+			c := fresh(slug)
+			other := fresh(slug)
+			if c.post("logout", object{"everywhere": true}).status == http.StatusNotImplemented {
+				return "no: 501"
+			}
+			if answers(other.get("profile")) {
+				return "refresh at once, access at its end"
+			}
+			return "at once"
+		}},
+		{"the server can list a user's logins", func(slug string) string { return yes(answers(fresh(slug).get("logins"))) }},
+		{"use keeps it alive, idleness ends it", func(slug string) string { return yes(s.traits(t, slug).Slides) }},
+		{"lives on after a restart, memory store", func(slug string) string {
+			c := fresh(slug)
+			config := s.config
+			config.Store = store.NewMemory(store.Options{Now: s.clock.Now})
+			defer func() { require.NoError(t, config.Store.Close()) }()
+			c.s = startServer(t, config, s.clock)
+			return yes(answers(c.get("profile")))
+		}},
+		{"the browser sends it by itself (CSRF matters)", func(slug string) string { return yes(!fresh(slug).bearer()) }},
+		{"bytes it may have", func(slug string) string {
+			if limit := s.traits(t, slug).LimitBytes; limit > 0 {
+				return fmt.Sprint(limit)
+			}
+			return "any state fits"
+		}},
+	}
+	var b strings.Builder
+	b.WriteString("| |")
+	for _, slug := range strategies {
+		fmt.Fprintf(&b, " `%s` |", slug)
+	}
+	b.WriteString("\n|---|" + strings.Repeat("---|", len(strategies)) + "\n")
+	for _, r := range rows {
+		b.WriteString("| " + r.question + " |")
+		for _, slug := range strategies {
+			s = newServer(t)
+			fmt.Fprintf(&b, " %s |", r.cell(slug))
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+// readable says whether a text can be found in a credential without any key.
+func readable(credential, text string) bool {
+	for _, part := range strings.Split(credential, ".") {
+		if decoded, err := unbase64(part); err == nil && bytes.Contains(decoded, []byte(text)) {
+			return true
+		}
+	}
+	return strings.Contains(credential, text)
+}
+
+// edit changes the credential that the client holds, in its middle.
+func (c *client) edit() {
+	held := []byte(c.held())
+	i := len(held) / 2
+	if held[i]++; held[i] == '{' || held[i] == '[' || held[i] == ':' || held[i] == '`' || held[i] == '/' || held[i] == '.' {
+		held[i] = 'A'
+	}
+	if c.bearer() {
+		c.access = string(held)
+	} else {
+		c.cookies["statelab_"+c.slug] = string(held)
+	}
+}
+
+// A strategy's traits are promises, and the comparison is what is kept of them.
+func TestTraitsAgreeWithTheComparison(t *testing.T) {
+	s := newServer(t)
+	text := readme(t)
+	row := func(question string) []string {
+		m := regexp.MustCompile(`(?m)^\| ` + regexp.QuoteMeta(question) + ` \| (.*) \|$`).FindStringSubmatch(text)
+		require.NotNil(t, m, question)
+		return strings.Split(m[1], " | ")
+	}
+	for i, slug := range strategies {
+		traits := s.traits(t, slug)
+		for question, want := range map[string]bool{
+			"whoever sees the credential can read the state": traits.Readable,
+			"an edited credential is refused":                traits.TamperProof,
+			"an older copy brings spent credits back":        !traits.RollbackProof,
+			"the server can list a user's logins":            traits.Listable,
+			"lives on after a restart, memory store":         traits.SurvivesRestart == state.SurvivesWithKey,
+			"the browser sends it by itself (CSRF matters)":  traits.SentByBrowser,
+		} {
+			require.Equal(t, want, row(question)[i] == "yes", "%s: %s", slug, question)
+		}
+		require.Equal(t, traits.Holder == state.HolderServer, row("who holds the state")[i] == "the server", slug)
+		require.Equal(t, traits.Revocable, row("a copy after logout lives for")[i] == "0s", slug)
+		require.Equal(t, traits.Everywhere, row("log out everywhere")[i] != "no: 501", slug)
+	}
+}
