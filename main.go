@@ -309,7 +309,7 @@ func serveUntil(ctx context.Context, listener net.Listener, server *api.Server, 
 	log.Info("draining")
 	server.Drain()
 	h.SetKeepAlivesEnabled(false)
-	time.Sleep(drainNotice)
+	<-time.After(drainNotice)
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
 	if err := h.Shutdown(grace); err != nil {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/hex"
 	"errors"
 	"hash/fnv"
@@ -475,8 +476,9 @@ func (col *column) password(c *gin.Context) (int, any, error) {
 		return 0, nil, accountsFailed(err)
 	}
 	// Whoever knew the old password is out, in every strategy that can put
-	// somebody out (OWASP ASVS 5.0, 7.4.3). This login stays.
-	return http.StatusNoContent, nil, col.endOthers(ctx, l)
+	// somebody out (OWASP ASVS 5.0, 7.4.3), also if the client does not wait for
+	// it. This login stays.
+	return http.StatusNoContent, nil, col.endOthers(context.WithoutCancel(ctx), l)
 }
 
 // Members is the answer of GET /{s}/members.

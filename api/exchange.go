@@ -48,7 +48,7 @@ func (x *exchange) Value(key any) any {
 
 // of returns the exchange that a Gin context belongs to.
 func of(c *gin.Context) *exchange {
-	return c.Request.Context().Value(exchangeKey{}).(*exchange)
+	return c.Request.Context().Value(exchangeKey{}).(*exchange) //nolint:forcetypeassert // ServeHTTP has put it there
 }
 
 // Headers that every answer carries. The slices are shared by all answers and
@@ -79,7 +79,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h["Content-Security-Policy"] = headerDataPolicy
 	h["Cache-Control"] = headerNoStore // unless the route says otherwise
 
-	s.handler.ServeHTTP(x, r.WithContext(x))
+	r = r.WithContext(x)
+	r.URL.Scheme = "" // a request line must not say that it came over TLS
+	s.handler.ServeHTTP(x, r)
 	s.accessLine(x, r)
 }
 

@@ -166,7 +166,7 @@ func (s *Server) fail(c *gin.Context, err error) {
 	x.code = f.code
 	p := Problem{
 		Type: "urn:statelab:problem:" + f.code, Title: kind.title, Status: kind.status, Detail: f.detail,
-		Instance: c.Request.URL.EscapedPath(), Code: f.code, RequestID: x.id[0], Errors: f.errors,
+		Instance: instance(c.Request), Code: f.code, RequestID: x.id[0], Errors: f.errors,
 	}
 	h := c.Writer.Header()
 	switch kind.status {
@@ -192,6 +192,15 @@ func (s *Server) fail(c *gin.Context, err error) {
 	h.Del("ETag")
 	c.Abort()
 	write(c, kind.status, p)
+}
+
+// instance is the path of the request, or "/" for one that is too long to be
+// repeated.
+func instance(r *http.Request) string {
+	if path := r.URL.EscapedPath(); len(path) <= 256 {
+		return path
+	}
+	return "/"
 }
 
 // deterministic keeps the members of maps in one order, so that an answer seen

@@ -62,11 +62,6 @@ type Server struct {
 	draining atomic.Bool
 }
 
-func init() {
-	// Gin's mode is a global of Gin's. In debug mode it prints every route.
-	gin.SetMode(gin.ReleaseMode)
-}
-
 // New wires a server. It is cheap. The caller closes it after its last request.
 func New(config Config) (*Server, error) {
 	if config.Now == nil {
@@ -84,6 +79,7 @@ func New(config Config) (*Server, error) {
 	if config.TokenAlg == "" {
 		config.TokenAlg = jwt.SigningMethodEdDSA.Alg()
 	}
+	gin.SetMode(gin.ReleaseMode) // a global of Gin's; in debug mode it prints every route
 	s := &Server{config: config, log: config.Logger, store: store.Counted(config.Store)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

@@ -114,13 +114,12 @@ func (s *Server) asset(c *gin.Context) {
 		s.fail(c, faultf("not_found", "There is no such file."))
 		return
 	}
-	content, err := web.Assets.Open(name)
+	content, err := fs.ReadFile(web.Assets, name)
 	if err != nil {
 		s.fail(c, err)
 		return
 	}
-	defer func() { _ = content.Close() }()
-	serve(c, name, web.ContentType(name), tag, content.(io.ReadSeeker))
+	serve(c, name, web.ContentType(name), tag, bytes.NewReader(content))
 }
 
 // specification answers with the contract in one of its two forms.

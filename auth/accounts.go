@@ -166,7 +166,9 @@ func (a *Accounts) verify(ctx context.Context, r row, username, password, addres
 		return "", err
 	}
 	if !ok {
-		if err := a.throttle.fail(ctx, username, address); err != nil {
+		// Counted also if the client has left, or leaving would be a way to
+		// guess without being counted.
+		if err := a.throttle.fail(context.WithoutCancel(ctx), username, address); err != nil {
 			return "", err
 		}
 		return "", ErrBadLogin

@@ -46,7 +46,7 @@ const DefaultIdle = 24 * time.Hour
 
 type renewKey struct{}
 
-// RenewKey, set to any value, makes the next Save renew the session's
+// RenewKey makes the next Save, if it is set to any value, renew the session's
 // identifier and delete the old record (OWASP Session Management: Renew the
 // Session ID After Any Privilege Level Change). The value itself is not kept.
 var RenewKey any = renewKey{}

@@ -104,7 +104,7 @@ func (c *claims) UnmarshalJSON(b []byte) error {
 
 func numericDate(seconds int64) (*jwt.NumericDate, error) {
 	if seconds == 0 {
-		return nil, nil // absent, as jwt.Claims has it
+		return nil, nil //nolint:nilnil // absent, as jwt.Claims has it
 	}
 	return jwt.NewNumericDate(time.Unix(seconds, 0)), nil
 }

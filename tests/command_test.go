@@ -43,7 +43,7 @@ type process struct {
 	banner string
 	base   string
 	log    *bytes.Buffer
-	done   chan error
+	done   chan struct{} // closed when it has ended
 }
 
 var pageLine = regexp.MustCompile(`page\s+(http://localhost:\d+)`)
@@ -63,7 +63,7 @@ func command(t *testing.T, dir string, env []string, args ...string) *exec.Cmd {
 // test.
 func start(t *testing.T, dir string, env []string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: command(t, dir, env, args...), log: new(bytes.Buffer), done: make(chan error, 1)}
+	p := &process{t: t, cmd: command(t, dir, env, args...), log: new(bytes.Buffer), done: make(chan struct{})}
 	out, err := p.cmd.StdoutPipe()
 	require.NoError(t, err)
 	p.cmd.Stderr = p.log
@@ -77,7 +77,8 @@ func start(t *testing.T, dir string, env []string, args ...string) *process {
 	}
 	go func() {
 		_, _ = io.Copy(io.Discard, out)
-		p.done <- p.cmd.Wait()
+		_ = p.cmd.Wait()
+		close(p.done)
 	}()
 	t.Cleanup(func() { _ = p.cmd.Process.Kill() })
 	match := pageLine.FindStringSubmatch(p.banner)
@@ -96,7 +97,6 @@ func (p *process) ends() int {
 	p.t.Helper()
 	select {
 	case <-p.done:
-		p.done <- nil
 		return p.cmd.ProcessState.ExitCode()
 	case <-time.After(20 * time.Second):
 		p.t.Fatal("it does not end")
@@ -288,8 +288,7 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_ = p.cmd.Process.Signal(syscall.SIGTERM)
 		select {
-		case err := <-p.done:
-			p.done <- err
+		case <-p.done:
 			return true
 		default:
 			return false

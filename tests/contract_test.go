@@ -61,7 +61,7 @@ func TestStateFromLoginToLogout(t *testing.T) {
 
 		a = c.patch(object{"theme": nil, "nickname": nil, "cart": nil}).is(http.StatusOK)
 		require.Equal(t, "light", a.text("state.theme"), "null resets to the default")
-		require.Equal(t, "", a.text("state.nickname"))
+		require.Empty(t, a.text("state.nickname"))
 		require.Equal(t, []any{}, a.at("state.cart"))
 
 		a = c.renew().is(http.StatusOK)

@@ -2,7 +2,6 @@ package tests
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"maps"
@@ -24,7 +23,7 @@ func specificationDocument(t *testing.T) *openapi3.T {
 	t.Helper()
 	doc, err := openapi3.NewLoader().LoadFromFile("../openapi.yaml")
 	require.NoError(t, err)
-	require.NoError(t, doc.Validate(context.Background()))
+	require.NoError(t, doc.Validate(t.Context()))
 	return doc
 }
 
@@ -112,7 +111,7 @@ func TestTheSpecificationCanRefuse(t *testing.T) {
 // Every code that the program can answer is documented, and no other.
 func TestEveryCodeIsDocumented(t *testing.T) {
 	text := string(specificationText(t))
-	table := regexp.MustCompile("(?m)^    \\| (\\d+) \\| (.*) \\|$").FindAllStringSubmatch(text, -1)
+	table := regexp.MustCompile(`(?m)^    \| (\d+) \| (.*) \|$`).FindAllStringSubmatch(text, -1)
 	documented := map[string]string{}
 	for _, row := range table {
 		for _, code := range regexp.MustCompile("`([a-z_]+)`").FindAllStringSubmatch(row[2], -1) {

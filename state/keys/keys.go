@@ -95,7 +95,7 @@ func (k *Key) AEAD() cipher.AEAD { return k.aead }
 func (k *Key) Signer() ed25519.PrivateKey { return k.signer }
 
 // Public returns the public half of a TokenEdDSA key.
-func (k *Key) Public() ed25519.PublicKey { return k.signer.Public().(ed25519.PublicKey) }
+func (k *Key) Public() ed25519.PublicKey { return ed25519.PublicKey(k.signer[ed25519.PublicKeySize:]) }
 
 // String names the key without its secret, so that no log line can hold one.
 func (k *Key) String() string { return string(k.Purpose) + ":" + k.ID }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"hash/maphash"
 	"maps"
 	"sync"
@@ -12,8 +13,8 @@ import (
 	"statelab/state"
 )
 
-// DefaultMaxLogins is the cap of a memory store: at about half a kilobyte each,
-// half a gigabyte of logins.
+// DefaultMaxLogins is the cap of a memory store: at about 650 bytes each, two
+// thirds of a gigabyte of logins.
 const DefaultMaxLogins = 1_000_000
 
 const (
@@ -191,13 +192,14 @@ func (s *Memory) BySubject(ctx context.Context, subject string) ([]state.Entry, 
 
 	entries := make([]state.Entry, 0, len(keys))
 	for _, k := range keys {
-		switch r, err := s.Load(ctx, k); err {
-		case nil:
-			entries = append(entries, state.Entry{Key: k, Record: r})
-		case state.ErrNotFound: // ended meanwhile
-		default:
+		r, err := s.Load(ctx, k)
+		if errors.Is(err, state.ErrNotFound) {
+			continue // ended meanwhile
+		}
+		if err != nil {
 			return nil, err
 		}
+		entries = append(entries, state.Entry{Key: k, Record: r})
 	}
 	return entries, nil
 }

@@ -1,0 +1,226 @@
+package auth_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/alexedwards/argon2id"
+	"github.com/stretchr/testify/require"
+
+	"statelab/auth"
+)
+
+// cheap are parameters that cost next to nothing.
+func cheap() argon2id.Params {
+	return argon2id.Params{Memory: 64, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}
+}
+
+// counts is a Counter in a map.
+type counts struct {
+	mu  sync.Mutex
+	now time.Time
+	n   map[string]int64
+	end map[string]time.Time
+}
+
+func newCounts() *counts {
+	return &counts{now: time.Unix(1_800_000_000, 0), n: map[string]int64{}, end: map[string]time.Time{}}
+}
+
+func (c *counts) Count(_ context.Context, key string) (int64, time.Time, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.now.Before(c.end[key]) {
+		return 0, c.now, nil
+	}
+	return c.n[key], c.end[key], nil
+}
+
+func (c *counts) Add(ctx context.Context, key string, window time.Duration) (int64, time.Time, error) {
+	n, end, _ := c.Count(ctx, key)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n == 0 {
+		end = c.now.Add(window)
+	}
+	c.n[key], c.end[key] = n+1, end
+	return n + 1, end, nil
+}
+
+func newAccounts(t *testing.T, h auth.Hasher) (*auth.Accounts, *counts) {
+	t.Helper()
+	db, err := auth.OpenDatabase(t.Context(), "sqlite::memory:")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	c := newCounts()
+	return auth.New(auth.Config{Database: db, Hasher: h, Counter: c, Now: func() time.Time { return c.now }, Rand: rand.Reader}), c
+}
+
+// recording notes what a Hasher is asked.
+type recording struct {
+	auth.Hasher
+	compared []string
+}
+
+func (r *recording) Compare(ctx context.Context, password, hash string) (bool, bool, error) {
+	r.compared = append(r.compared, hash)
+	return r.Hasher.Compare(ctx, password, hash)
+}
+
+func TestUnknownUsersCostAComparisonToo(t *testing.T) {
+	r := &recording{Hasher: auth.NewArgon2id(cheap())}
+	a, _ := newAccounts(t, r)
+	_, err := a.Register(t.Context(), "alice", "down the rabbit hole", "")
+	require.NoError(t, err)
+	for i, username := range []string{"alice", "nobody", "no such name!", ""} {
+		_, err := a.SignIn(t.Context(), username, "wrong", "address")
+		require.ErrorIs(t, err, auth.ErrBadLogin, username)
+		require.Len(t, r.compared, i+1)
+	}
+	require.NotEmpty(t, r.compared[0])
+	require.Empty(t, r.compared[1], "no account, the same work")
+}
+
+func TestAHashOfNobodyCostsWhatAnyHashCosts(t *testing.T) {
+	h := auth.NewArgon2id(cheap())
+	ok, outdated, err := h.Compare(t.Context(), "", "")
+	require.NoError(t, err)
+	require.False(t, ok)
+	require.False(t, outdated, "it has the parameters of every other hash")
+}
+
+func TestTheWorkFactorIsRaisedAtSignIn(t *testing.T) {
+	db, err := auth.OpenDatabase(t.Context(), "sqlite::memory:")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, db.Close()) }()
+	open := func(p argon2id.Params) *auth.Accounts {
+		return auth.New(auth.Config{Database: db, Hasher: auth.NewArgon2id(p), Counter: newCounts(), Now: time.Now, Rand: rand.Reader})
+	}
+	hash := func() (h string) {
+		require.NoError(t, db.QueryRowContext(t.Context(), `SELECT password_hash FROM accounts`).Scan(&h))
+		return h
+	}
+	_, err = open(cheap()).Register(t.Context(), "alice", "down the rabbit hole", "")
+	require.NoError(t, err)
+	require.Contains(t, hash(), "m=64,t=1,p=1")
+
+	harder := cheap()
+	harder.Iterations = 2
+	_, err = open(harder).SignIn(t.Context(), "alice", "wrong", "address")
+	require.ErrorIs(t, err, auth.ErrBadLogin)
+	require.Contains(t, hash(), "m=64,t=1,p=1", "a wrong password raises nothing")
+	for range 2 {
+		_, err = open(harder).SignIn(t.Context(), "alice", "down the rabbit hole", "address")
+		require.NoError(t, err)
+		require.Contains(t, hash(), "m=64,t=2,p=1")
+	}
+}
+
+// One run with the parameters of production.
+func TestProductionParameters(t *testing.T) {
+	h := auth.NewArgon2id(auth.ProductionParams())
+	hash, err := h.Hash(t.Context(), "down the rabbit hole")
+	require.NoError(t, err)
+	require.True(t, strings.HasPrefix(hash, "$argon2id$v=19$m=19456,t=2,p=1$"), hash)
+	ok, outdated, err := h.Compare(t.Context(), "down the rabbit hole", hash)
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.False(t, outdated)
+}
+
+func TestOneNameIsRegisteredOnce(t *testing.T) {
+	a, _ := newAccounts(t, auth.NewArgon2id(cheap()))
+	results := make([]error, 20)
+	var wg sync.WaitGroup
+	for i := range results {
+		wg.Go(func() {
+			_, results[i] = a.Register(t.Context(), "Alice", "down the rabbit hole", "")
+		})
+	}
+	wg.Wait()
+	won := 0
+	for _, err := range results {
+		if err == nil {
+			won++
+		} else {
+			require.True(t, errors.Is(err, auth.ErrUsernameTaken) || errors.Is(err, auth.ErrOverloaded), "%v", err)
+		}
+	}
+	require.Equal(t, 1, won)
+}
+
+func TestOfTwoPasswordChangesOneCounts(t *testing.T) {
+	a, _ := newAccounts(t, auth.NewArgon2id(cheap()))
+	alice, err := a.Register(t.Context(), "alice", "down the rabbit hole", "")
+	require.NoError(t, err)
+	passwords := []string{"through the looking glass", "the queen of hearts"}
+	results := make([]error, 2)
+	var wg sync.WaitGroup
+	for i, p := range passwords {
+		wg.Go(func() { results[i] = a.ChangePassword(t.Context(), alice.ID, "down the rabbit hole", p, "address") })
+	}
+	wg.Wait()
+	working := 0
+	for i, p := range passwords {
+		_, err := a.SignIn(t.Context(), "alice", p, "elsewhere")
+		require.Equal(t, results[i] == nil, err == nil, "what was acknowledged works, and nothing else")
+		if err == nil {
+			working++
+		}
+	}
+	require.Equal(t, 1, working)
+}
+
+func TestUsernames(t *testing.T) {
+	a, _ := newAccounts(t, auth.NewArgon2id(cheap()))
+	for _, good := range []string{"abc", "a.b-c_9", strings.Repeat("x", 32), "UPPER"} {
+		_, err := a.Register(t.Context(), good, "down the rabbit hole", "")
+		require.NoError(t, err, good)
+	}
+	for _, bad := range []string{"", "ab", strings.Repeat("x", 33), "with space", "앨리스", "a/b", "a\x00bc", "abc\n", "admin@x"} {
+		_, err := a.Register(t.Context(), bad, "down the rabbit hole", "")
+		var invalid *auth.InvalidError
+		require.ErrorAs(t, err, &invalid, "%q", bad)
+		require.Equal(t, "username", invalid.Member)
+	}
+}
+
+func TestTheDatabaseSaysWhatIsWrongWithItsPlace(t *testing.T) {
+	for address, says := range map[string]string{
+		"postgres://u:sesame@host/db":    "sqlite:PATH",
+		"sqlite:":                        "sqlite:PATH",
+		"sqlite:" + t.TempDir() + "/a/b": "/a",
+		"nonsense":                       "sqlite:PATH",
+	} {
+		_, err := auth.OpenDatabase(t.Context(), address)
+		require.ErrorContains(t, err, says, address)
+		require.NotContains(t, err.Error(), "sesame")
+	}
+}
+
+func TestOddFileNamesAreFileNames(t *testing.T) {
+	path := t.TempDir() + "/a b?c#d%41.db"
+	for range 2 { // the second time it exists
+		db, err := auth.OpenDatabase(t.Context(), "sqlite:"+path)
+		require.NoError(t, err)
+		require.NoError(t, db.Close())
+		require.FileExists(t, path)
+	}
+}
+
+func BenchmarkArgon2id(b *testing.B) {
+	h := auth.NewArgon2id(auth.ProductionParams())
+	hash, err := h.Hash(b.Context(), "down the rabbit hole")
+	require.NoError(b, err)
+	b.ReportAllocs()
+	for b.Loop() {
+		if ok, _, err := h.Compare(b.Context(), "down the rabbit hole", hash); err != nil || !ok {
+			b.Fatal(ok, err)
+		}
+	}
+}
