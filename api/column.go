@@ -148,37 +148,16 @@ func (col *column) load(c *gin.Context) (state.Login, error) {
 	return l, err
 }
 
-type credentials struct {
-	Username Optional[string] `json:"username"`
-	Password Optional[string] `json:"password"`
-}
-
-// required returns the value of a member that must be there.
-func required[T any](name string, o Optional[T]) (T, error) {
-	switch {
-	case !o.Present:
-		return o.Value, faultf("invalid_request", "The member %s is missing.", name)
-	case o.Null:
-		return o.Value, faultf("malformed_json", "The value of /%s has the wrong type.", name)
-	}
-	return o.Value, nil
-}
-
 func (col *column) login(c *gin.Context) (int, any, error) {
-	in, err := decode[credentials](c, jsonType)
-	if err != nil {
-		return 0, nil, err
-	}
-	username, err := required("username", in.Username)
-	if err != nil {
-		return 0, nil, err
-	}
-	password, err := required("password", in.Password)
+	in, err := decode[struct {
+		Username Required[string] `json:"username"`
+		Password Required[string] `json:"password"`
+	}](c, jsonType)
 	if err != nil {
 		return 0, nil, err
 	}
 	start := time.Now()
-	a, err := col.accounts.SignIn(c.Request.Context(), username, password, remoteHost(c.Request))
+	a, err := col.accounts.SignIn(c.Request.Context(), in.Username.Value, in.Password.Value, remoteHost(c.Request))
 	of(c).auth = time.Since(start)
 	if err != nil {
 		return 0, nil, accountsFailed(err)
@@ -302,15 +281,12 @@ func (col *column) spend(c *gin.Context) (int, any, error) {
 		return 0, nil, err
 	}
 	in, err := decode[struct {
-		Amount Optional[int64] `json:"amount"`
+		Amount Required[int64] `json:"amount"`
 	}](c, jsonType)
 	if err != nil {
 		return 0, nil, err
 	}
-	amount, err := required("amount", in.Amount)
-	if err != nil {
-		return 0, nil, err
-	}
+	amount := in.Amount.Value
 	if amount < 1 {
 		return 0, nil, invalid("/amount", "An amount is at least 1.")
 	}
@@ -329,14 +305,12 @@ func (col *column) refresh(c *gin.Context) (int, any, error) {
 	presented := ""
 	if _, ok := col.strategy.(state.Presenter); ok {
 		in, err := decode[struct {
-			RefreshToken Optional[string] `json:"refresh_token"`
+			RefreshToken Required[string] `json:"refresh_token"`
 		}](c, jsonType)
 		if err != nil {
 			return 0, nil, err
 		}
-		if presented, err = required("refresh_token", in.RefreshToken); err != nil {
-			return 0, nil, err
-		}
+		presented = in.RefreshToken.Value
 	} else if _, err := decodeOptional[struct{}](c, jsonType); err != nil {
 		return 0, nil, err
 	}
@@ -347,20 +321,19 @@ func (col *column) refresh(c *gin.Context) (int, any, error) {
 }
 
 func (col *column) logout(c *gin.Context) (int, any, error) {
-	type body struct {
-		Everywhere   bool             `json:"everywhere"`
-		RefreshToken Optional[string] `json:"refresh_token"`
-	}
-	in, err := decodeOptional[body](c, jsonType)
+	in, err := decodeOptional[struct {
+		Everywhere   bool    `json:"everywhere"`
+		RefreshToken *string `json:"refresh_token"`
+	}](c, jsonType)
 	if err != nil {
 		return 0, nil, err
 	}
 	presenter, presents := col.strategy.(state.Presenter)
-	if in.RefreshToken.Present && !presents {
-		return 0, nil, faultf("malformed_json", "There is no member /refresh_token here: this strategy has none.")
-	}
-	if in.RefreshToken.Null {
-		return 0, nil, faultf("malformed_json", "The value of /refresh_token has the wrong type.")
+	presented := ""
+	if in.RefreshToken != nil {
+		if presented = *in.RefreshToken; !presents {
+			return 0, nil, faultf("malformed_json", "There is no member /refresh_token here: this strategy has none.")
+		}
 	}
 	if in.Everywhere {
 		lister, err := col.lister("end all logins of a user")
@@ -368,8 +341,8 @@ func (col *column) logout(c *gin.Context) (int, any, error) {
 			return 0, nil, err
 		}
 		var l state.Login
-		if in.RefreshToken.Value != "" {
-			l, err = presenter.Present(c.Request.Context(), in.RefreshToken.Value)
+		if presented != "" {
+			l, err = presenter.Present(c.Request.Context(), presented)
 		} else {
 			l, err = col.load(c)
 		}
@@ -381,7 +354,7 @@ func (col *column) logout(c *gin.Context) (int, any, error) {
 			return 0, nil, err
 		}
 	}
-	return http.StatusNoContent, nil, col.strategy.End(c.Writer, c.Request, in.RefreshToken.Value)
+	return http.StatusNoContent, nil, col.strategy.End(c.Writer, c.Request, presented)
 }
 
 // lister returns the strategy as a Lister, or says that it is none.
@@ -453,22 +426,14 @@ func (col *column) password(c *gin.Context) (int, any, error) {
 		return 0, nil, err
 	}
 	in, err := decode[struct {
-		Current Optional[string] `json:"current_password"`
-		New     Optional[string] `json:"new_password"`
+		Current Required[string] `json:"current_password"`
+		New     Required[string] `json:"new_password"`
 	}](c, jsonType)
 	if err != nil {
 		return 0, nil, err
 	}
-	current, err := required("current_password", in.Current)
-	if err != nil {
-		return 0, nil, err
-	}
-	next, err := required("new_password", in.New)
-	if err != nil {
-		return 0, nil, err
-	}
 	ctx := c.Request.Context()
-	err = col.accounts.ChangePassword(ctx, l.Subject, current, next, remoteHost(c.Request))
+	err = col.accounts.ChangePassword(ctx, l.Subject, in.Current.Value, in.New.Value, remoteHost(c.Request))
 	if errors.Is(err, auth.ErrNotFound) {
 		err = state.ErrRevoked // the account is gone, and what it started with it
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"reflect"
 	"strings"
 
 	"github.com/gin-gonic/gin"
@@ -29,6 +30,7 @@ var (
 	refusals = json.JoinUnmarshalers(
 		json.UnmarshalFromFunc(refuseNull[string]),
 		json.UnmarshalFromFunc(refuseNull[int64]),
+		json.UnmarshalFromFunc(refuseNull[*string]),
 		json.UnmarshalFromFunc(refuseNull[bool]),
 		json.UnmarshalFromFunc(refuseNull[[]string]),
 	)
@@ -43,8 +45,9 @@ func refuseNull[T any](d *jsontext.Decoder, _ *T) error {
 	return json.SkipFunc
 }
 
-// decode reads the body of c as a T, of the types named. Errors are faults:
-// unsupported_media_type, payload_too_large, malformed_json.
+// decode reads the body of c, of one of the types named, as a T, which is a
+// struct. Errors are faults: unsupported_media_type, payload_too_large,
+// malformed_json, invalid_request.
 func decode[T any](c *gin.Context, types ...string) (T, error) {
 	var v T
 	if !hasType(c.Request, types) {
@@ -62,7 +65,36 @@ func decode[T any](c *gin.Context, types ...string) (T, error) {
 	if err != nil {
 		return v, faultf("malformed_json", "%s", explain(err))
 	}
+	if name := missing(v); name != "" {
+		return v, faultf("invalid_request", "The member %s is missing.", name)
+	}
 	return v, nil
+}
+
+// Required is a member that must be there.
+type Required[T any] struct {
+	Value   T
+	present bool
+}
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom.
+func (m *Required[T]) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	m.present = true
+	return json.UnmarshalDecode(d, &m.Value)
+}
+
+func (m Required[T]) isMissing() bool { return !m.present }
+
+// missing returns the name of a Required member of the struct v that was not in
+// the body, or "".
+func missing(v any) string {
+	s := reflect.ValueOf(v)
+	for i := range s.NumField() {
+		if m, ok := s.Field(i).Interface().(interface{ isMissing() bool }); ok && m.isMissing() {
+			return s.Type().Field(i).Tag.Get("json")
+		}
+	}
+	return ""
 }
 
 // decodeOptional is decode for a body that may be empty, which then needs no

@@ -216,22 +216,14 @@ func (s *Server) ready(c *gin.Context) (int, any, error) {
 // elsewhere.
 func (s *Server) register(c *gin.Context) (int, any, error) {
 	in, err := decode[struct {
-		Username    Optional[string] `json:"username"`
-		Password    Optional[string] `json:"password"`
+		Username    Required[string] `json:"username"`
+		Password    Required[string] `json:"password"`
 		DisplayName string           `json:"display_name"`
 	}](c, jsonType)
 	if err != nil {
 		return 0, nil, err
 	}
-	username, err := required("username", in.Username)
-	if err != nil {
-		return 0, nil, err
-	}
-	password, err := required("password", in.Password)
-	if err != nil {
-		return 0, nil, err
-	}
-	a, err := s.accounts.Register(c.Request.Context(), username, password, in.DisplayName)
+	a, err := s.accounts.Register(c.Request.Context(), in.Username.Value, in.Password.Value, in.DisplayName)
 	if err != nil {
 		return 0, nil, accountsFailed(err)
 	}

@@ -121,7 +121,7 @@ func (s *GinStore) Save(r *http.Request, w http.ResponseWriter, session *session
 	}
 	if known && !renew {
 		o, _ := parseOpaque(foreignSlug, held.credential)
-		rec.Rotation = Rotation{Current: digestOf(o.secret)}
+		rec.Rotation.Current = digestOf(o.secret)
 		if err = s.store.Update(ctx, o.key, held.rev, rec); err == nil {
 			s.hold(w, session, grip{held.credential, held.rev + 1})
 			return nil
@@ -130,12 +130,12 @@ func (s *GinStore) Save(r *http.Request, w http.ResponseWriter, session *session
 			return failed(err)
 		}
 	}
-	credential, o, err := newOpaque(s.random, foreignSlug)
+	credential, k, rotation, err := mint(s.random, foreignSlug)
 	if err != nil {
 		return err
 	}
-	rec.Rotation = Rotation{Current: digestOf(o.secret)}
-	if err := failed(s.store.Create(ctx, o.key, rec)); err != nil {
+	rec.Rotation = rotation
+	if err := failed(s.store.Create(ctx, k, rec)); err != nil {
 		return err
 	}
 	if old, ok := ParseKey(session.ID); ok {
@@ -143,7 +143,7 @@ func (s *GinStore) Save(r *http.Request, w http.ResponseWriter, session *session
 			return err
 		}
 	}
-	session.ID = o.key.String()
+	session.ID = k.String()
 	s.hold(w, session, grip{credential, 1})
 	return nil
 }

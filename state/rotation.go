@@ -31,19 +31,20 @@ func parseOpaque(slug, credential string) (o opaque, ok bool) {
 	return opaque{KeyOf(slug, credential[:secretChars]), credential[secretChars:]}, true
 }
 
-// newOpaque draws a credential.
-func newOpaque(random io.Reader, slug string) (credential string, o opaque, err error) {
+// mint draws a credential, and returns it with the key of its record and the
+// rotation that it opens.
+func mint(random io.Reader, slug string) (credential string, k Key, rot Rotation, err error) {
 	lookup, err := newSecret(random)
 	if err != nil {
-		return "", opaque{}, err
+		return "", Key{}, Rotation{}, err
 	}
 	secret, err := newSecret(random)
 	if err != nil {
-		return "", opaque{}, err
+		return "", Key{}, Rotation{}, err
 	}
-	credential = lookup + secret
-	o, _ = parseOpaque(slug, credential)
-	return credential, o, nil
+	rot.Current = digestOf(secret)
+	_, err = io.ReadFull(random, rot.Salt[:])
+	return lookup + secret, KeyOf(slug, lookup), rot, err
 }
 
 // open returns the live record that a credential opens, or ErrUnknown: nobody
@@ -73,13 +74,6 @@ type Rotation struct {
 	Salt      [16]byte `json:"salt,omitzero,format:base64url"`
 	RotatedAt Micros   `json:"rotated_at,omitzero"`
 	Revoked   bool     `json:"revoked,omitzero"`
-}
-
-// newRotation is opened by secret.
-func newRotation(random io.Reader, secret string) (Rotation, error) {
-	rot := Rotation{Current: digestOf(secret)}
-	_, err := io.ReadFull(random, rot.Salt[:])
-	return rot, err
 }
 
 // A verdict is what a rotation says of a presented secret.

@@ -57,20 +57,16 @@ func (s *session) until(now Micros, l Login) Micros {
 }
 
 func (s *session) Start(w http.ResponseWriter, r *http.Request, l Login) (Login, Credential, error) {
-	credential, o, err := newOpaque(s.Rand, s.Slug)
-	if err != nil {
-		return Login{}, Credential{}, err
-	}
-	rotation, err := newRotation(s.Rand, o.secret)
+	credential, k, rotation, err := mint(s.Rand, s.Slug)
 	if err != nil {
 		return Login{}, Credential{}, err
 	}
 	now := s.now()
-	l.ID, l.IssuedAt, l.ExpiresAt = o.key.String(), now, now.Add(s.SessionMax)
+	l.ID, l.IssuedAt, l.ExpiresAt = k.String(), now, now.Add(s.SessionMax)
 	rec := Record{
 		Kind: KindLogin, Strategy: s.Slug, Login: l, Rotation: rotation, LastSeen: now, Expires: s.until(now, l),
 	}
-	if err := failed(s.Store.Create(r.Context(), o.key, rec)); err != nil {
+	if err := failed(s.Store.Create(r.Context(), k, rec)); err != nil {
 		return Login{}, Credential{}, err
 	}
 	for old := range s.values(r) { // every login that this one replaces; garbage is no obstacle

@@ -261,16 +261,12 @@ func (s *token) expiry(now Micros, l Login) int64 {
 }
 
 func (s *token) Start(_ http.ResponseWriter, r *http.Request, l Login) (Login, Credential, error) {
-	refresh, o, err := newOpaque(s.Rand, s.Slug)
-	if err != nil {
-		return Login{}, Credential{}, err
-	}
-	rotation, err := newRotation(s.Rand, o.secret)
+	refresh, k, rotation, err := mint(s.Rand, s.Slug)
 	if err != nil {
 		return Login{}, Credential{}, err
 	}
 	now := s.now()
-	l.ID, l.IssuedAt, l.ExpiresAt = o.key.String(), now, now.Add(s.RefreshTTL)
+	l.ID, l.IssuedAt, l.ExpiresAt = k.String(), now, now.Add(s.RefreshTTL)
 	c, err := s.sign(l, s.expiry(now, l))
 	if err != nil {
 		return Login{}, Credential{}, err
@@ -279,7 +275,7 @@ func (s *token) Start(_ http.ResponseWriter, r *http.Request, l Login) (Login, C
 	rec := Record{
 		Kind: KindFamily, Strategy: s.Slug, Login: l, Rotation: rotation, LastSeen: now, Expires: l.ExpiresAt,
 	}
-	if err := failed(s.Store.Create(r.Context(), o.key, rec)); err != nil {
+	if err := failed(s.Store.Create(r.Context(), k, rec)); err != nil {
 		return Login{}, Credential{}, err
 	}
 	if old, err := s.presented(r); err == nil {
