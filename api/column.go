@@ -511,15 +511,25 @@ func (col *column) inspect(c *gin.Context) (int, any, error) {
 	return http.StatusOK, Inspection{col.slug, col.traits, in, cost}, err
 }
 
-// challenge is the WWW-Authenticate of a 401 (RFC 9110, 11.6.1). Bearer is RFC
-// 6750, 3, whose error attribute is left out where nothing was presented. The
-// scheme Cookie is a draft's: Basic would open a dialog in browsers.
-func (col *column) challenge(r *http.Request, code string) string {
-	if namer, ok := col.strategy.(state.CookieNamer); ok {
+// challenge is the WWW-Authenticate of a problem, or "" where none is due. Every
+// 401 has one (RFC 9110, 11.6.1). Bearer is RFC 6750, 3, with the error of 3.1
+// except where nothing was presented. The scheme Cookie is a draft's: Basic
+// would open a dialog in browsers.
+func (col *column) challenge(r *http.Request, status int, code string) string {
+	namer, cookie := col.strategy.(state.CookieNamer)
+	switch {
+	case cookie && status == http.StatusUnauthorized:
 		return `Cookie realm="statelab", cookie-name="` + namer.CookieName(r) + `"`
-	}
-	if code == "no_credential" || code == "bad_login" {
+	case cookie:
+		return ""
+	case code == "no_credential" || code == "bad_login":
 		return `Bearer realm="statelab"`
+	case status == http.StatusUnauthorized:
+		return `Bearer realm="statelab", error="invalid_token"`
+	case code == "ambiguous_credential":
+		return `Bearer realm="statelab", error="invalid_request"`
+	case code == "forbidden":
+		return `Bearer realm="statelab", error="insufficient_scope"`
 	}
-	return `Bearer realm="statelab", error="invalid_token"`
+	return ""
 }

@@ -169,10 +169,12 @@ func (s *Server) fail(c *gin.Context, err error) {
 		Instance: instance(c.Request), Code: f.code, RequestID: x.id[0], Errors: f.errors,
 	}
 	h := c.Writer.Header()
-	switch kind.status {
-	case http.StatusUnauthorized:
-		h.Set("WWW-Authenticate", x.column.challenge(c.Request, f.code))
-	case http.StatusServiceUnavailable:
+	if x.column != nil {
+		if challenge := x.column.challenge(c.Request, kind.status, f.code); challenge != "" {
+			h.Set("WWW-Authenticate", challenge)
+		}
+	}
+	if kind.status == http.StatusServiceUnavailable {
 		h.Set("Retry-After", strconv.Itoa(retryAfter))
 	}
 	if t := (*auth.ThrottledError)(nil); errors.As(err, &t) {

@@ -192,6 +192,38 @@ func TestMembersAreForAdmins(t *testing.T) {
 	})
 }
 
+// RFC 6750, 3.1, as a table. The other strategies challenge with their cookie.
+func TestChallenges(t *testing.T) {
+	s := newServer(t)
+	each(t, func(t *testing.T, slug string) {
+		c := s.login(t, slug, alice, alicePassword)
+		broken := c.copy()
+		broken.edit()
+		twice := func(r *http.Request) {
+			r.Header.Add("Authorization", "Bearer another")
+			r.Header.Add("Cookie", "statelab_"+slug+"=another")
+		}
+		cookie := `Cookie realm="statelab", cookie-name="statelab_` + slug + `"`
+		for _, row := range []struct {
+			answer         *answer
+			status         int
+			bearer, cookie string
+		}{
+			{s.client(t, slug).get("profile"), 401, `Bearer realm="statelab"`, cookie},
+			{s.client(t, slug).post("login", credentials{alice, "wrong"}), 401, `Bearer realm="statelab"`, cookie},
+			{broken.get("profile"), 401, `Bearer realm="statelab", error="invalid_token"`, cookie},
+			{c.do("GET", "/"+slug+"/profile", nil, twice), 400, `Bearer realm="statelab", error="invalid_request"`, ""},
+			{c.get("members"), 403, `Bearer realm="statelab", error="insufficient_scope"`, ""},
+		} {
+			want := row.cookie
+			if c.bearer() {
+				want = row.bearer
+			}
+			require.Equal(t, want, row.answer.is(row.status).header.Get("WWW-Authenticate"))
+		}
+	})
+}
+
 func TestInspectionHoldsToTheTraits(t *testing.T) {
 	s := newServer(t)
 	each(t, func(t *testing.T, slug string) {
