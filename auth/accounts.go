@@ -40,7 +40,7 @@ func New(c Config) *Accounts {
 
 var usernames = regexp.MustCompile(`^[a-z0-9._-]{3,32}$`)
 
-// Register makes a member account. An empty displayName becomes the username.
+// Register makes a member account.
 // Errors: *InvalidError, ErrUsernameTaken, ErrOverloaded.
 func (a *Accounts) Register(ctx context.Context, username, password, displayName string) (Account, error) {
 	return a.create(ctx, username, password, displayName, RoleMember, checkPassword)
@@ -61,13 +61,10 @@ func (a *Accounts) Demo(ctx context.Context, username, password, displayName, ro
 
 func (a *Accounts) create(ctx context.Context, username, password, displayName, role string, check func(member, password string) error) (Account, error) {
 	username = strings.ToLower(username)
-	if displayName == "" {
-		displayName = username
-	}
 	if !usernames.MatchString(username) {
 		return Account{}, &InvalidError{"username", "A username has 3 to 32 of the characters a-z 0-9 . _ -"}
 	}
-	if n := utf8.RuneCountInString(displayName); n > 64 {
+	if n := utf8.RuneCountInString(displayName); n < 1 || n > 64 {
 		return Account{}, &InvalidError{"display_name", "A display name has 1 to 64 characters."}
 	}
 	if err := check("password", password); err != nil {
@@ -197,11 +194,13 @@ func (a *Accounts) setHash(ctx context.Context, id, old, hash string) error {
 	return nil
 }
 
-// ChangePassword gives the account with this id a new password. A wrong
-// current one is an *InvalidError and counts as a failed sign-in. Other errors:
+// ChangePassword gives the account with this id a new password, between two
+// calls of end, which ends the logins that began with the old one: the first
+// one so that a failure to end them leaves the password as it was, the second
+// one for those that began meanwhile. A wrong current password is an *InvalidError and counts as a failed sign-in. Other errors:
 // *InvalidError for a new one that may not be chosen, *ThrottledError,
 // ErrOverloaded, and ErrNotFound if the account is gone.
-func (a *Accounts) ChangePassword(ctx context.Context, id, currentPassword, newPassword, address string) error {
+func (a *Accounts) ChangePassword(ctx context.Context, id, currentPassword, newPassword, address string, end func() error) error {
 	r, err := a.find(ctx, "id", id)
 	if err != nil {
 		return err
@@ -211,17 +210,29 @@ func (a *Accounts) ChangePassword(ctx context.Context, id, currentPassword, newP
 	}
 	verified, err := a.verify(ctx, r, r.Username, currentPassword, address)
 	if err == nil {
-		var hash string
-		if hash, err = a.hasher.Hash(ctx, newPassword); err == nil {
-			// Only in place of the hash that was compared: of two changes at
-			// once the second one's current password is not current any more.
-			err = a.setHash(ctx, id, verified, hash)
-		}
+		err = a.replaceHash(ctx, id, verified, newPassword, end)
 	}
 	if errors.Is(err, ErrBadLogin) || errors.Is(err, ErrNotFound) {
 		return &InvalidError{"current_password", "This is not your current password."}
 	}
 	return err
+}
+
+// replaceHash puts the hash of a new password in the place of the one that was
+// verified, and only of that one: of two changes at once the second one's
+// current password is not current any more.
+func (a *Accounts) replaceHash(ctx context.Context, id, verified, newPassword string, end func() error) error {
+	hash, err := a.hasher.Hash(ctx, newPassword)
+	if err != nil {
+		return err
+	}
+	if err := end(); err != nil {
+		return err
+	}
+	if err := a.setHash(ctx, id, verified, hash); err != nil {
+		return err
+	}
+	return end()
 }
 
 // Account returns the account with this id, or ErrNotFound.

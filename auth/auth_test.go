@@ -75,7 +75,7 @@ func (r *recording) Compare(ctx context.Context, password, hash string) (bool, b
 func TestUnknownUsersCostAComparisonToo(t *testing.T) {
 	r := &recording{Hasher: auth.NewArgon2id(cheap())}
 	a, _ := newAccounts(t, r)
-	_, err := a.Register(t.Context(), "alice", "down the rabbit hole", "")
+	_, err := a.Register(t.Context(), "alice", "down the rabbit hole", "Alice")
 	require.NoError(t, err)
 	for i, username := range []string{"alice", "nobody", "no such name!", ""} {
 		_, err := a.SignIn(t.Context(), username, "wrong", "address")
@@ -105,7 +105,7 @@ func TestTheWorkFactorIsRaisedAtSignIn(t *testing.T) {
 		require.NoError(t, db.QueryRowContext(t.Context(), `SELECT password_hash FROM accounts`).Scan(&h))
 		return h
 	}
-	_, err = open(cheap()).Register(t.Context(), "alice", "down the rabbit hole", "")
+	_, err = open(cheap()).Register(t.Context(), "alice", "down the rabbit hole", "Alice")
 	require.NoError(t, err)
 	require.Contains(t, hash(), "m=64,t=1,p=1")
 
@@ -139,7 +139,7 @@ func TestOneNameIsRegisteredOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range results {
 		wg.Go(func() {
-			_, results[i] = a.Register(t.Context(), "Alice", "down the rabbit hole", "")
+			_, results[i] = a.Register(t.Context(), "Alice", "down the rabbit hole", "Alice")
 		})
 	}
 	wg.Wait()
@@ -156,13 +156,15 @@ func TestOneNameIsRegisteredOnce(t *testing.T) {
 
 func TestOfTwoPasswordChangesOneCounts(t *testing.T) {
 	a, _ := newAccounts(t, auth.NewArgon2id(cheap()))
-	alice, err := a.Register(t.Context(), "alice", "down the rabbit hole", "")
+	alice, err := a.Register(t.Context(), "alice", "down the rabbit hole", "Alice")
 	require.NoError(t, err)
 	passwords := []string{"through the looking glass", "the queen of hearts"}
 	results := make([]error, 2)
 	var wg sync.WaitGroup
 	for i, p := range passwords {
-		wg.Go(func() { results[i] = a.ChangePassword(t.Context(), alice.ID, "down the rabbit hole", p, "address") })
+		wg.Go(func() {
+			results[i] = a.ChangePassword(t.Context(), alice.ID, "down the rabbit hole", p, "address", func() error { return nil })
+		})
 	}
 	wg.Wait()
 	working := 0
@@ -179,11 +181,11 @@ func TestOfTwoPasswordChangesOneCounts(t *testing.T) {
 func TestUsernames(t *testing.T) {
 	a, _ := newAccounts(t, auth.NewArgon2id(cheap()))
 	for _, good := range []string{"abc", "a.b-c_9", strings.Repeat("x", 32), "UPPER"} {
-		_, err := a.Register(t.Context(), good, "down the rabbit hole", "")
+		_, err := a.Register(t.Context(), good, "down the rabbit hole", "Alice")
 		require.NoError(t, err, good)
 	}
 	for _, bad := range []string{"", "ab", strings.Repeat("x", 33), "with space", "앨리스", "a/b", "a\x00bc", "abc\n", "admin@x"} {
-		_, err := a.Register(t.Context(), bad, "down the rabbit hole", "")
+		_, err := a.Register(t.Context(), bad, "down the rabbit hole", "Alice")
 		var invalid *auth.InvalidError
 		require.ErrorAs(t, err, &invalid, "%q", bad)
 		require.Equal(t, "username", invalid.Member)

@@ -80,7 +80,7 @@ func (s *cookie) Load(r *http.Request) (Login, error) {
 		return Login{}, err
 	}
 	var l Login
-	if json.Unmarshal(payload, &l) != nil {
+	if json.Unmarshal(payload, &l, json.RejectUnknownMembers(true)) != nil || !l.complete() {
 		return Login{}, ErrBadSignature // of a form that this version does not make
 	}
 	if s.now() >= l.ExpiresAt {

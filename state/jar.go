@@ -104,12 +104,12 @@ func (j jar) values(r *http.Request) func(yield func(string) bool) {
 // ErrAmbiguous if there are two that differ: the order of cookies with one
 // name means nothing (RFC 6265, 4.2.2), so choosing would be guessing.
 func (j jar) value(r *http.Request) (string, error) {
-	found := ""
+	found, first := "", true
 	for v := range j.values(r) {
-		if found != "" && v != found {
+		if !first && v != found {
 			return "", ErrAmbiguous
 		}
-		found = v
+		found, first = v, false
 	}
 	if found == "" {
 		return "", ErrNoCredential

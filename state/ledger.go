@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 )
 
 // A ledger lists and ends the logins that the server holds a record of: the
@@ -14,6 +15,9 @@ type ledger struct {
 	slug  string
 	kind  Kind
 	end   func(context.Context, Key) error
+	// linger is how long the record of a login that was replaced is kept, or 0:
+	// until it expires, so that a refresh token that turns up is told why.
+	linger time.Duration
 }
 
 var _ Lister = ledger{}
@@ -49,6 +53,45 @@ func (b ledger) byID(ctx context.Context, id string) (Key, Record, error) {
 		return k, Record{}, failed(err)
 	}
 	return k, rec, nil
+}
+
+// replace creates the record of a new login and ends those under the old keys,
+// so that a store that fails on the way leaves the old ones alive and no new one
+// that nobody holds.
+func (b ledger) replace(ctx context.Context, old []Key, k Key, r Record, now Micros) error {
+	var ended []Entry
+	created := false
+	defer func() {
+		for _, e := range ended {
+			if !created { // also if the client has left meanwhile
+				_ = b.store.Update(context.WithoutCancel(ctx), e.Key, e.Rev, e.Record)
+			}
+		}
+	}()
+	for _, o := range old {
+		rec, err := b.store.Load(ctx, o)
+		if errors.Is(err, ErrNotFound) || err == nil && !b.live(rec) {
+			continue
+		}
+		if err != nil {
+			return failed(err)
+		}
+		dead := rec
+		dead.Rotation.Revoked = true
+		if b.linger > 0 {
+			dead.Expires = min(rec.Expires, now.Add(b.linger))
+		}
+		if err := b.store.Update(ctx, o, rec.Rev, dead); err != nil {
+			return failed(err)
+		}
+		rec.Rev++
+		ended = append(ended, Entry{o, rec})
+	}
+	if err := b.store.Create(ctx, k, r); err != nil {
+		return failed(err)
+	}
+	created = true
+	return nil
 }
 
 // Logins implements Lister.

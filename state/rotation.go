@@ -60,7 +60,7 @@ func open(ctx context.Context, s Store, slug, credential string) (opaque, Record
 		return o, Record{}, ErrUnknown
 	case err != nil:
 		return o, Record{}, failed(err)
-	case rec.Rotation.judge(o.secret, 0, 0) != current:
+	case rec.Rotation.Revoked || rec.Rotation.judge(o.secret, 0, 0) != current:
 		return o, Record{}, ErrUnknown
 	}
 	return o, rec, nil

@@ -37,7 +37,7 @@ var (
 
 // NewSession returns the strategy that keeps logins in c.Store.
 func NewSession(c Config) Strategy {
-	return &session{c, jar{c.Slug, http.SameSiteLaxMode}, ledger{c.Store, c.Slug, KindLogin, c.Store.Delete}}
+	return &session{c, jar{c.Slug, http.SameSiteLaxMode}, ledger{c.Store, c.Slug, KindLogin, c.Store.Delete, 10 * time.Second}}
 }
 
 func (*session) Traits() Traits {
@@ -66,18 +66,17 @@ func (s *session) Start(w http.ResponseWriter, r *http.Request, l Login) (Login,
 	rec := Record{
 		Kind: KindLogin, Strategy: s.Slug, Login: l, Rotation: rotation, LastSeen: now, Expires: s.until(now, l),
 	}
-	if err := failed(s.Store.Create(r.Context(), k, rec)); err != nil {
-		return Login{}, Credential{}, err
-	}
-	for old := range s.values(r) { // every login that this one replaces; garbage is no obstacle
-		if o, _, err := open(r.Context(), s.Store, s.Slug, old); err == nil {
-			err = s.Store.Delete(r.Context(), o.key)
-			if err != nil {
-				return Login{}, Credential{}, failed(err)
-			}
-		} else if errors.Is(err, ErrUnavailable) {
+	var old []Key
+	for presented := range s.values(r) { // garbage is no obstacle
+		switch o, _, err := open(r.Context(), s.Store, s.Slug, presented); {
+		case err == nil:
+			old = append(old, o.key)
+		case !errors.Is(err, ErrUnknown):
 			return Login{}, Credential{}, err
 		}
+	}
+	if err := s.replace(r.Context(), old, k, rec, now); err != nil {
+		return Login{}, Credential{}, err
 	}
 	c, err := s.set(w, r, credential, s.SessionMax)
 	return l, c, err
@@ -148,7 +147,7 @@ func (s *session) Refresh(w http.ResponseWriter, r *http.Request, _ string) (Log
 		return err
 	})
 	switch {
-	case errors.Is(err, ErrReuse):
+	case errors.Is(err, ErrReuse), errors.Is(err, ErrRevoked) && rec.Rotation.Revoked:
 		return Login{}, Credential{}, ErrUnknown
 	case errors.Is(err, ErrRevoked): // the account is gone, and its logins with it
 		return Login{}, Credential{}, cmp.Or(failed(s.Store.Delete(r.Context(), o.key)), err)

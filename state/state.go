@@ -62,6 +62,13 @@ type Login struct {
 	rev int64 // the store's revision that this copy was read at
 }
 
+// complete says whether a login that a client has brought back has all that
+// every login has. It may be signed and yet come from another version.
+func (l *Login) complete() bool {
+	return l.ID != "" && l.Subject != "" && l.Username != "" && l.DisplayName != "" && l.Role != "" &&
+		l.Theme != "" && l.Language != "" && l.Credits >= 0 && l.Version >= 1 && l.IssuedAt > 0 && l.ExpiresAt > l.IssuedAt
+}
+
 // What a new login starts with.
 const (
 	DefaultTheme    = "light"

@@ -57,12 +57,13 @@ func NewToken(c Config) Strategy {
 	if c.TokenAlg == jwt.SigningMethodHS256.Alg() {
 		s.method, s.purpose = jwt.SigningMethodHS256, keys.TokenHS256
 	}
-	s.ledger = ledger{c.Store, c.Slug, KindFamily, s.revoke}
+	s.ledger = ledger{c.Store, c.Slug, KindFamily, s.revoke, 0}
 	s.parser = jwt.NewParser(
 		jwt.WithValidMethods([]string{s.method.Alg()}), // one algorithm, chosen by us (RFC 8725, 3.1)
 		jwt.WithIssuer(Issuer),
 		jwt.WithAudience(c.Slug), // another strategy's token is nothing here (RFC 8725, 3.9)
 		jwt.WithExpirationRequired(),
+		jwt.WithIssuedAt(),
 		jwt.WithStrictDecoding(),
 		jwt.WithTimeFunc(c.Now),
 	)
@@ -163,19 +164,30 @@ func (s *token) verifying(k *keys.Key) any {
 	return k.Public()
 }
 
+// header is what we look at in the header of a token. Key headers such as jku
+// and jwk are never looked at (RFC 8725, 3.10).
+type header struct {
+	Type     string         `json:"typ"`
+	ID       string         `json:"kid"`
+	Critical jsontext.Value `json:"crit"`
+}
+
 // key finds the key of a token by its kid, after looking at what golang-jwt
-// leaves to its user.
+// leaves to its user. It reads the header by the strict decoder: of two members
+// with one name, parsers choose differently.
 func (s *token) key(t *jwt.Token) (any, error) {
-	if t.Header["typ"] != tokenType {
-		return nil, ErrBadSignature
+	encoded, _, _ := strings.Cut(t.Raw, ".")
+	text, err := unbase64(encoded)
+	if err != nil {
+		return nil, err
 	}
+	var h header
 	// An extension that must be understood is one that we do not (RFC 7515,
-	// 4.1.11). Key headers such as jku and jwk are never looked at.
-	if _, ok := t.Header["crit"]; ok {
+	// 4.1.11).
+	if json.Unmarshal(text, &h) != nil || h.Type != tokenType || h.Critical != nil {
 		return nil, ErrBadSignature
 	}
-	id, _ := t.Header["kid"].(string)
-	k, err := s.Keys.Find(s.purpose, id)
+	k, err := s.Keys.Find(s.purpose, h.ID)
 	if err != nil {
 		return nil, ErrBadSignature
 	}
@@ -191,7 +203,7 @@ func (s *token) parse(text string) (claims, error) {
 	var c claims
 	_, err := s.parser.ParseWithClaims(text, &c, s.key)
 	switch {
-	case err == nil && c.ID != "" && c.Login.ID != "" && c.ClientID == clientID:
+	case err == nil && c.ID != "" && c.Issued != 0 && c.NotBefore != 0 && c.ClientID == clientID && c.complete():
 		return c, nil
 	case err == nil, !isDate(err):
 		return claims{}, ErrBadSignature
@@ -212,7 +224,7 @@ func isDate(err error) bool {
 			return false
 		}
 	}
-	return errors.Is(err, jwt.ErrTokenExpired) || errors.Is(err, jwt.ErrTokenNotValidYet)
+	return errors.Is(err, jwt.ErrTokenExpired) || errors.Is(err, jwt.ErrTokenNotValidYet) || errors.Is(err, jwt.ErrTokenUsedBeforeIssued)
 }
 
 // notJOSE says whether a character has no place in a token (RFC 7515, 7.1).
@@ -275,16 +287,14 @@ func (s *token) Start(_ http.ResponseWriter, r *http.Request, l Login) (Login, C
 	rec := Record{
 		Kind: KindFamily, Strategy: s.Slug, Login: l, Rotation: rotation, LastSeen: now, Expires: l.ExpiresAt,
 	}
-	if err := failed(s.Store.Create(r.Context(), k, rec)); err != nil {
-		return Login{}, Credential{}, err
+	var old []Key
+	if presented, err := s.presented(r); err == nil {
+		if k, ok := ParseKey(presented.Login.ID); ok {
+			old = append(old, k)
+		}
 	}
-	if old, err := s.presented(r); err == nil {
-		if k, ok := ParseKey(old.Login.ID); ok {
-			err = s.revoke(r.Context(), k)
-		}
-		if err != nil {
-			return Login{}, Credential{}, err
-		}
+	if err := s.replace(r.Context(), old, k, rec, now); err != nil {
+		return Login{}, Credential{}, err
 	}
 	return l, c, nil
 }
