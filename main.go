@@ -187,8 +187,8 @@ func (s *serve) check() error {
 		return refuse("--listen %s would show the classroom, with its published passwords, to others: use localhost", s.Listen)
 	}
 	for _, origin := range s.AllowOrigin {
-		if err := http.NewCrossOriginProtection().AddTrustedOrigin(origin); err != nil {
-			return refuse("--allow-origin %s is no origin: use scheme, host and port only, such as http://localhost:5173", origin)
+		if err := api.CheckOrigin(origin); err != nil {
+			return refuse("--allow-origin: %v", err)
 		}
 	}
 	for name, d := range map[string]time.Duration{

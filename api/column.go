@@ -6,6 +6,7 @@ import (
 	"errors"
 	"hash/fnv"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -242,10 +243,13 @@ func (p *patch) check() error {
 	return nil
 }
 
+// subtags is the outline of a tag. The parser would also take en_US.
+var subtags = regexp.MustCompile(`^[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*$`)
+
 // isLanguage says whether s is well formed; a subtag that is not registered yet
 // is no fault.
 func isLanguage(s string) bool {
-	if s == "" || len(s) > 35 { // RFC 5646, 4.4.1
+	if len(s) > 35 || !subtags.MatchString(s) { // RFC 5646, 4.4.1
 		return false
 	}
 	_, err := language.Parse(s)
@@ -299,6 +303,16 @@ func (col *column) spend(c *gin.Context) (int, any, error) {
 	})
 }
 
+// credentialFirst returns what is wrong with the credential, where something is,
+// and else what is wrong with the body, which was looked at first because it may
+// hold the credential.
+func (col *column) credentialFirst(c *gin.Context, body error) error {
+	if _, err := col.load(c); err != nil {
+		return err
+	}
+	return body
+}
+
 // refresh renews the login. A strategy whose renewal takes a token of its own
 // is a Presenter, and gets it from the body; the others are sent none.
 func (col *column) refresh(c *gin.Context) (int, any, error) {
@@ -312,7 +326,7 @@ func (col *column) refresh(c *gin.Context) (int, any, error) {
 		}
 		presented = in.RefreshToken.Value
 	} else if _, err := decodeOptional[struct{}](c, jsonType); err != nil {
-		return 0, nil, err
+		return 0, nil, col.credentialFirst(c, err)
 	}
 	start := time.Now()
 	l, credential, err := col.strategy.Refresh(c.Writer, c.Request, presented)
@@ -326,13 +340,13 @@ func (col *column) logout(c *gin.Context) (int, any, error) {
 		RefreshToken *string `json:"refresh_token"`
 	}](c, jsonType)
 	if err != nil {
-		return 0, nil, err
+		return 0, nil, col.credentialFirst(c, err)
 	}
 	presenter, presents := col.strategy.(state.Presenter)
 	presented := ""
 	if in.RefreshToken != nil {
 		if presented = *in.RefreshToken; !presents {
-			return 0, nil, faultf("malformed_json", "There is no member /refresh_token here: this strategy has none.")
+			return 0, nil, col.credentialFirst(c, faultf("malformed_json", "There is no member /refresh_token here: this strategy has none."))
 		}
 	}
 	if in.Everywhere {
@@ -433,17 +447,19 @@ func (col *column) password(c *gin.Context) (int, any, error) {
 		return 0, nil, err
 	}
 	ctx := c.Request.Context()
-	err = col.accounts.ChangePassword(ctx, l.Subject, in.Current.Value, in.New.Value, remoteHost(c.Request))
+	err = col.accounts.ChangePassword(ctx, l.Subject, in.Current.Value, in.New.Value, remoteHost(c.Request), func() error {
+		// Whoever knew the old password is out, in every strategy that can put
+		// somebody out (OWASP ASVS 5.0, 7.4.3), also if the client does not wait
+		// for it. This login stays.
+		return col.endOthers(context.WithoutCancel(ctx), l)
+	})
 	if errors.Is(err, auth.ErrNotFound) {
 		err = state.ErrRevoked // the account is gone, and what it started with it
 	}
 	if err != nil {
 		return 0, nil, accountsFailed(err)
 	}
-	// Whoever knew the old password is out, in every strategy that can put
-	// somebody out (OWASP ASVS 5.0, 7.4.3), also if the client does not wait for
-	// it. This login stays.
-	return http.StatusNoContent, nil, col.endOthers(context.WithoutCancel(ctx), l)
+	return http.StatusNoContent, nil, nil
 }
 
 // Members is the answer of GET /{s}/members.

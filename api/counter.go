@@ -28,28 +28,33 @@ func newCounter(shared state.Store, now func() time.Time) *counter {
 // Count implements auth.Counter.
 func (n *counter) Count(ctx context.Context, key string) (int64, time.Time, error) {
 	k := state.KeyOf("counter", key)
-	rec, err := n.shared.Load(ctx, k)
+	own, err := n.own.Load(ctx, k)
 	if err != nil && !errors.Is(err, state.ErrNotFound) {
-		rec, err = n.own.Load(ctx, k)
+		return 0, time.Time{}, err
 	}
-	if errors.Is(err, state.ErrNotFound) {
-		return 0, n.now(), nil
+	// A shared store that cannot be read has counted nothing that we know of,
+	// and one that cannot be written has counted too little: what it has missed
+	// is in our own.
+	rec, err := n.shared.Load(ctx, k)
+	if err != nil {
+		rec = state.Record{}
 	}
-	return rec.Count, rec.Expires.Time(), err
+	return rec.Count + own.Count, max(rec.Expires, own.Expires, state.MicrosOf(n.now())).Time(), nil
 }
 
 // Add implements auth.Counter.
 func (n *counter) Add(ctx context.Context, key string, window time.Duration) (int64, time.Time, error) {
 	k := state.KeyOf("counter", key)
-	count, until, err := n.add(ctx, n.shared, k, window)
-	if err != nil {
-		return n.add(ctx, n.own, k, window)
+	if err := n.add(ctx, n.shared, k, window); err != nil {
+		if err := n.add(ctx, n.own, k, window); err != nil {
+			return 0, time.Time{}, err
+		}
 	}
-	return count, until, nil
+	return n.Count(ctx, key)
 }
 
 // add counts by compare-and-swap, as often as others are faster.
-func (n *counter) add(ctx context.Context, s state.Store, k state.Key, window time.Duration) (int64, time.Time, error) {
+func (n *counter) add(ctx context.Context, s state.Store, k state.Key, window time.Duration) error {
 	for range 64 {
 		rec, err := s.Load(ctx, k)
 		switch {
@@ -62,10 +67,10 @@ func (n *counter) add(ctx context.Context, s state.Store, k state.Key, window ti
 		}
 		switch {
 		case err == nil:
-			return rec.Count, rec.Expires.Time(), nil
+			return nil
 		case !errors.Is(err, state.ErrExists) && !errors.Is(err, state.ErrConflict) && !errors.Is(err, state.ErrNotFound):
-			return 0, time.Time{}, err
+			return err
 		}
 	}
-	return 0, time.Time{}, fmt.Errorf("%w: a counter is contended", state.ErrUnavailable)
+	return fmt.Errorf("%w: a counter is contended", state.ErrUnavailable)
 }

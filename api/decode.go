@@ -56,11 +56,13 @@ func decode[T any](c *gin.Context, types ...string) (T, error) {
 		return v, faultf("unsupported_media_type",
 			"Send the header Content-Type: %s (curl: -H 'Content-Type: %s').", types[0], types[0])
 	}
-	body := http.MaxBytesReader(c.Writer, c.Request.Body, maxBody)
-	err := json.UnmarshalRead(body, &v, strict, json.WithUnmarshalers(
-		json.JoinUnmarshalers(json.UnmarshalFromFunc(refuseNull[T]), refusals)))
+	text, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, maxBody))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return v, faultf("payload_too_large", "A body has at most %d bytes.", maxBody)
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &v, strict, json.WithUnmarshalers(
+			json.JoinUnmarshalers(json.UnmarshalFromFunc(refuseNull[T]), refusals)))
 	}
 	if err != nil {
 		return v, faultf("malformed_json", "%s", explain(err))
@@ -146,8 +148,9 @@ func explain(err error) string {
 		if p == "" {
 			return "the body"
 		}
-		// The pointer may be a name of the client's choosing, so it is bounded.
-		return string(p[:min(len(p), 64)])
+		// The pointer may be a name of the client's choosing, so it is bounded,
+		// and a character that the bound cuts is left out.
+		return strings.ToValidUTF8(string(p[:min(len(p), 64)]), "")
 	}
 	switch {
 	case errors.Is(err, jsontext.ErrDuplicateName):

@@ -81,7 +81,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 	r = r.WithContext(x)
 	r.URL.Scheme = "" // a request line must not say that it came over TLS
-	s.handler.ServeHTTP(x, r)
+	s.engine.ServeHTTP(x, r)
 	s.accessLine(x, r)
 }
 

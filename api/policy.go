@@ -5,10 +5,14 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"runtime/debug"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/gin-gonic/gin"
+	"github.com/rs/cors"
 )
 
 // Limits on what a request may carry besides its body, in bytes. Past them the
@@ -51,13 +55,19 @@ func (s *Server) recover(c *gin.Context) {
 // page that has had its own name pointed here (DNS rebinding), and a forwarding
 // header is a proxy in front.
 func (s *Server) onlyLocal(c *gin.Context) {
-	if !isLocal(c.Request.Host) || isForwarded(c.Request.Header) {
+	if !isOurs(c.Request) {
 		s.fail(c, faultf("classroom_is_local", "Open it as http://localhost, without a proxy."))
 	}
 }
 
+// isOurs says whether a request was meant for this machine.
+func isOurs(r *http.Request) bool { return isLocal(r.Host) && !isForwarded(r.Header) }
+
 func isLocal(host string) bool {
-	if h, _, err := net.SplitHostPort(host); err == nil {
+	if h, port, err := net.SplitHostPort(host); err == nil {
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return false
+		}
 		host = h
 	}
 	switch strings.ToLower(host) {
@@ -74,6 +84,44 @@ func isForwarded(h http.Header) bool {
 		}
 	}
 	return false
+}
+
+// shareWith lets pages of the allowed origins read the answers (CORS), errors
+// included, and answers their preflights.
+func shareWith(origins []string) gin.HandlerFunc {
+	policy := cors.New(cors.Options{
+		AllowOriginFunc:  func(origin string) bool { return slices.Contains(origins, origin) },
+		AllowedMethods:   []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"},
+		AllowedHeaders:   []string{"Authorization", "Content-Type", "If-Match", "If-None-Match"},
+		ExposedHeaders:   []string{"ETag", "Retry-After", "X-Request-Id", "Cache-Status", "Server-Timing"},
+		AllowCredentials: true,
+		MaxAge:           600, // seconds that a browser may remember a preflight
+	})
+	return func(c *gin.Context) {
+		preflight := c.Request.Method == http.MethodOptions && c.GetHeader("Access-Control-Request-Method") != ""
+		// Gin has found the path, and not this method of it, where it names others.
+		if preflight && (!isOurs(c.Request) || c.Writer.Header().Get("Allow") == "") {
+			return
+		}
+		policy.HandlerFunc(c.Writer, c.Request)
+		if preflight {
+			c.Writer.WriteHeaderNow()
+			c.Abort()
+		}
+	}
+}
+
+// CheckOrigin returns an error unless a browser could send this in Origin (RFC
+// 6454, 6.2): a scheme, a host in lower case, and a port that is not the
+// scheme's own. Anything else in the list would be a mistake that allows nobody.
+func CheckOrigin(origin string) error {
+	u, err := url.Parse(origin)
+	if err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && origin == u.Scheme+"://"+u.Host &&
+		u.Host == strings.ToLower(u.Host) && !strings.ContainsAny(u.Host, "*@ ") && !strings.HasSuffix(u.Host, ":") &&
+		u.Port() != map[string]string{"http": "80", "https": "443"}[u.Scheme] {
+		return nil
+	}
+	return fmt.Errorf("%q is no origin: use scheme, host and port only, such as http://localhost:5173", origin)
 }
 
 // onlyShort refuses requests whose target or cookies are too long.
@@ -120,7 +168,7 @@ func accepts(r *http.Request, types ...string) bool {
 		for part := range strings.SplitSeq(line, ",") {
 			mediaRange, params, _ := strings.Cut(part, ";")
 			mediaRange = strings.ToLower(strings.TrimSpace(mediaRange))
-			if q := strings.ReplaceAll(params, " ", ""); q == "q=0" || strings.HasPrefix(q, "q=0.000") {
+			if isRefused(params) {
 				continue
 			}
 			if mediaRange == "*/*" || mediaRange == "" {
@@ -131,6 +179,18 @@ func accepts(r *http.Request, types ...string) bool {
 					return true
 				}
 			}
+		}
+	}
+	return false
+}
+
+// isRefused says whether the parameters of a media range have a weight of zero.
+func isRefused(params string) bool {
+	for param := range strings.SplitSeq(params, ";") {
+		name, value, _ := strings.Cut(param, "=")
+		if strings.EqualFold(strings.TrimSpace(name), "q") {
+			weight, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			return err == nil && weight == 0
 		}
 	}
 	return false

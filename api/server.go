@@ -11,14 +11,12 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/goccy/go-yaml"
 	"github.com/golang-jwt/jwt/v5"
-	"github.com/rs/cors"
 	"github.com/swaggest/swgui/v5emb"
 
 	"statelab/auth"
@@ -56,9 +54,7 @@ type Server struct {
 	store    state.Store
 	columns  []*column
 	csrf     *http.CrossOriginProtection
-	openapi  [2][]byte // as YAML and as JSON
 	engine   *gin.Engine
-	handler  http.Handler // the engine, behind CORS if there are origins to allow
 	draining atomic.Bool
 }
 
@@ -84,6 +80,18 @@ func New(config Config) (*Server, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
+	// One list of origins feeds both: who may read our answers, and whose
+	// requests may change something.
+	s.csrf = http.NewCrossOriginProtection()
+	for _, origin := range config.AllowOrigins {
+		if err := CheckOrigin(origin); err != nil {
+			return nil, fmt.Errorf("api: %w", err)
+		}
+		if err := s.csrf.AddTrustedOrigin(origin); err != nil {
+			return nil, fmt.Errorf("api: allowed origin: %w", err)
+		}
+	}
+	// From here on nothing fails: the counter holds what Close has to free.
 	s.counter = newCounter(s.store, config.Now)
 	s.accounts = auth.New(auth.Config{
 		Database: config.Database, Hasher: config.Hasher, Counter: s.counter,
@@ -99,32 +107,7 @@ func New(config Config) (*Server, error) {
 		}
 		s.columns = append(s.columns, &column{s, slug, strategy, strategy.Traits()})
 	}
-	openapi, err := yaml.YAMLToJSON(config.OpenAPI)
-	if err != nil {
-		return nil, fmt.Errorf("api: openapi.yaml: %w", err)
-	}
-	s.openapi = [2][]byte{config.OpenAPI, openapi}
-
-	// One list of origins feeds both: who may read our answers, and whose
-	// requests may change something.
-	s.csrf = http.NewCrossOriginProtection()
-	for _, origin := range config.AllowOrigins {
-		if err := s.csrf.AddTrustedOrigin(origin); err != nil {
-			return nil, fmt.Errorf("api: allowed origin: %w", err)
-		}
-	}
 	s.engine = s.routes()
-	s.handler = s.engine
-	if len(config.AllowOrigins) > 0 {
-		s.handler = cors.New(cors.Options{
-			AllowOriginFunc:  func(origin string) bool { return slices.Contains(config.AllowOrigins, origin) },
-			AllowedMethods:   []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"},
-			AllowedHeaders:   []string{"Authorization", "Content-Type", "If-Match", "If-None-Match"},
-			ExposedHeaders:   []string{"ETag", "Retry-After", "X-Request-Id", "Cache-Status", "Server-Timing"},
-			AllowCredentials: true,
-			MaxAge:           600, // seconds that a browser may remember a preflight
-		}).Handler(s.handler)
-	}
 	return s, nil
 }
 
@@ -132,8 +115,13 @@ func New(config Config) (*Server, error) {
 func (s *Server) routes() *gin.Engine {
 	e := gin.New()
 	e.HandleMethodNotAllowed, e.RedirectTrailingSlash, e.RedirectFixedPath = true, false, false
+	e.UseRawPath = true          // /session%2Fprofile is not /session/profile
 	_ = e.SetTrustedProxies(nil) // no header says where a request comes from
-	e.Use(s.note, s.recover, s.onlyLocal, s.onlyShort, s.onlySameOrigin)
+	e.Use(s.note, s.recover)
+	if origins := s.config.AllowOrigins; len(origins) > 0 {
+		e.Use(shareWith(origins))
+	}
+	e.Use(s.onlyLocal, s.onlyShort, s.onlySameOrigin)
 	e.NoRoute(s.nothing("not_found", "See / for what there is."))
 	e.NoMethod(s.nothing("method_not_allowed", "The header Allow names the methods that work here."))
 
@@ -141,8 +129,8 @@ func (s *Server) routes() *gin.Engine {
 
 	read(e, "/", s.index)
 	read(e, "/web/*name", s.asset)
-	read(e, "/openapi.yaml", s.specification(0, "application/yaml"))
-	read(e, "/openapi.json", s.specification(1, "application/json"))
+	read(e, "/openapi.yaml", s.specification("application/yaml", func(text []byte) ([]byte, error) { return text, nil }))
+	read(e, "/openapi.json", s.specification("application/json", yaml.YAMLToJSON))
 	docs := s.docs(v5emb.New("statelab", "/openapi.json", "/docs"))
 	read(e, "/docs", docs)
 	read(e, "/docs/*name", docs)

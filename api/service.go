@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -43,7 +44,7 @@ type IndexStrategy struct {
 
 // index answers a browser with the page and everybody else with an Index.
 func (s *Server) index(c *gin.Context) {
-	c.Writer.Header()["Vary"] = []string{"Accept"}
+	c.Writer.Header().Add("Vary", "Accept")
 	if !wantsHTML(c.Request) {
 		s.json(s.indexJSON)(c)
 		return
@@ -122,12 +123,20 @@ func (s *Server) asset(c *gin.Context) {
 	serve(c, name, web.ContentType(name), tag, bytes.NewReader(content))
 }
 
-// specification answers with the contract in one of its two forms.
-func (s *Server) specification(form int, contentType string) gin.HandlerFunc {
-	content := s.openapi[form]
-	sum := sha256.Sum256(content)
-	tag := `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
-	return func(c *gin.Context) { serve(c, "", contentType, tag, bytes.NewReader(content)) }
+// specification answers with the contract in one of its two forms, which is
+// made when it is first asked for.
+func (s *Server) specification(contentType string, form func([]byte) ([]byte, error)) gin.HandlerFunc {
+	made := sync.OnceValues(func() ([]byte, error) { return form(s.config.OpenAPI) })
+	return func(c *gin.Context) {
+		content, err := made()
+		if err != nil {
+			s.fail(c, err)
+			return
+		}
+		sum := sha256.Sum256(content)
+		tag := `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
+		serve(c, "", contentType, tag, bytes.NewReader(content))
+	}
 }
 
 // serve answers with content under a validator: a browser asks each time and
@@ -218,12 +227,15 @@ func (s *Server) register(c *gin.Context) (int, any, error) {
 	in, err := decode[struct {
 		Username    Required[string] `json:"username"`
 		Password    Required[string] `json:"password"`
-		DisplayName string           `json:"display_name"`
+		DisplayName *string          `json:"display_name"`
 	}](c, jsonType)
 	if err != nil {
 		return 0, nil, err
 	}
-	a, err := s.accounts.Register(c.Request.Context(), in.Username.Value, in.Password.Value, in.DisplayName)
+	if in.DisplayName == nil {
+		in.DisplayName = &in.Username.Value
+	}
+	a, err := s.accounts.Register(c.Request.Context(), in.Username.Value, in.Password.Value, *in.DisplayName)
 	if err != nil {
 		return 0, nil, accountsFailed(err)
 	}
