@@ -8,7 +8,6 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
-	"encoding/base64"
 	"io"
 	"maps"
 	"net/http"
@@ -445,6 +444,3 @@ func (a *answer) checkSpecification(r *http.Request) {
 		Options:                &openapi3filter.Options{IncludeResponseStatus: true, MultiError: true},
 	}), "%s %s: %s", r.Method, r.URL.Path, a.body)
 }
-
-// unbase64 reads base64url, as everybody can.
-func unbase64(s string) ([]byte, error) { return base64.RawURLEncoding.DecodeString(s) }

@@ -1,0 +1,893 @@
+package tests
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"sort"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf16"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/stretchr/testify/require"
+
+	"statelab/state"
+	"statelab/state/store"
+)
+
+// in returns the client for a sub-test: what fails there is reported there.
+func (c *client) in(t testing.TB) *client {
+	d := *c
+	d.t = t
+	return &d
+}
+
+// profile is what the client sees of its state, byte for byte.
+func (c *client) profile() string {
+	c.t.Helper()
+	return string(c.get("profile").is(http.StatusOK).body)
+}
+
+// refused requires an answer to be this refusal, to set and clear no cookie,
+// and to have left the state as it was before.
+func (c *client) refused(before string, a *answer, status int, code string) {
+	c.t.Helper()
+	a.is(status, code)
+	require.Empty(c.t, a.header.Values("Set-Cookie"))
+	require.Equal(c.t, before, c.profile())
+}
+
+// records is how many records take up room in the server's store.
+func (s *server) records() int { return s.config.Store.(*store.Memory).Len() }
+
+// header returns a change of a request that sets a header to these lines.
+func header(name string, lines ...string) func(*http.Request) {
+	return func(r *http.Request) { r.Header[http.CanonicalHeaderKey(name)] = lines }
+}
+
+// A bodyRoute is a route that reads a body, and one that it accepts.
+type bodyRoute struct{ method, path, good string }
+
+// bodyRoutes are all of a strategy, in an order in which the good bodies can be
+// sent one after the other.
+func (c *client) bodyRoutes() []bodyRoute {
+	refresh, logout := `{}`, `{"everywhere":false}`
+	if c.refresh != "" {
+		refresh = `{"refresh_token":"` + c.refresh + `"}`
+		logout = `{"everywhere":false,"refresh_token":"` + c.refresh + `"}`
+	}
+	return []bodyRoute{
+		{"PATCH", "/" + c.slug + "/profile", `{"theme":"dark","language":"ko","nickname":"x","note":"x","cart":["x"]}`},
+		{"POST", "/" + c.slug + "/spend", `{"amount":1}`},
+		{"POST", "/" + c.slug + "/refresh", refresh},
+		{"POST", "/accounts", `{"username":"dormouse","password":"twinkle twinkle","display_name":"x"}`},
+		{"POST", "/" + c.slug + "/logout", logout},
+		{"POST", "/" + c.slug + "/login", `{"username":"alice","password":"wonderland"}`},
+		{"PUT", "/" + c.slug + "/password", `{"current_password":"wonderland","new_password":"through the looking-glass"}`},
+	}
+}
+
+// badBodies makes what no decoder may take for the good body, by what is wrong.
+func badBodies(t testing.TB, r bodyRoute) map[string]string {
+	t.Helper()
+	var members map[string]jsontext.Value
+	require.NoError(t, json.Unmarshal([]byte(r.good), &members))
+	bad := map[string]string{
+		"null": `null`, "an array": `[` + r.good + `]`, "a string": `"x"`, "a number": `1`, "a boolean": `true`, "white space": " \n",
+		"half of it": r.good[:len(r.good)/2], "all but the end": r.good[:len(r.good)-1],
+		"twice": r.good + r.good, "a word behind": r.good + " x", "a bracket behind": r.good + "}", "a NUL behind": r.good + "\x00",
+		"a comma at the end": strings.TrimSuffix(r.good, "}") + ",}", "a comment": r.good + "//", "bare names": `{amount:1}`, "single quotes": `{'amount':1}`,
+		"arrays, 30,000 deep":  strings.Repeat("[", 30_000) + strings.Repeat("]", 30_000),
+		"objects, 10,000 deep": strings.Repeat(`{"a":`, 10_000) + "1" + strings.Repeat("}", 10_000),
+		"a byte order mark":    "\ufeff" + r.good, "UTF-16 with a mark": utf16Of("\ufeff"+r.good, 0, 8), "UTF-16": utf16Of(r.good, 8, 0),
+		"form": "username=alice&password=wonderland",
+	}
+	with := func(name, value string) string { return strings.Replace(r.good, "{", `{"`+name+`":`+value+`,`, 1) }
+	if len(members) == 0 {
+		with = func(name, value string) string { return `{"` + name + `":` + value + `}` }
+	}
+	for _, name := range []string{
+		"", "unknown", "a/b~1", "__proto__", strings.Repeat("x", 5000), strings.Repeat("é", 40), strings.Repeat("가", 40), strings.Repeat("😀", 40),
+		"role", "credits", "version", "user", "id", "sub", "username ", "strategy", "state", "issued_at", "expires_at", "credential",
+	} {
+		bad["the member "+name[:min(8, len(name))]] = with(name, "1")
+	}
+	for _, text := range []string{
+		"\xff", "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", `\ud800`, `\udc00`, `\ud800\u0041`, // no UTF-8, no code points
+		"\x00", "\n", "\x1f", `\x`, `\u12`, `\u{1}`, // no JSON
+	} {
+		bad[fmt.Sprintf("the name %q", text)] = with(text, "1")
+		for name, value := range members {
+			if value.Kind() == '"' {
+				bad[fmt.Sprintf("%s: %q", name, text)] = strings.Replace(r.good, string(value), `"`+text+`"`, 1)
+			}
+		}
+	}
+	for name, value := range members {
+		bad[name+" twice"] = with(name, string(value))
+		bad[name+" twice, once escaped"] = with(fmt.Sprintf(`\u%04x`, name[0])+name[1:], string(value))
+		bad[name+" twice, once in capitals"] = with(strings.ToUpper(name), string(value))
+		bad[name+" in capitals"] = strings.Replace(r.good, name, strings.ToUpper(name), 1)
+		bad[name+" with one capital"] = strings.Replace(r.good, name, strings.ToUpper(name[:1])+name[1:], 1)
+		for kind, wrong := range map[jsontext.Kind][]string{
+			'n': {`null`}, 't': {`true`}, '"': {`"x"`}, '{': {`{}`}, '[': {`[]`},
+			'0': {`1`, `1.5`, `1.0`, `1e2`, `-0.0`, `NaN`, `Infinity`, `01`, `+1`, `1_000`, `0x10`, `.5`, `9223372036854775808`, `-9223372036854775809`, `1e400`},
+		} {
+			switch {
+			case kind == value.Kind(), kind == 't' && value.Kind() == 'f':
+				wrong = wrong[1:]
+			case kind == 'n' && r.method == "PATCH": // the default
+				continue
+			}
+			for _, w := range wrong {
+				bad[name+": "+w] = strings.Replace(r.good, `"`+name+`":`+string(value), `"`+name+`":`+w, 1)
+			}
+		}
+		if value.Kind() == '[' {
+			for _, w := range []string{`[null]`, `[1]`, `[["x"]]`, `["x",{}]`, `["x",]`, `["x"`} {
+				bad[name+": "+w] = strings.Replace(r.good, string(value), w, 1)
+			}
+		}
+	}
+	return bad
+}
+
+// utf16Of writes each code unit in two bytes, shifted so far.
+func utf16Of(text string, first, second int) string {
+	var b []byte
+	for _, unit := range utf16.Encode([]rune(text)) {
+		b = append(b, byte(unit>>first), byte(unit>>second))
+	}
+	return string(b)
+}
+
+func TestBadBodiesChangeNothing(t *testing.T) {
+	each(t, func(t *testing.T, slug string) {
+		s := newServer(t)
+		c := s.login(t, slug, alice, alicePassword)
+		before, accounts, records := c.profile(), s.login(t, slug, teacher, teacherPassword).get("members").body, s.records()
+		routes := c.bodyRoutes()
+		for _, r := range routes {
+			bad := badBodies(t, r)
+			for _, name := range slices.Sorted(maps.Keys(bad)) {
+				t.Run(r.path+" "+name, func(t *testing.T) {
+					c := c.in(t)
+					c.refused(before, c.do(r.method, r.path, raw(bad[name])), http.StatusBadRequest, "malformed_json")
+				})
+			}
+		}
+		require.Equal(t, records, s.records(), "a body that was refused has made a record")
+		require.Equal(t, string(accounts), string(s.login(t, slug, teacher, teacherPassword).get("members").body))
+
+		// It was the bodies: with the good ones every route does what it is for.
+		for _, r := range routes {
+			require.Less(t, c.do(r.method, r.path, raw(r.good)).status, 300, r.path)
+		}
+	})
+}
+
+func TestWhatMustBeThereIsAskedFor(t *testing.T) {
+	s := newServer(t)
+	each(t, func(t *testing.T, slug string) {
+		c := s.login(t, slug, alice, alicePassword)
+		before := c.profile()
+		for _, r := range c.bodyRoutes() {
+			var members map[string]jsontext.Value
+			require.NoError(t, json.Unmarshal([]byte(r.good), &members))
+			for name := range members {
+				if r.method == "PATCH" || name == "everywhere" || name == "display_name" || strings.HasSuffix(r.path, "/logout") {
+					continue
+				}
+				rest := maps.Clone(members)
+				delete(rest, name)
+				t.Run(r.path+" without "+name, func(t *testing.T) {
+					c := c.in(t)
+					a := c.do(r.method, r.path, rest)
+					c.refused(before, a, http.StatusBadRequest, "invalid_request")
+					require.Contains(t, a.text("detail"), name)
+				})
+			}
+		}
+		a := c.patch(raw(`{}`)).is(http.StatusOK)
+		require.Equal(t, int64(1), a.number("version")-1, "a patch without members is a change all the same")
+	})
+}
+
+func TestBodiesOfOtherMediaTypes(t *testing.T) {
+	each(t, func(t *testing.T, slug string) {
+		s := newServer(t)
+		c := s.login(t, slug, alice, alicePassword)
+		before := c.profile()
+		routes := c.bodyRoutes()
+		for _, r := range routes {
+			for _, lines := range [][]string{
+				nil, {""}, {"text/plain"}, {"text/json"}, {"application/x-www-form-urlencoded"}, {"multipart/form-data; boundary=x"},
+				{"application/json; charset=latin-1"}, {"application/json; charset=utf-16"}, {"application/json; charset=utf-8; charset=latin-1"},
+				{"application/json; profile=x"}, {"application/json", "application/json"}, {"application/json", "text/plain"}, {"application/json, text/plain"},
+				{"application/jsonx"}, {"application/ld+json"}, {"application/*"}, {"*/*"}, {"json"}, {"application"}, {"/"}, {"application /json"}, {"application/json;;"},
+				{"text/plain; application/json"}, {"application/merge-patch+json"},
+			} {
+				if r.method == "PATCH" && slices.Equal(lines, []string{"application/merge-patch+json"}) {
+					continue
+				}
+				t.Run(fmt.Sprint(r.path, lines), func(t *testing.T) {
+					c := c.in(t)
+					c.refused(before, c.do(r.method, r.path, raw(r.good), header("Content-Type", lines...)), http.StatusUnsupportedMediaType, "unsupported_media_type")
+				})
+			}
+		}
+		for i, r := range routes {
+			good := []string{"application/json", "APPLICATION/JSON", `application/json; charset="UTF-8"`, "application/json;charset=utf-8", " application/json "}
+			require.Less(t, c.do(r.method, r.path, raw(r.good), header("Content-Type", good[i%len(good)])).status, 300, r.path)
+		}
+	})
+}
+
+// chunked sends the body without saying how long it is.
+func chunked(r *http.Request) {
+	r.ContentLength = -1
+	r.Body = io.NopCloser(bufio.NewReader(r.Body))
+}
+
+// keepAlive keeps the connections of this test: of a request that is refused
+// early, net/http drains the body only where another request may follow.
+func keepAlive(t *testing.T) {
+	transport.DisableKeepAlives = false
+	t.Cleanup(func() {
+		transport.DisableKeepAlives = true
+		transport.CloseIdleConnections()
+	})
+}
+
+func TestABodyHasAtMost64KiB(t *testing.T) {
+	known := func(*http.Request) {}
+	each(t, func(t *testing.T, slug string) {
+		s := newServer(t)
+		keepAlive(t)
+		c := s.login(t, slug, alice, alicePassword)
+		before := c.profile()
+		routes := c.bodyRoutes()
+		for _, r := range routes {
+			for name, send := range map[string]func(*http.Request){"known": known, "chunked": chunked} {
+				for what, body := range map[string]string{
+					"spaces behind":   r.good + strings.Repeat(" ", 64<<10+1-len(r.good)),
+					"spaces in front": strings.Repeat(" ", 64<<10+1-len(r.good)) + r.good,
+					"a long string":   `{"x":"` + strings.Repeat("x", 64<<10) + `"}`,
+					"200 KiB":         strings.Repeat(" ", 200<<10) + r.good,
+				} {
+					t.Run(r.path+" "+name+" "+what, func(t *testing.T) {
+						c := c.in(t)
+						c.refused(before, c.do(r.method, r.path, raw(body), send), http.StatusRequestEntityTooLarge, "payload_too_large")
+					})
+				}
+			}
+		}
+		for i, r := range routes {
+			send := []func(*http.Request){known, chunked}[i%2]
+			require.Less(t, c.do(r.method, r.path, raw(r.good+strings.Repeat(" ", 64<<10-len(r.good))), send).status, 300, r.path)
+		}
+		c.do("POST", "/"+slug+"/login", raw(routes[5].good), chunked).is(http.StatusUnauthorized, "bad_login") // it has another password now
+	})
+}
+
+func TestAnEmptyBodyNeedsNoType(t *testing.T) {
+	s := newServer(t)
+	each(t, func(t *testing.T, slug string) {
+		for name, empty := range map[string]func(*http.Request){
+			"none":        func(*http.Request) {},
+			"no bytes":    func(r *http.Request) { r.Body, r.ContentLength = http.NoBody, 0 },
+			"chunked":     func(r *http.Request) { r.Body, r.ContentLength = io.NopCloser(strings.NewReader("")), -1 },
+			"of any type": header("Content-Type", "text/plain"),
+		} {
+			c := s.login(t, slug, alice, alicePassword)
+			c.do("POST", "/"+slug+"/logout", nil, empty).is(http.StatusNoContent)
+			if a := c.do("POST", "/"+slug+"/spend", nil, empty); a.status != http.StatusUnauthorized { // a copy may live on
+				require.Contains(t, []int{400, 415}, a.status, name)
+			}
+		}
+	})
+}
+
+// long is n characters of a kind.
+func long(character string, n int) string { return strings.Repeat(character, n) }
+
+func TestRangesAreExactAndCountCodePoints(t *testing.T) {
+	s := newServer(t)
+	patch := func(name string, value any) func(*client) *answer {
+		return func(c *client) *answer { return c.patch(object{name: value}) }
+	}
+	spend := func(amount int64) func(*client) *answer {
+		return func(c *client) *answer { return c.post("spend", object{"amount": amount}) }
+	}
+	items := func(n int, item string) []string { return slices.Repeat([]string{item}, n) }
+	each(t, func(t *testing.T, slug string) {
+		for _, ok := range []func(*client) *answer{
+			patch("nickname", ""), patch("nickname", long("x", 64)), patch("nickname", long("가", 64)), patch("nickname", long("😀", 64)), patch("nickname", "\u0000"),
+			patch("note", long("x", 256)), patch("note", long("가", 256)), patch("note", long("😀", 256)), patch("note", "<script>\u2028\\\""),
+			patch("cart", []string{}), patch("cart", items(200, "x")), patch("cart", items(1, long("가", 100))), patch("cart", items(2, long("😀", 100))),
+			patch("theme", "system"), patch("language", "ko-KR"), patch("language", "zh-Hant-TW"), patch("language", "sl-rozaj-biske-1994"), patch("language", "xx"),
+			spend(1), spend(99),
+		} {
+			ok(s.login(t, slug, alice, alicePassword)).is(http.StatusOK)
+		}
+		c := s.login(t, slug, alice, alicePassword)
+		for name, bad := range map[string]struct {
+			ask     func(*client) *answer
+			pointer string
+		}{
+			"nickname, 65":       {patch("nickname", long("x", 65)), "/nickname"},
+			"nickname, 65 가":     {patch("nickname", long("가", 65)), "/nickname"},
+			"nickname, 65 😀":     {patch("nickname", long("😀", 65)), "/nickname"},
+			"note, 257 가":        {patch("note", long("가", 257)), "/note"},
+			"cart, 201":          {patch("cart", items(201, "x")), "/cart"},
+			"an item, 0":         {patch("cart", []string{"x", ""}), "/cart/1"},
+			"an item, 101 가":     {patch("cart", []string{"x", "x", long("가", 101)}), "/cart/2"},
+			"no theme":           {patch("theme", ""), "/theme"},
+			"theme in capitals":  {patch("theme", "Dark"), "/theme"},
+			"theme with a space": {patch("theme", "dark "), "/theme"},
+			"no language":        {patch("language", ""), "/language"},
+			"language, spaces":   {patch("language", " en"), "/language"},
+			"language, POSIX":    {patch("language", "en_US"), "/language"},
+			"language, markup":   {patch("language", "<b>"), "/language"},
+			"language, a hyphen": {patch("language", "en-"), "/language"},
+			"language, digits":   {patch("language", "12"), "/language"},
+			"language, 36":       {patch("language", "en-x-"+long("a1b2c3d-", 4)), "/language"},
+			"amount 0":           {spend(0), "/amount"},
+			"amount -1":          {spend(-1), "/amount"},
+			"amount least":       {spend(-1 << 63), "/amount"},
+		} {
+			t.Run(name, func(t *testing.T) {
+				c := c.in(t)
+				before := c.profile()
+				a := bad.ask(c)
+				c.refused(before, a, http.StatusUnprocessableEntity, "validation_failed")
+				require.Equal(t, bad.pointer, a.at("errors").([]any)[0].(map[string]any)["pointer"])
+			})
+		}
+		before := c.profile()
+		for _, amount := range []int64{101, 1 << 53, 1<<63 - 1} {
+			c.refused(before, c.post("spend", object{"amount": amount}), http.StatusConflict, "insufficient_credits")
+		}
+		several := c.patch(object{"theme": "", "note": long("x", 257), "cart": []string{""}})
+		c.refused(before, several, http.StatusUnprocessableEntity, "validation_failed")
+		require.Len(t, several.at("errors"), 3, "all of them are told at once")
+	})
+}
+
+func TestRangesOfAnAccount(t *testing.T) {
+	s := newServer(t)
+	c := s.client(t, "")
+	password := "twinkle twinkle"
+	for _, ok := range []object{
+		{"username": "abc", "password": password}, {"username": long("x", 32), "password": password}, {"username": "A.b_C-9", "password": password},
+		{"username": "name1", "password": password, "display_name": long("가", 64)}, {"username": "name2", "password": password, "display_name": long("😀", 64)},
+		{"username": "name3", "password": long("😀", 8)}, {"username": "name4", "password": long("가", 128)}, {"username": "name5", "password": "nul\u0000\u0000nul"},
+	} {
+		c.do("POST", "/accounts", ok).is(http.StatusCreated)
+	}
+	for pointer, values := range map[string][]string{
+		"username":     {"", "ab", long("x", 33), "al ice", "älice", "ａｌｉｃｅ", "alice\u0000", "alice\n", "al/ice", "alice@x", "😀😀😀"},
+		"password":     {"", long("😀", 7), long("x", 129), long("가", 129)},
+		"display_name": {"", long("x", 65), long("가", 65), long("😀", 65)},
+	} {
+		for _, value := range values {
+			t.Run(fmt.Sprintf("%s %.20q", pointer, value), func(t *testing.T) {
+				body := object{"username": "nobody", "password": password}
+				body[pointer] = value
+				a := c.in(t).do("POST", "/accounts", body).is(http.StatusUnprocessableEntity, "validation_failed")
+				require.Equal(t, "/"+pointer, a.at("errors").([]any)[0].(map[string]any)["pointer"])
+			})
+		}
+	}
+	s.client(t, "session").post("login", credentials{"nobody", password}).is(http.StatusUnauthorized, "bad_login")
+	c.do("POST", "/accounts", object{"username": "ALICE", "password": password}).is(http.StatusConflict, "username_taken")
+}
+
+// Each fault of a request is repaired in turn; the next one in the documented
+// order is told, by every route that reads a body after the credential.
+func TestTheFirstFaultIsTold(t *testing.T) {
+	s := newServer(t)
+	keepAlive(t)
+	each(t, func(t *testing.T, slug string) {
+		c := s.login(t, slug, alice, alicePassword)
+		before := c.profile()
+		for _, r := range c.bodyRoutes() {
+			if !strings.HasPrefix(r.path, "/"+slug) || strings.HasSuffix(r.path, "/login") || strings.Contains(r.good, "refresh_token") {
+				continue // the body is or may be the credential
+			}
+			var repaired []func(*http.Request)
+			for _, step := range []struct {
+				status int
+				code   string
+				repair func(*http.Request)
+			}{
+				{421, "classroom_is_local", func(r2 *http.Request) { r2.Host = "" }},
+				{414, "uri_too_long", func(r2 *http.Request) { r2.URL.RawQuery = "" }},
+				{431, "header_too_large", header("Cookie")},
+				{403, "csrf_blocked", header("Sec-Fetch-Site", "same-origin")},
+				{405, "method_not_allowed", func(r2 *http.Request) { r2.Method = r.method }},
+				{406, "not_acceptable", header("Accept", "application/json")},
+				{401, "no_credential", func(r2 *http.Request) {
+					if c.access != "" {
+						r2.Header.Set("Authorization", "Bearer "+c.access)
+					} else {
+						r2.Header.Set("Cookie", "statelab_"+slug+"="+c.held())
+					}
+				}},
+				{415, "unsupported_media_type", header("Content-Type", "application/json")},
+				{413, "payload_too_large", func(r2 *http.Request) {
+					r2.Body, r2.ContentLength = io.NopCloser(strings.NewReader("[")), 1
+				}},
+				{400, "malformed_json", nil},
+			} {
+				t.Run(r.path+" "+step.code, func(t *testing.T) {
+					a := s.client(t, slug).do("TRACE", r.path+"?"+long("q", 9000), raw("["+long(" ", 64<<10)), append([]func(*http.Request){
+						func(r *http.Request) { r.Host = "example.com" }, header("Cookie", long("a=b;", 101)), header("Sec-Fetch-Site", "cross-site"),
+						header("Accept", "text/html"), header("Content-Type", "text/plain"),
+					}, repaired...)...)
+					c.in(t).refused(before, a, step.status, step.code)
+				})
+				repaired = append(repaired, step.repair)
+			}
+		}
+		c.patch(object{"theme": "blue"}).is(http.StatusUnprocessableEntity)
+		c.do("POST", "/"+slug+"/spend", object{"amount": 0}, header("If-Match", `"x"`)).is(http.StatusUnprocessableEntity)
+	})
+	for _, path := range []string{"/nothing", "/session/nothing"} {
+		foreign := func(r *http.Request) { r.Host = "example.com" }
+		s.client(t, "").do("POST", path, nil, foreign, header("Sec-Fetch-Site", "cross-site")).is(http.StatusMisdirectedRequest, "classroom_is_local")
+		s.client(t, "").do("POST", path, nil, header("Sec-Fetch-Site", "cross-site")).is(http.StatusForbidden, "csrf_blocked")
+		s.client(t, "").do("POST", path, nil).is(http.StatusNotFound, "not_found")
+	}
+}
+
+func TestMethodsThatARouteDoesNotHave(t *testing.T) {
+	s := newServer(t)
+	// Gin's patterns, as the server names them, with what their parameters may be.
+	allowed := map[string][]string{}
+	for _, r := range s.Routes() {
+		path := strings.NewReplacer(":id", "AAAAAAAAAAAAAAAAAAAAAA", "*name", "x").Replace(r.Path)
+		allowed[path] = append(allowed[path], r.Method)
+	}
+	require.Greater(t, len(allowed), 40)
+	c := s.login(t, "session", alice, alicePassword)
+	for _, slug := range strategies[1:] {
+		other := s.login(t, slug, alice, alicePassword)
+		maps.Copy(c.cookies, other.cookies)
+		c.access = max(c.access, other.access)
+	}
+	before := c.profile()
+	for path, methods := range allowed {
+		for _, method := range []string{
+			"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "QUERY", "get", "post", "Patch", "GET1", "X-" + long("x", 200),
+		} {
+			if slices.Contains(methods, method) {
+				continue
+			}
+			a := c.do(method, path, nil).is(http.StatusMethodNotAllowed)
+			require.ElementsMatch(t, methods, strings.Split(a.header.Get("Allow"), ", "), "%s %s", method, path)
+			require.Empty(t, a.header.Values("Set-Cookie"))
+		}
+	}
+	require.Equal(t, before, c.profile())
+}
+
+func TestPathsAreExact(t *testing.T) {
+	s := newServer(t)
+	each(t, func(t *testing.T, slug string) {
+		c := s.login(t, slug, alice, alicePassword)
+		for _, path := range []string{
+			"/%s/profile/", "//%s/profile", "/%s//profile", "/%s%%2Fprofile", "/%s%%2fprofile", "/%%2F%s/profile", "/%s/profile%%2F", "/%s\\profile", "/%s%%5Cprofile",
+			"/./%s/profile", "/%s/./profile", "/%s/x/../profile", "/%s/%%2e%%2e/%[1]s/profile", "/docs/../%s/profile", "/docs/..%%2f%s/profile",
+			"/%s/profile%%00", "/%s/profile%%20", "/%s/profile%%0a", "/%s/profile;x=1", "/%s/profile.json", "/%s/Profile", "/%s/profile/x", "/%s/x", "/%s", "/%sx/profile",
+			"/%s/logins/", "/%s/logins/a/b", "/%%73%%65%%73/%s/profile", "/web/%s", "/web/../%s/profile", "/docs/%s", "/.well-known/%s", "/" + long("x", 8000) + "%s",
+		} {
+			t.Run(path[:min(40, len(path))], func(t *testing.T) {
+				c := c.in(t)
+				a := c.do("GET", fmt.Sprintf(path, slug), nil)
+				a.is(http.StatusNotFound, "not_found")
+				require.NotContains(t, string(a.body), "wonderland")
+			})
+		}
+		require.Contains(t, c.profile(), alice)
+	})
+}
+
+func TestATargetHasAtMost8KiB(t *testing.T) {
+	s := newServer(t)
+	each(t, func(t *testing.T, slug string) {
+		c := s.login(t, slug, alice, alicePassword)
+		path := "/" + slug + "/profile?"
+		c.do("GET", path+long("q", 8<<10-len(path)), nil).is(http.StatusOK)
+		for _, n := range []int{8<<10 + 1, 16 << 10, 28 << 10} {
+			c.do("GET", path+long("q", n-len(path)), nil).is(http.StatusRequestURITooLong, "uri_too_long")
+			c.do("GET", "/"+slug+"/logins/"+long("%2e", n/3), nil).is(http.StatusRequestURITooLong, "uri_too_long")
+		}
+	})
+}
+
+// eachCookie runs a test for every strategy whose credential is a cookie.
+func eachCookie(t *testing.T, s *server, f func(t *testing.T, slug string)) {
+	each(t, func(t *testing.T, slug string) {
+		if s.traits(t, slug).Transport == state.TransportCookie {
+			f(t, slug)
+		}
+	})
+}
+
+// foreign is the code for a credential that the server did not make.
+func foreign(traits state.Traits) string {
+	if traits.Holder == state.HolderServer {
+		return "unknown_session"
+	}
+	return "bad_signature"
+}
+
+// badCookies are headers that carry no usable credential of a strategy, by what
+// is wrong with them. Mine and theirs are two that would be.
+func badCookies(name, mine, theirs, other, unknown string) map[string]struct {
+	lines  []string
+	status int
+	code   string
+} {
+	return map[string]struct {
+		lines  []string
+		status int
+		code   string
+	}{
+		"none":                     {nil, 401, "no_credential"},
+		"no value":                 {[]string{name + "="}, 401, "no_credential"},
+		"no equals sign":           {[]string{name}, 401, "no_credential"},
+		"only a value":             {[]string{mine}, 401, "no_credential"},
+		"only separators":          {[]string{";;; ; =;=="}, 401, "no_credential"},
+		"in capitals":              {[]string{strings.ToUpper(name) + "=" + mine}, 401, "no_credential"},
+		"a longer name":            {[]string{name + "x=" + mine}, 401, "no_credential"},
+		"a space in the name":      {[]string{name + " =" + mine}, 401, "no_credential"},
+		"a prefix without TLS":     {[]string{"__Host-" + name + "=" + mine}, 401, "no_credential"},
+		"a prefix in capitals":     {[]string{"__HOST-" + name + "=" + mine}, 401, "no_credential"},
+		"inside another":           {[]string{"x=" + name + "=" + mine}, 401, "no_credential"},
+		"of another strategy":      {[]string{name + "=" + other}, 401, unknown},
+		"quoted":                   {[]string{name + `="` + mine + `"`}, 401, unknown},
+		"escaped":                  {[]string{name + fmt.Sprintf("=%%%02x", mine[0]) + mine[1:]}, 401, unknown},
+		"a word":                   {[]string{name + "=x"}, 401, unknown},
+		"a point":                  {[]string{name + "=."}, 401, unknown},
+		"well formed and unknown":  {[]string{name + "=" + long("A", 44)}, 401, unknown},
+		"44 other bytes":           {[]string{name + "=" + long("\xff", 44)}, 401, unknown},
+		"Korean":                   {[]string{name + "=" + long("가", 44)}, 401, unknown},
+		"8 KiB":                    {[]string{name + "=" + long("A", 8<<10)}, 401, unknown},
+		"one character less":       {[]string{name + "=" + mine[1:]}, 401, unknown},
+		"one character more":       {[]string{name + "=" + mine + "A"}, 401, unknown},
+		"somebody else's too":      {[]string{name + "=" + mine + "; " + name + "=" + theirs}, 400, "ambiguous_credential"},
+		"somebody else's first":    {[]string{name + "=" + theirs, name + "=" + mine}, 400, "ambiguous_credential"},
+		"a wrong one too":          {[]string{name + "=" + mine, name + "=x"}, 400, "ambiguous_credential"},
+		"a wrong one first":        {[]string{name + "=x;" + name + "=" + mine}, 400, "ambiguous_credential"},
+		"101 cookies":              {[]string{name + "=" + mine + long("; a=b", 100)}, 431, "header_too_large"},
+		"101 cookies in 101 lines": {append(slices.Repeat([]string{"a=b"}, 100), name+"="+mine), 431, "header_too_large"},
+		"3001 cookies":             {[]string{name + "=" + mine + long("; a=b", 3000)}, 431, "header_too_large"},
+		"more than 16 KiB":         {[]string{name + "=" + mine + ";" + long("b", 16<<10-len(name+"="+mine))}, 431, "header_too_large"},
+		"more than 16 KiB in two":  {[]string{name + "=" + mine, long("b", 16<<10+1-len(name+"="+mine))}, 431, "header_too_large"},
+	}
+}
+
+func TestACookieThatIsNoCredentialReadsNothing(t *testing.T) {
+	s := newServer(t)
+	eachCookie(t, s, func(t *testing.T, slug string) {
+		c := s.login(t, slug, alice, alicePassword)
+		other := s.login(t, strategies[(slices.Index(strategies, slug)+1)%len(strategies)], alice, alicePassword)
+		name, mine, theirs := "statelab_"+slug, c.held(), s.login(t, slug, bob, bobPassword).held()
+		before, records := c.profile(), s.records()
+		for what, bad := range badCookies(name, mine, theirs, other.held(), foreign(s.traits(t, slug))) {
+			t.Run(what, func(t *testing.T) {
+				c := c.in(t)
+				cookies := header("Cookie", bad.lines...)
+				c.refused(before, c.do("GET", "/"+slug+"/profile", nil, cookies), bad.status, bad.code)
+				c.refused(before, c.do("PATCH", "/"+slug+"/profile", object{"theme": "dark"}, cookies), bad.status, bad.code)
+			})
+		}
+		require.Equal(t, records, s.records(), "a request without a credential has made a record")
+
+		// What is no fault: the same value twice, and everything up to the limits.
+		for _, lines := range [][]string{
+			{name + "=" + mine + "; " + name + "=" + mine}, {name + "=" + mine, "  " + name + "=" + mine + "  "}, {"a=b;" + name + "=" + mine + ";"},
+			{name + "=" + mine + long("; a=b", 99)}, {name + "=" + mine, long("b", 16<<10-len(name+"="+mine))},
+		} {
+			require.Equal(t, before, string(c.do("GET", "/"+slug+"/profile", nil, header("Cookie", lines...)).is(http.StatusOK).body))
+		}
+	})
+}
+
+func TestTheOrderOfCookiesMeansNothing(t *testing.T) {
+	s := newServer(t)
+	eachCookie(t, s, func(t *testing.T, slug string) {
+		c := s.login(t, slug, alice, alicePassword)
+		values := []string{c.held(), s.login(t, slug, bob, bobPassword).held(), "x", "", `""`}
+		for i, a := range values {
+			for _, b := range values[i+1:] {
+				ask := func(first, second string) *answer {
+					return c.do("GET", "/"+slug+"/profile", nil, header("Cookie", "statelab_"+slug+"="+first+"; statelab_"+slug+"="+second))
+				}
+				require.Equal(t, ask(a, b).status, ask(b, a).status, "%.8q and %.8q", a, b)
+			}
+		}
+	})
+}
+
+func TestABadCookieNeverBlocksALogin(t *testing.T) {
+	s := newServer(t)
+	eachCookie(t, s, func(t *testing.T, slug string) {
+		other := s.login(t, strategies[(slices.Index(strategies, slug)+1)%len(strategies)], alice, alicePassword)
+		cases := func() map[string]struct {
+			lines  []string
+			status int
+			code   string
+		} {
+			mine, theirs := s.login(t, slug, alice, alicePassword), s.login(t, slug, bob, bobPassword)
+			return badCookies("statelab_"+slug, mine.held(), theirs.held(), other.held(), "")
+		}
+		for _, what := range slices.Sorted(maps.Keys(cases())) {
+			t.Run(what, func(t *testing.T) {
+				bad := cases()[what] // of logins that are alive
+				c := s.client(t, slug)
+				a := c.do("POST", "/"+slug+"/login", credentials{teacher, teacherPassword}, header("Cookie", bad.lines...))
+				if bad.status == http.StatusRequestHeaderFieldsTooLarge {
+					a.is(bad.status, bad.code)
+					return
+				}
+				a.is(http.StatusOK)
+				require.NotContains(t, strings.Join(bad.lines, ""), c.held(), "an identifier from the request was adopted")
+				require.Contains(t, c.profile(), teacher)
+			})
+		}
+	})
+}
+
+func TestACredentialCountsInItsPlaceOnly(t *testing.T) {
+	s := newServer(t)
+	each(t, func(t *testing.T, slug string) {
+		c := s.login(t, slug, alice, alicePassword)
+		held, name := c.held(), "statelab_"+slug
+		for what, change := range map[string]func(*http.Request){
+			"nowhere":      func(*http.Request) {},
+			"in the query": func(r *http.Request) { r.URL.RawQuery = name + "=" + held + "&access_token=" + held + "&sid=" + held },
+			"in headers": func(r *http.Request) {
+				r.Header.Set("X-Session-Id", held)
+				r.Header.Set("X-Access-Token", held)
+				r.Header.Set(name, held)
+			},
+			"with another scheme":  header("Authorization", "Session "+held, "Token "+held, held),
+			"as Basic":             header("Authorization", "Basic "+held),
+			"where the other is":   func(r *http.Request) { swap(r, c.bearer(), held, name) },
+			"in cookies by others": header("Cookie", "sid="+held+"; access_token="+held+"; session="+held+"; Authorization=Bearer "+held),
+		} {
+			t.Run(what, func(t *testing.T) {
+				s.client(t, slug).do("GET", "/"+slug+"/profile", nil, change).is(http.StatusUnauthorized, "no_credential")
+				s.client(t, slug).do("POST", "/"+slug+"/spend", object{"amount": 1}, change).is(http.StatusUnauthorized, "no_credential")
+			})
+		}
+		form := "access_token=" + held + "&" + name + "=" + held
+		s.client(t, slug).do("POST", "/"+slug+"/spend", raw(form), header("Content-Type", "application/x-www-form-urlencoded")).is(http.StatusUnauthorized, "no_credential")
+	})
+}
+
+// swap puts a token where a cookie belongs, and the other way round.
+func swap(r *http.Request, bearer bool, held, name string) {
+	if bearer {
+		r.Header.Set("Cookie", name+"="+held)
+	} else {
+		r.Header.Set("Authorization", "Bearer "+held)
+	}
+}
+
+func TestPreconditionsThatAreNone(t *testing.T) {
+	s := newServer(t)
+	each(t, func(t *testing.T, slug string) {
+		c := s.login(t, slug, alice, alicePassword)
+		before, tag := c.profile(), c.get("profile").header.Get("ETag")
+		of := strings.Trim(tag, `"`)
+		for _, lines := range [][]string{
+			{""}, {"x"}, {`"`}, {`""`}, {`"*"`}, {"**"}, {",,,"}, {of}, {`"` + of}, {of + `"`}, {"W/" + tag}, {"w/" + tag}, {`'` + of + `'`}, {`"` + of[:20] + `"`},
+			{`"` + long("x", 4096) + `"`}, {`"x"`, `"y"`}, {"\xff"}, {strings.Replace(tag, ".1.", ".2.", 1)}, {strings.Replace(tag, ".1.", ".01.", 1)},
+			{strings.Replace(tag, ".1.", ".1", 1)}, {strings.ToUpper(tag)}, {" " + of + " "},
+		} {
+			t.Run(fmt.Sprintf("%.20q", lines), func(t *testing.T) {
+				c := c.in(t)
+				c.refused(before, c.do("PATCH", "/"+slug+"/profile", object{"theme": "dark"}, header("If-Match", lines...)), http.StatusPreconditionFailed, "version_mismatch")
+				if !strings.HasPrefix(lines[0], "W/") { // which If-None-Match compares weakly
+					c.do("GET", "/"+slug+"/profile", nil, header("If-None-Match", lines...)).is(http.StatusOK)
+				}
+			})
+		}
+		c.do("PATCH", "/"+slug+"/profile", object{"theme": "dark"}, header("If-Match", `"x", `+tag)).is(http.StatusOK)
+	})
+}
+
+func TestOnlyJSONIsAnswered(t *testing.T) {
+	s := newServer(t)
+	each(t, func(t *testing.T, slug string) {
+		c := s.login(t, slug, alice, alicePassword)
+		before := c.profile()
+		for _, lines := range [][]string{
+			nil, {""}, {"*/*"}, {"application/*"}, {"application/json"}, {"APPLICATION/JSON"}, {"application/json; charset=utf-8"}, {"application/json;q=0.001"},
+			{"application/problem+json"}, {"text/html, */*;q=0.1"}, {"text/html", "application/json"}, {" text/html ,application/json ; q=0.5"},
+		} {
+			c.do("GET", "/"+slug+"/profile", nil, header("Accept", lines...)).is(http.StatusOK)
+			c.do("POST", "/"+slug+"/spend", object{"amount": 1000}, header("Accept", lines...)).is(http.StatusConflict)
+		}
+		for _, lines := range [][]string{
+			{"text/html"}, {"text/html,application/xhtml+xml,application/xml;q=0.9"}, {"image/*"}, {"application/jsonp"}, {"json"}, {"application"}, {"*/json"}, {"text/html", "text/plain"},
+			{"application/json;q=0"}, {"application/json; q=0"}, {"application/json;q=0.0"}, {"application/json;q=0.00"}, {"application/json;q=0.000"}, {"application/json;Q=0"},
+			{"application/json;v=1;q=0"}, {"*/*;q=0"}, {"application/xml", "application/*;q=0"},
+		} {
+			t.Run(fmt.Sprint(lines), func(t *testing.T) {
+				c := c.in(t)
+				accept := header("Accept", lines...)
+				c.refused(before, c.do("GET", "/"+slug+"/profile", nil, accept), http.StatusNotAcceptable, "not_acceptable")
+				c.refused(before, c.do("PATCH", "/"+slug+"/profile", object{"theme": "dark"}, accept), http.StatusNotAcceptable, "not_acceptable")
+				c.refused(before, c.do("POST", "/"+slug+"/logout", nil, accept), http.StatusNotAcceptable, "not_acceptable")
+				c.do("POST", "/accounts", object{"username": "dormouse", "password": "twinkle twinkle"}, accept).is(http.StatusNotAcceptable, "not_acceptable")
+			})
+		}
+	})
+}
+
+// wire sends bytes as they are and returns all that comes back until the server
+// closes. A cut message is one that the client ends in the middle.
+func (s *server) wire(t testing.TB, text string, cut bool) string {
+	t.Helper()
+	address := strings.TrimPrefix(s.url, "http://")
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
+	require.NoError(t, err)
+	defer func() { _ = conn.Close() }()
+	require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	_, err = io.WriteString(conn, strings.ReplaceAll(text, "HOST", address))
+	require.NoError(t, err)
+	if cut {
+		require.NoError(t, conn.(*net.TCPConn).CloseWrite())
+	}
+	back, err := io.ReadAll(conn)
+	require.NoError(t, err)
+	return string(back)
+}
+
+// What is no HTTP is refused before it is ours to answer, and what is barely
+// HTTP has one meaning and one answer; the server goes on in both cases.
+func TestMessagesOnTheWire(t *testing.T) {
+	s := newServer(t)
+	each(t, func(t *testing.T, slug string) {
+		c := s.login(t, slug, alice, alicePassword)
+		credential := "Cookie: statelab_" + slug + "=" + c.held() + "\r\n"
+		if c.bearer() {
+			credential = "Authorization: Bearer " + c.held() + "\r\n"
+		}
+		const host, body = "Host: HOST\r\n", `{"amount":1}`
+		get := "GET /" + slug + "/profile HTTP/1.1\r\nConnection: close\r\n" + credential
+		post := "POST /" + slug + "/spend HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nContent-Type: application/json\r\n" + credential
+		chunks := "\r\nc\r\n" + body + "\r\n0\r\n\r\n"
+		for what, test := range map[string]struct {
+			text, want string
+			cut        bool
+		}{
+			"nothing":                      {"", "", true},
+			"half a header":                {get, "", true},
+			"less than the length":         {post + "Content-Length: 13\r\n\r\n" + body, "1.1 400", true},
+			"half a chunk":                 {post + "Transfer-Encoding: chunked\r\n\r\nff\r\n" + body, "1.1 400", true},
+			"TLS":                          {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", "1.1 400", false},
+			"HTTP/0.9":                     {"GET /" + slug + "/profile\r\n\r\n", "1.1 400", false},
+			"HTTP/1.0 without a host":      {"GET /" + slug + "/profile HTTP/1.0\r\n" + credential + "\r\n", "1.0 421", false},
+			"HTTP/2.0":                     {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "1.1 421", true},
+			"HTTP/3.0":                     {strings.Replace(get, "1.1", "3.0", 1) + host + "\r\n", "1.1 505", false},
+			"no host":                      {get + "\r\n", "1.1 400", false},
+			"two hosts":                    {get + host + host + "\r\n", "1.1 400", false},
+			"a host on two lines":          {get + "Host: HOST\r\n x\r\n\r\n", "1.1 400", false},
+			"a host with a path":           {get + "Host: localhost/@example.com\r\n\r\n", "1.1 400", false},
+			"another host in the target":   {strings.Replace(get, "GET ", "GET http://example.com", 1) + host + "\r\n", "1.1 421", false},
+			"a header without a colon":     {get + host + "X\r\n\r\n", "1.1 400", false},
+			"a space before the colon":     {get + host + "X : 1\r\n\r\n", "1.1 400", false},
+			"a NUL in a header":            {get + host + "X: \x00\r\n\r\n", "1.1 400", false},
+			"a bare CR in a header":        {get + host + "X: a\rSet-Cookie: x\r\n\r\n", "1.1 400", false},
+			"a NUL in the target":          {strings.Replace(get, slug, "\x00", 1) + host + "\r\n", "1.1 400", false},
+			"half an escape in the target": {strings.Replace(get, slug, "%e", 1) + host + "\r\n", "1.1 400", false},
+			"a target without a slash":     {strings.Replace(get, "/"+slug, slug, 1) + host + "\r\n", "1.1 400", false},
+			"a target without a path":      {"GET http://HOST HTTP/1.1\r\nConnection: close\r\n" + host + "\r\n", "1.1 404", false},
+			"a star for a target":          {"GET * HTTP/1.1\r\nConnection: close\r\n" + host + "\r\n", "1.1 404", false},
+			"a tunnel":                     {"CONNECT HOST HTTP/1.1\r\nConnection: close\r\n" + host + "\r\n", "1.1 404", false},
+			"a tunnel to a path":           {strings.Replace(get, "GET", "CONNECT", 1) + host + "\r\n", "1.1 405", false},
+			"two lengths":                  {post + "Content-Length: 12\r\nContent-Length: 13\r\n\r\n" + body, "1.1 400", false},
+			"a negative length":            {post + "Content-Length: -1\r\n\r\n" + body, "1.1 400", false},
+			"a length with a sign":         {post + "Content-Length: +12\r\n\r\n" + body, "1.1 400", false},
+			"a list of lengths":            {post + "Content-Length: 12, 12\r\n\r\n" + body, "1.1 400", false},
+			"an unknown coding":            {post + "Transfer-Encoding: xchunked\r\n" + chunks, "1.1 501", false},
+			"two codings":                  {post + "Transfer-Encoding: gzip, chunked\r\n" + chunks, "1.1 501", false},
+			"one coding twice":             {post + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n" + chunks, "1.1 501", false},
+			"a chunk of no size":           {post + "Transfer-Encoding: chunked\r\n\r\nzz\r\n" + body + "\r\n0\r\n\r\n", "1.1 400", false},
+			"a chunk of a huge size":       {post + "Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n" + body + "\r\n0\r\n\r\n", "1.1 400", false},
+			"a chunk with a sign":          {post + "Transfer-Encoding: chunked\r\n\r\n+c\r\n" + body + "\r\n0\r\n\r\n", "1.1 400", false},
+			"a length beside chunks":       {post + "Content-Length: 12\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n[\r\n0\r\n\r\n", "1.1 400", false},
+			"two megabytes of headers":     {get + host + long("X: "+long("x", 1000)+"\r\n", 2000) + "\r\n", "1.1 431", false},
+		} {
+			t.Run(what, func(t *testing.T) {
+				before := c.in(t).profile()
+				back := s.wire(t, test.text, test.cut)
+				require.Equal(t, test.want, strings.TrimPrefix(back, "HTTP/")[:len(test.want)], "%.200s", back)
+				require.NotContains(t, back, "Set-Cookie")
+				require.LessOrEqual(t, strings.Count(back, "HTTP/1."), 1, "one message, two answers: %s", back)
+				require.Equal(t, before, c.in(t).profile())
+			})
+		}
+		for _, good := range []string{
+			get + host + "X: a\r\n b\r\n\r\n", // a folded line, which nobody reads
+			post + "Content-Length: 12\r\n\r\n" + body,
+			post + "Content-Length: 12\r\nContent-Length: 12\r\n\r\n" + body,
+			post + "Transfer-Encoding: chunked\r\n\r\n1;x=y\r\n{\r\nb\r\n" + body[1:] + "\r\n0\r\n\r\n",
+		} {
+			require.Contains(t, s.wire(t, good, false), "HTTP/1.1 200 ")
+		}
+	})
+}
+
+// A target may name a scheme, and the client may write what it likes there: it
+// must not turn a connection without TLS into one with it.
+func TestASchemeInTheTargetIsNoTLS(t *testing.T) {
+	s := newServer(t)
+	eachCookie(t, s, func(t *testing.T, slug string) {
+		c := s.login(t, slug, alice, alicePassword)
+		const body = `{"username":"alice","password":"wonderland"}`
+		login := s.wire(t, fmt.Sprintf("POST https://HOST/%s/login HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", slug, len(body), body), false)
+		require.Contains(t, login, "HTTP/1.1 200 ")
+		require.Contains(t, login, "Set-Cookie: statelab_"+slug+"=")
+		prefixed := s.wire(t, fmt.Sprintf("GET https://HOST/%s/profile HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nCookie: __Host-statelab_%[1]s=%s\r\n\r\n", slug, c.held()), false)
+		require.Contains(t, prefixed, "HTTP/1.1 401 ", "a __Host- cookie was taken without TLS")
+	})
+}
+
+// cartOf fills a cart with n characters in items of at most 100.
+func cartOf(n int, character string) []string {
+	cart := []string{}
+	for ; n > 0; n -= 100 {
+		cart = append(cart, long(character, min(n, 100)))
+	}
+	return cart
+}
+
+func TestAStateThatDoesNotFitIsRefusedWhole(t *testing.T) {
+	s := newServer(t)
+	each(t, func(t *testing.T, slug string) {
+		limit := int64(s.traits(t, slug).LimitBytes)
+		for _, character := range []string{"q", "가", "😀"} {
+			t.Run(character, func(t *testing.T) {
+				c := s.login(t, slug, alice, alicePassword)
+				put := func(n int) *answer { return c.patch(object{"cart": cartOf(n, character)}) }
+				if limit == 0 {
+					all := min(20_000, 60_000/len(character))
+					put(all).is(http.StatusOK)
+					require.Equal(t, all, strings.Count(c.profile(), character), "nothing else bounds it")
+					return
+				}
+				most := sort.Search(20_000, func(n int) bool { return put(n+1).status != http.StatusOK })
+				put(most).is(http.StatusOK)
+				held, refresh, before := c.held(), c.refresh, c.profile()
+				require.LessOrEqual(t, int64(len(held)), limit)
+
+				a := put(most + 1)
+				c.refused(before, a, http.StatusRequestEntityTooLarge, "credential_too_large")
+				require.Equal(t, limit, a.number("limit"))
+				require.Greater(t, a.number("size"), limit)
+				require.Less(t, a.number("size"), limit+16, "it was refused before it had to be")
+				require.Equal(t, []string{held, refresh}, []string{c.held(), c.refresh}, "the client was given another credential")
+
+				c.refused(before, put(20_000/len(character)), http.StatusRequestEntityTooLarge, "credential_too_large")
+				c.renew().is(http.StatusOK)
+				require.Equal(t, most, strings.Count(c.profile(), character), "the largest state can be renewed")
+				put(0).is(http.StatusOK)
+				c.post("logout", nil).is(http.StatusNoContent)
+			})
+		}
+	})
+}
