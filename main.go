@@ -14,7 +14,9 @@ import (
 	"os"
 	"os/signal"
 	"reflect"
+	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"slices"
 	"strings"
 	"syscall"
@@ -59,7 +61,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 			"Every flag has a variable: --session-max is STATELAB_SESSION_MAX. A flag wins."),
 		kong.Writers(stdout, stderr), kong.Exit(func(code int) { status = code }),
 		kong.Resolvers(variables(getenv)), kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(streams{stdout, stderr}))
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(streams{stdout, stderr, getenv}))
 	if err != nil {
 		panic(err) // the commands below contradict each other
 	}
@@ -94,7 +96,11 @@ func variables(getenv func(string) string) kong.Resolver {
 	})
 }
 
-type streams struct{ out, err io.Writer }
+// streams are what a command reads and writes besides its flags.
+type streams struct {
+	out, err io.Writer
+	getenv   func(string) string
+}
 
 // A refusal says in one line why the program does not start, and what to do.
 type refusal struct{ text string }
@@ -246,6 +252,7 @@ func (s *serve) Run(ctx context.Context, out streams) error {
 	if err != nil {
 		return fmt.Errorf("%w: stop what is listening there, or name another address with --listen", err)
 	}
+	spareCollections(out.getenv)
 	greet(out.out, listener.Addr())
 	return serveUntil(ctx, listener, server, log)
 }
@@ -289,6 +296,38 @@ const (
 	drainNotice       = 500 * time.Millisecond // for whoever polls /readyz, before connections are refused
 	drainTimeout      = 10 * time.Second       // for requests in flight
 )
+
+// garbageFloor is how much garbage may lie about before it is collected,
+// however little is alive, in bytes.
+const garbageFloor = 16 << 20
+
+// spareCollections keeps the collector from running every few hundred requests:
+// a small server has 2 MB alive, and Go collects at 4. A fixed higher GOGC would
+// do the same and, with a million logins, multiply gigabytes; so the percentage
+// is set anew at each collection, by a finalizer, from what is alive then. GOGC
+// in the environment wins.
+func spareCollections(getenv func(string) string) {
+	if getenv("GOGC") != "" {
+		return
+	}
+	type sentinel struct{ _ [16]byte }
+	alive := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	percent := 100
+	var retune func(*sentinel)
+	retune = func(*sentinel) {
+		metrics.Read(alive)
+		wanted := 100
+		if bytes := alive[0].Value.Uint64(); bytes < garbageFloor {
+			wanted = int(garbageFloor * 100 / max(bytes, 1<<20)) // #nosec G115 -- at most 1600
+		}
+		if wanted > percent*5/4 || wanted < percent*4/5 { // setting it stops the world
+			percent = wanted
+			debug.SetGCPercent(percent)
+		}
+		runtime.SetFinalizer(new(sentinel), retune)
+	}
+	retune(nil)
+}
 
 // serveUntil serves on the listener until ctx ends; then /readyz turns 503,
 // requests in flight finish, and it returns nil.

@@ -177,7 +177,8 @@ func (col *column) profile(c *gin.Context) (int, any, error) {
 	if !noneMatches(c.Request, etag) {
 		return http.StatusNotModified, nil, nil
 	}
-	return http.StatusOK, col.profileOf(l), nil
+	p := col.profileOf(l)
+	return http.StatusOK, &p, nil // encoding a value would copy it first
 }
 
 // conflicts is how often a change is tried again that lost against another.

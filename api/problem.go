@@ -220,5 +220,5 @@ func write(c *gin.Context, status int, v any) {
 		h["Content-Type"] = headerJSON
 	}
 	c.Writer.WriteHeader(status)
-	_, _ = c.Writer.Write(body) // the client may have left
+	_, _ = c.Writer.Write(append(body, '\n')) // for terminals; the client may have left
 }

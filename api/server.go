@@ -117,11 +117,11 @@ func (s *Server) routes() *gin.Engine {
 	e.HandleMethodNotAllowed, e.RedirectTrailingSlash, e.RedirectFixedPath = true, false, false
 	e.UseRawPath = true          // /session%2Fprofile is not /session/profile
 	_ = e.SetTrustedProxies(nil) // no header says where a request comes from
-	e.Use(s.note, s.recover)
+	e.Use(s.note, s.recover, s.onlyLocal)
 	if origins := s.config.AllowOrigins; len(origins) > 0 {
 		e.Use(shareWith(origins))
 	}
-	e.Use(s.onlyLocal, s.onlyShort, s.onlySameOrigin)
+	e.Use(s.onlyShort, s.onlySameOrigin)
 	e.NoRoute(s.nothing("not_found", "See / for what there is."))
 	e.NoMethod(s.nothing("method_not_allowed", "The header Allow names the methods that work here."))
 

@@ -139,8 +139,8 @@ export class Page {
     const button = line.querySelector('button');
     button.addEventListener('click', async () => {
       getSelection().selectAllChildren(code); // for copying by hand, where the browser denies the clipboard
-      await navigator.clipboard.writeText(code.textContent);
-      button.textContent = word('copied');
+      const copied = await navigator.clipboard.writeText(code.textContent).then(() => true, () => false);
+      if (copied) button.textContent = word('copied');
     });
     return line;
   }

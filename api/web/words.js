@@ -48,9 +48,14 @@ export function number(n) {
   return new Intl.NumberFormat(language).format(n);
 }
 
-/** @param {string} timestamp RFC 3339 */
+/**
+ * The time of a moment, with its day where an hour alone would be taken for one of today.
+ * @param {string} timestamp RFC 3339
+ */
 export function time(timestamp) {
-  return new Intl.DateTimeFormat(language, { hour: '2-digit', minute: '2-digit' }).format(new Date(timestamp));
+  const moment = new Date(timestamp);
+  const day = moment - Date.now() < 24 * 60 * 60 * 1000 ? {} : { month: 'numeric', day: 'numeric' };
+  return new Intl.DateTimeFormat(language, { ...day, hour: '2-digit', minute: '2-digit' }).format(moment);
 }
 
 /**

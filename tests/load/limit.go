@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+
+	"github.com/gin-gonic/gin" //nolint:depguard // the limit is a bare Gin server
+)
+
+// limitCommand makes this program the limit. It is for its own use only.
+const limitCommand = "serve-limit"
+
+// An answer is what statelab has answered, without the two headers that
+// net/http writes by itself.
+type answer struct {
+	Header http.Header
+	Body   []byte
+}
+
+// A task is what the limit is to do: give one answer.
+type task struct {
+	Path   string
+	Answer answer
+}
+
+// serveLimit reads a task as JSON from stdin and does it until ctx or stdin
+// ends. It is the fair limit: a bare Gin server that receives the headers of
+// the same requests, looks at none of them, and writes the headers and the bytes
+// of the same answer from memory. What statelab takes beyond that is what it
+// does; eight header names alone would make it look a quarter dearer.
+func serveLimit(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var t task
+	if err := json.NewDecoder(stdin).Decode(&t); err != nil {
+		return err
+	}
+	type field struct {
+		name  string
+		lines []string
+	}
+	var fields []field // ranging over a map would take longer
+	for name, lines := range t.Answer.Header {
+		fields = append(fields, field{name, lines})
+	}
+	gin.SetMode(gin.ReleaseMode)
+	e := gin.New()
+	e.GET(t.Path, func(c *gin.Context) {
+		h := c.Writer.Header()
+		for _, f := range fields {
+			h[f.name] = f.lines
+		}
+		c.Writer.WriteHeader(http.StatusOK)
+		_, _ = c.Writer.Write(t.Answer.Body)
+	})
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "localhost:0")
+	if err != nil {
+		return err
+	}
+	_, port, _ := net.SplitHostPort(listener.Addr().String())
+	fmt.Fprintln(stdout, "http://localhost:"+port)
+	go func() {
+		_, _ = io.Copy(io.Discard, stdin) // it ends with whoever started us
+		cancel()
+	}()
+	served := make(chan error, 1)
+	go func() { served <- e.RunListener(listener) }()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+		return nil
+	}
+}
