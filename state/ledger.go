@@ -55,43 +55,50 @@ func (b ledger) byID(ctx context.Context, id string) (Key, Record, error) {
 	return k, rec, nil
 }
 
-// replace creates the record of a new login and ends those under the old keys,
-// so that a store that fails on the way leaves the old ones alive and no new one
-// that nobody holds.
+// replace creates the record of a new login and then ends those under the old
+// keys. In this order a store that fails on the way logs nobody out; what it may
+// leave is a record that nobody holds the secret of, if it cannot even be asked
+// to take that one back.
 func (b ledger) replace(ctx context.Context, old []Key, k Key, r Record, now Micros) error {
-	var ended []Entry
-	created := false
+	if err := b.store.Create(ctx, k, r); err != nil {
+		return failed(err)
+	}
+	done := false
 	defer func() {
-		for _, e := range ended {
-			if !created { // also if the client has left meanwhile
-				_ = b.store.Update(context.WithoutCancel(ctx), e.Key, e.Rev, e.Record)
-			}
+		if !done { // also if the client has left meanwhile
+			_ = b.store.Delete(context.WithoutCancel(ctx), k)
 		}
 	}()
 	for _, o := range old {
-		rec, err := b.store.Load(ctx, o)
+		if err := b.endReplaced(ctx, o, now); err != nil {
+			return err
+		}
+	}
+	done = true
+	return nil
+}
+
+// endReplaced ends a login by one update of its record, which expires soon
+// unless it has to say later what happened.
+func (b ledger) endReplaced(ctx context.Context, k Key, now Micros) error {
+	for range attempts {
+		rec, err := b.store.Load(ctx, k)
 		if errors.Is(err, ErrNotFound) || err == nil && !b.live(rec) {
-			continue
+			return nil
 		}
 		if err != nil {
 			return failed(err)
 		}
-		dead := rec
-		dead.Rotation.Revoked = true
+		rec.Rotation.Revoked = true
 		if b.linger > 0 {
-			dead.Expires = min(rec.Expires, now.Add(b.linger))
+			rec.Expires = min(rec.Expires, now.Add(b.linger))
 		}
-		if err := b.store.Update(ctx, o, rec.Rev, dead); err != nil {
+		err = b.store.Update(ctx, k, rec.Rev, rec)
+		if err == nil || !errors.Is(err, ErrConflict) && !errors.Is(err, ErrNotFound) {
 			return failed(err)
 		}
-		rec.Rev++
-		ended = append(ended, Entry{o, rec})
 	}
-	if err := b.store.Create(ctx, k, r); err != nil {
-		return failed(err)
-	}
-	created = true
-	return nil
+	return ErrConflict
 }
 
 // Logins implements Lister.
