@@ -141,11 +141,11 @@ func version() string {
 // serve has the flags of the server. The defaults are those of the classroom.
 type serve struct {
 	Listen         string        `default:"localhost:8080" placeholder:"ADDRESS" help:"Address to serve on (${default}); the classroom serves loopback only."`
-	Database       string        `default:"sqlite:statelab-classroom.db" placeholder:"URL" help:"Where accounts are kept (${default})."`
-	Store          string        `default:"memory" placeholder:"URL" help:"Where logins are kept (${default})."`
+	Database       string        `default:"sqlite:statelab-classroom.db" placeholder:"URL" help:"Where accounts are kept: sqlite:PATH or postgres://... (${default})."`
+	Store          string        `default:"memory" placeholder:"URL" help:"Where logins are kept: memory, database, redis://... or rediss://... (${default})."`
 	Keys           string        `default:"statelab-classroom.keys.json" placeholder:"FILE" help:"The key file (${default}); the classroom makes a missing one and keeps it."`
 	Classroom      bool          `default:"true" negatable:"" help:"Serve the classroom: demo accounts, this machine only (the default)."`
-	Strategies     []string      `default:"session,cookie,cookie-sealed,token" placeholder:"SLUG" help:"The strategies to mount (${default})."`
+	Strategies     []string      `default:"session,cookie,cookie-sealed,token" placeholder:"SLUG" help:"The strategies to mount (${default}); the classroom mounts all."`
 	AllowOrigin    []string      `placeholder:"ORIGIN" help:"Origins whose pages may use the API with credentials, such as http://localhost:5173 (none)."`
 	SessionIdle    time.Duration `default:"15m" placeholder:"TIME" help:"A login held by the server ends after so long without a request (${default})."`
 	SessionMax     time.Duration `default:"8h" placeholder:"TIME" help:"A session or a cookie ends after so long (${default})."`
@@ -182,8 +182,10 @@ func (s *serve) check() error {
 	if s.Revocation != "none" {
 		return refuse("--revocation %s is not in this version: leave it out", s.Revocation)
 	}
-	if !slices.Equal(s.Strategies, state.Slugs()) {
-		return refuse("--strategies can only be %s in this version: leave it out", strings.Join(state.Slugs(), ","))
+	for _, slug := range s.Strategies {
+		if !slices.Contains(state.Slugs(), slug) {
+			return refuse("--strategies: there is no %q: use some of %s", slug, strings.Join(state.Slugs(), ","))
+		}
 	}
 	host, _, err := net.SplitHostPort(s.Listen)
 	if err != nil {
@@ -219,14 +221,14 @@ func (s *serve) Run(ctx context.Context, out streams) error {
 		return err
 	}
 	log := s.logger(out.err)
-	db, err := auth.OpenDatabase(ctx, s.Database)
+	db, err := store.OpenDatabase(ctx, s.Database, store.Migrations{Table: "accounts_version", Files: auth.Migrations()})
 	if err != nil {
-		return refuse("%v: name another with --database", err)
+		return refuse("--database: %v", err)
 	}
 	defer func() { _ = db.Close() }()
-	logins, err := store.Open(s.Store, store.Options{})
+	logins, err := store.Open(s.Store, db, store.Options{})
 	if err != nil {
-		return refuse("%v", err)
+		return refuse("--store: %v", err)
 	}
 	defer func() { _ = logins.Close() }()
 	ring, err := keys.LoadOrCreate(s.Keys, cryptorand.Reader, time.Now())
@@ -234,7 +236,7 @@ func (s *serve) Run(ctx context.Context, out streams) error {
 		return refuse("%v: name another file with --keys, or remove it to get a new one", err)
 	}
 	server, err := api.New(api.Config{
-		Database: db, Store: logins, Keys: ring, Logger: log, OpenAPI: openAPI, Version: version(),
+		Database: db.DB, Store: logins, Keys: ring, Logger: log, OpenAPI: openAPI, Version: version(),
 		AllowOrigins: s.AllowOrigin, TokenAlg: s.TokenAlg,
 		Lifetimes: state.Lifetimes{
 			SessionIdle: s.SessionIdle, SessionMax: s.SessionMax,

@@ -26,11 +26,11 @@ func newBenchServer(tb testing.TB, level slog.Level) *Server {
 	tb.Helper()
 	ring, err := keys.Generate(cryptorand.Reader, time.Now())
 	require.NoError(tb, err)
-	db, err := auth.OpenDatabase(tb.Context(), "sqlite::memory:")
+	db, err := store.OpenDatabase(tb.Context(), "sqlite::memory:", store.Migrations{Table: "accounts_version", Files: auth.Migrations()})
 	require.NoError(tb, err)
 	memory := store.NewMemory(store.Options{})
 	s, err := New(Config{
-		Database: db, Store: memory, Keys: ring, OpenAPI: []byte("openapi: 3.1.0"),
+		Database: db.DB, Store: memory, Keys: ring, OpenAPI: []byte("openapi: 3.1.0"),
 		Logger: slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: level})),
 		Hasher: auth.NewArgon2id(argon2id.Params{Memory: 64, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}),
 	})

@@ -28,7 +28,7 @@ import (
 // Config is everything that a server is made of. What tests and lessons vary is
 // here; nothing is read from the environment or kept in a global.
 type Config struct {
-	Database *sql.DB     // of the accounts, as auth.OpenDatabase returns it
+	Database *sql.DB     // of the accounts, as store.OpenDatabase returns it with auth.Migrations
 	Store    state.Store // of logins, refresh families and counts of failed sign-ins
 	Keys     *keys.Ring
 	Hasher   auth.Hasher // zero: argon2id with auth.ProductionParams

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -26,7 +27,7 @@ type Accounts struct {
 
 // Config is what Accounts are made of.
 type Config struct {
-	Database *sql.DB // as OpenDatabase returns it
+	Database *sql.DB // with the tables of Migrations
 	Hasher   Hasher
 	Counter  Counter // counts failed sign-ins
 	Now      func() time.Time
@@ -72,7 +73,7 @@ func (a *Accounts) create(ctx context.Context, username, password, displayName, 
 	}
 	// Asked before hashing, to spare the work; the INSERT decides.
 	if _, err := a.find(ctx, "username", username); !errors.Is(err, ErrNotFound) {
-		return Account{}, cmpOr(err, ErrUsernameTaken)
+		return Account{}, cmp.Or(err, ErrUsernameTaken)
 	}
 	hash, err := a.hasher.Hash(ctx, password)
 	if err != nil {
@@ -84,7 +85,7 @@ func (a *Accounts) create(ctx context.Context, username, password, displayName, 
 		return Account{}, err
 	}
 	account := Account{ID: id.String(), Username: username, DisplayName: displayName, Role: role}
-	result, err := a.db.ExecContext(ctx,
+	result, err := a.exec(ctx,
 		`INSERT INTO accounts (id, username, display_name, role, password_hash, created_at)
 		 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (username) DO NOTHING`,
 		account.ID, account.Username, account.DisplayName, account.Role, hash, now.UnixMicro())
@@ -92,17 +93,16 @@ func (a *Accounts) create(ctx context.Context, username, password, displayName, 
 		return Account{}, fmt.Errorf("auth: creating an account: %w", err)
 	}
 	if n, err := result.RowsAffected(); err != nil || n == 0 {
-		return Account{}, cmpOr(err, ErrUsernameTaken)
+		return Account{}, cmp.Or(err, ErrUsernameTaken)
 	}
 	return account, nil
 }
 
-// cmpOr returns the first error that is not nil.
-func cmpOr(err, otherwise error) error {
-	if err != nil {
-		return err
-	}
-	return otherwise
+// exec runs a statement that writes.
+func (a *Accounts) exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return a.db.ExecContext(ctx, query, args...)
 }
 
 // row is an account with its password's hash.
@@ -114,6 +114,8 @@ type row struct {
 // find returns the account whose column, a name out of this file, has the
 // value, or ErrNotFound.
 func (a *Accounts) find(ctx context.Context, column, value string) (row, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	var r row
 	err := a.db.QueryRowContext(ctx,
 		`SELECT id, username, display_name, role, password_hash FROM accounts WHERE `+column+` = $1`, value).
@@ -183,13 +185,13 @@ func (a *Accounts) verify(ctx context.Context, r row, username, password, addres
 // setHash replaces an account's hash if it is still the old one, or returns
 // ErrNotFound.
 func (a *Accounts) setHash(ctx context.Context, id, old, hash string) error {
-	result, err := a.db.ExecContext(ctx,
+	result, err := a.exec(ctx,
 		`UPDATE accounts SET password_hash = $1 WHERE id = $2 AND password_hash = $3`, hash, id, old)
 	if err != nil {
 		return fmt.Errorf("auth: writing a password: %w", err)
 	}
 	if n, err := result.RowsAffected(); err != nil || n == 0 {
-		return cmpOr(err, ErrNotFound)
+		return cmp.Or(err, ErrNotFound)
 	}
 	return nil
 }
@@ -243,6 +245,8 @@ func (a *Accounts) Account(ctx context.Context, id string) (Account, error) {
 
 // List returns all accounts in the order of their usernames.
 func (a *Accounts) List(ctx context.Context) ([]Account, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	rows, err := a.db.QueryContext(ctx, `SELECT id, username, display_name, role FROM accounts ORDER BY username`)
 	if err != nil {
 		return nil, fmt.Errorf("auth: listing accounts: %w", err)

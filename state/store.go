@@ -80,6 +80,18 @@ func (r Record) Encode() ([]byte, error) {
 	return json.Marshal(recordDocument{V: recordVersion, Record: r})
 }
 
+// DecodeRecord reads what Encode of this or an earlier version has written. It
+// returns ErrNotFound for anything else: a record that nobody can read is as
+// good as none, and must not keep its owner from logging in anew.
+func DecodeRecord(doc []byte, rev int64) (Record, error) {
+	var d recordDocument
+	if err := json.Unmarshal(doc, &d); err != nil || d.V < 1 || d.V > recordVersion {
+		return Record{}, ErrNotFound
+	}
+	d.Rev = rev
+	return d.Record, nil
+}
+
 // Entry is a record with its key.
 type Entry struct {
 	Key Key

@@ -173,8 +173,10 @@ func TestRefusalsAreOneLineAndStatusTwo(t *testing.T) {
 		says string
 	}{
 		{[]string{"--no-classroom"}, "--no-classroom"},
-		{[]string{"--store", "redis://localhost"}, "memory"},
-		{[]string{"--database", "postgres://u:sesame@localhost/db"}, "sqlite:"},
+		{[]string{"--store", "http://u:sesame@localhost"}, "memory"},
+		{[]string{"--store", "redis://u:sesame@localhost:x"}, "redis://"},
+		{[]string{"--database", "mysql://u:sesame@localhost/db"}, "sqlite:"},
+		{[]string{"--database", "postgres://u:sesame@localhost:x/db"}, "postgres://"},
 		{[]string{"--database", "sqlite:no/such/directory/x.db"}, "no/such/directory"},
 		{[]string{"--revocation", "denylist"}, "--revocation"},
 		{[]string{"--strategies", "seed"}, "--strategies"},

@@ -7,7 +7,6 @@ package tests
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"io"
 	"maps"
 	"net/http"
@@ -99,7 +98,7 @@ func newServer(t testing.TB, options ...option) *server {
 	require.NoError(t, err)
 	db := newDatabase(t)
 	config := api.Config{
-		Database: db, Store: store.NewMemory(store.Options{Now: c.Now}), Keys: ring,
+		Database: db.DB, Store: store.NewMemory(store.Options{Now: c.Now}), Keys: ring,
 		Hasher: cheapHasher(), Now: c.Now, OpenAPI: specificationText(t), Version: "test",
 	}
 	for _, o := range options {
@@ -124,9 +123,9 @@ func startServer(t testing.TB, config api.Config, c *clock) *server {
 }
 
 // newDatabase returns an empty database with its tables.
-func newDatabase(t testing.TB) *sql.DB {
+func newDatabase(t testing.TB) *store.Database {
 	t.Helper()
-	db, err := auth.OpenDatabase(t.Context(), "sqlite::memory:")
+	db, err := store.OpenDatabase(t.Context(), "sqlite::memory:", store.Migrations{Table: "accounts_version", Files: auth.Migrations()})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	return db

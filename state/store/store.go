@@ -5,6 +5,7 @@ package store
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"statelab/state"
@@ -19,11 +20,21 @@ type Options struct {
 	MaxLogins int
 }
 
-// Open returns the store that url names. So far that is "memory".
-func Open(url string, o Options) (state.Store, error) {
-	switch url {
+// Open returns the store that address names: "memory"; "database", the one
+// handed in; or an address of Redis as NewRedis reads it. The caller closes it.
+func Open(address string, db *Database, o Options) (state.Store, error) {
+	scheme, _, _ := strings.Cut(address, "://")
+	switch scheme {
 	case "memory":
 		return NewMemory(o), nil
+	case "database":
+		return Guarded(NewSQL(db, o)), nil
+	case "redis", "rediss":
+		s, err := NewRedis(address, o)
+		if err != nil {
+			return nil, err
+		}
+		return Guarded(s), nil
 	}
-	return nil, fmt.Errorf("there is no store %q in this version: use memory", url)
+	return nil, fmt.Errorf("there is no store %s: use memory, database, redis://HOST:PORT or rediss://HOST:PORT", scheme)
 }

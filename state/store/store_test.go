@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,9 +32,10 @@ func TestCounted(t *testing.T) {
 }
 
 func TestOpenRefusesWhatItDoesNotKnow(t *testing.T) {
-	for _, url := range []string{"", "redis://localhost", "Memory", "file:x"} {
-		_, err := store.Open(url, store.Options{})
-		require.Error(t, err, url)
+	for _, address := range []string{"", "Memory", "file:x", "rediss", "http://u:sesame@localhost", "redis://u:sesame@localhost:x"} {
+		_, err := store.Open(address, nil, store.Options{})
+		require.Error(t, err, address)
+		require.NotContains(t, err.Error(), "sesame")
 	}
 }
 
@@ -77,6 +79,7 @@ func TestTheCapCountsWhatLives(t *testing.T) {
 			require.NoError(t, s.Create(t.Context(), state.KeyOf(fmt.Sprint(round, i)), record(state.KindLogin, "alice", soon)))
 		}
 		require.ErrorIs(t, s.Create(t.Context(), state.KeyOf("one more"), record(state.KindLogin, "alice", soon)), state.ErrFull)
+		require.NoError(t, s.Create(t.Context(), state.KeyOf("a count", fmt.Sprint(round)), record(state.KindCounter, "", soon)))
 		now, soon = now.Add(time.Minute), soon.Add(time.Minute)
 		s.Sweep()
 	}
@@ -98,4 +101,72 @@ func TestTheCostOfARequestIsCounted(t *testing.T) {
 	require.Equal(t, 2, cost.Reads)
 	require.Equal(t, 3, cost.Writes)
 	require.Positive(t, cost.Took)
+}
+
+func TestTheDatabaseSaysWhatIsWrongWithItsPlace(t *testing.T) {
+	for address, says := range map[string]string{
+		"mysql://u:sesame@host/db":       "sqlite:PATH",
+		"postgres://u:sesame@host:x/db":  "sqlite:PATH",
+		"sqlite:":                        "sqlite:PATH",
+		"sqlite:" + t.TempDir() + "/a/b": "/a",
+		"nonsense":                       "sqlite:PATH",
+	} {
+		_, err := store.OpenDatabase(t.Context(), address)
+		require.ErrorContains(t, err, says, address)
+		require.NotContains(t, err.Error(), "sesame")
+	}
+}
+
+func TestOddFileNamesAreFileNames(t *testing.T) {
+	path := t.TempDir() + "/a b?c#d%41.db"
+	for range 2 { // the second time it exists
+		db, err := store.OpenDatabase(t.Context(), "sqlite:"+path)
+		require.NoError(t, err)
+		require.NoError(t, db.Close())
+		require.FileExists(t, path)
+	}
+}
+
+// opened returns a way to open empty stores at an address: each test closes
+// its own.
+func opened(address func(t *testing.T) (database, store string)) func(*testing.T, store.Options) state.Store {
+	return func(t *testing.T, o store.Options) state.Store {
+		database, logins := address(t)
+		db, err := store.OpenDatabase(t.Context(), database)
+		require.NoError(t, err)
+		s, err := store.Open(logins, db, o)
+		require.NoError(t, err)
+		t.Cleanup(func() {
+			require.NoError(t, s.Close())
+			require.NoError(t, db.Close())
+		})
+		return s
+	}
+}
+
+func TestSQLite(t *testing.T) {
+	storetest.Run(t, opened(func(t *testing.T) (string, string) { return "sqlite:" + t.TempDir() + "/x.db", "database" }))
+}
+
+func TestPostgres(t *testing.T) {
+	server := storetest.Postgres(t)
+	n := 0
+	storetest.Run(t, opened(func(t *testing.T) (string, string) {
+		n++
+		admin, err := store.OpenDatabase(t.Context(), server.Address)
+		require.NoError(t, err)
+		defer func() { require.NoError(t, admin.Close()) }()
+		_, err = admin.ExecContext(t.Context(), fmt.Sprintf("CREATE DATABASE test%d", n))
+		require.NoError(t, err)
+		return strings.Replace(server.Address, "/postgres?", fmt.Sprintf("/test%d?", n), 1), "database"
+	}))
+}
+
+func TestRedis(t *testing.T) {
+	server := storetest.Redis(t, "--databases", "64")
+	n := 0
+	storetest.Run(t, opened(func(*testing.T) (string, string) {
+		n++
+		return "sqlite::memory:", fmt.Sprintf("%s/%d", server.Address, n)
+	}))
 }

@@ -15,9 +15,8 @@ import (
 )
 
 // Run holds a back end to the contract of state.Store, in named
-// sub-tests. The function open returns an empty store that takes at most
-// o.MaxLogins logins and judges expiry by o.Now; it closes the store when the
-// test ends. A back end joins with one line.
+// sub-tests. The function open returns an empty store that judges expiry by
+// o.Now; it closes the store when the test ends. A back end joins with one line.
 func Run(t *testing.T, open func(t *testing.T, o store.Options) state.Store) {
 	for _, rule := range []struct {
 		name string
@@ -34,19 +33,15 @@ func Run(t *testing.T, open func(t *testing.T, o store.Options) state.Store) {
 		{"finds a subject's records and no other", findsBySubject},
 		{"loses none of 64 parallel updates", losesNoUpdate},
 		{"lets one of 64 parallel creations win", letsOneCreate},
-		{"refuses logins above the cap, and only logins", refusesAboveTheCap},
-		{"makes room when logins end", makesRoom},
 		{"honours a cancelled context", honoursContext},
 		{"hands out values that do not share memory", handsOutValues},
 	} {
 		t.Run(rule.name, func(t *testing.T) {
 			clock := &testClock{now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
-			rule.test(t, open(t, store.Options{Now: clock.Now, MaxLogins: capUnderTest}), clock)
+			rule.test(t, open(t, store.Options{Now: clock.Now}), clock)
 		})
 	}
 }
-
-const capUnderTest = 100
 
 type testClock struct {
 	mu  sync.Mutex
@@ -290,36 +285,6 @@ func letsOneCreate(t *testing.T, s state.Store, clock *testClock) {
 	if won != 1 {
 		t.Fatalf("%d creations won", won)
 	}
-}
-
-// fill brings the store to its cap.
-func fill(t *testing.T, s state.Store, clock *testClock) {
-	t.Helper()
-	for i := range capUnderTest {
-		k, r := clock.login("alice", fmt.Sprint(i))
-		must(t, s.Create(t.Context(), k, r))
-	}
-}
-
-func refusesAboveTheCap(t *testing.T, s state.Store, clock *testClock) {
-	fill(t, s, clock)
-	k, r := clock.login("bob", "1")
-	want(t, s.Create(t.Context(), k, r), state.ErrFull)
-	r.Kind = state.KindCounter
-	must(t, s.Create(t.Context(), k, r))
-	entries, err := s.BySubject(t.Context(), "alice")
-	must(t, err)
-	if len(entries) != capUnderTest {
-		t.Fatal("a live login was evicted")
-	}
-}
-
-func makesRoom(t *testing.T, s state.Store, clock *testClock) {
-	fill(t, s, clock)
-	k, _ := clock.login("alice", "7")
-	must(t, s.Delete(t.Context(), k))
-	k, r := clock.login("bob", "1")
-	must(t, s.Create(t.Context(), k, r))
 }
 
 func honoursContext(t *testing.T, s state.Store, clock *testClock) {

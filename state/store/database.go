@@ -1,0 +1,189 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/database"
+	"github.com/pressly/goose/v3/lock"
+	_ "modernc.org/sqlite" // the driver "sqlite"
+)
+
+//go:embed migrations/*.sql
+var recordMigrations embed.FS
+
+// Migrations are the tables of one part of the program. Goose keeps their
+// version in a table of that name.
+type Migrations struct {
+	Table string
+	Files fs.FS
+}
+
+// Database is a database that several parts of the program share.
+type Database struct {
+	*sql.DB
+	// Kind is "sqlite" or "postgres".
+	Kind string
+}
+
+// ErrAddress is returned for the address of a database that cannot be one.
+var ErrAddress = errors.New("use sqlite:PATH or postgres://USER:PASSWORD@HOST/NAME")
+
+// How long a database may take. A statement that has not answered by then is
+// an outage.
+const (
+	connectTimeout   = time.Second
+	statementTimeout = 1500 * time.Millisecond
+	poolSize         = 16
+)
+
+// OpenDatabase opens the database that address names, "sqlite:PATH" or
+// "postgres://...", and brings the tables of all parts up to date.
+//
+// A SQLite file that cannot be used is an error. A PostgreSQL server may be
+// down: the tables are then brought up to date as soon as it answers, before
+// any other statement; until then every use is an error.
+func OpenDatabase(ctx context.Context, address string, parts ...Migrations) (*Database, error) {
+	own, err := fs.Sub(recordMigrations, "migrations")
+	if err != nil {
+		return nil, err
+	}
+	parts = append(parts, Migrations{Table: "records_version", Files: own})
+	if path, ok := strings.CutPrefix(address, "sqlite:"); ok && path != "" {
+		return openSQLite(ctx, path, parts)
+	}
+	if strings.HasPrefix(address, "postgres://") || strings.HasPrefix(address, "postgresql://") {
+		return openPostgres(address, parts)
+	}
+	scheme, _, _ := strings.Cut(address, ":") // not the rest: it may hold a password
+	return nil, fmt.Errorf("no database is named %s: %w", scheme, ErrAddress)
+}
+
+func openSQLite(ctx context.Context, path string, parts []Migrations) (*Database, error) {
+	query := url.Values{"_pragma": {
+		"busy_timeout(1500)", // a locked database is an answer within two seconds
+		"journal_mode(wal)",  // readers and a writer do not wait for each other
+		"synchronous(full)",  // what is acknowledged survives a loss of power
+		"foreign_keys(1)",
+	}, "_txlock": {"immediate"}}
+	name := "file::memory:?" + query.Encode()
+	if path != ":memory:" {
+		if dir := filepath.Dir(path); !isDir(dir) {
+			return nil, fmt.Errorf("database %s: there is no directory %s", path, dir)
+		}
+		name = (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: query.Encode()}).String()
+	}
+	db, err := sql.Open("sqlite", name)
+	if err != nil {
+		return nil, fmt.Errorf("database %s: %w", path, err)
+	}
+	if path == ":memory:" {
+		db.SetMaxOpenConns(1) // each connection would have a database of its own
+	}
+	if err := migrate(ctx, db, goose.DialectSQLite3, parts); err != nil {
+		return nil, fmt.Errorf("database %s: %w", path, errors.Join(err, db.Close()))
+	}
+	return &Database{db, "sqlite"}, nil
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+func openPostgres(address string, parts []Migrations) (*Database, error) {
+	config, err := pgx.ParseConfig(address)
+	if err != nil {
+		return nil, fmt.Errorf("the address of the database cannot be read: %w", ErrAddress)
+	}
+	config.ConnectTimeout = connectTimeout
+	if config.RuntimeParams["statement_timeout"] == "" {
+		config.RuntimeParams["statement_timeout"] = fmt.Sprint(statementTimeout.Milliseconds())
+	}
+	db := sql.OpenDB(&migrating{Connector: stdlib.GetConnector(*config), parts: parts})
+	db.SetMaxOpenConns(poolSize)
+	db.SetMaxIdleConns(poolSize)
+	db.SetConnMaxIdleTime(5 * time.Minute)
+	return &Database{db, "postgres"}, nil
+}
+
+// migrating is a connector that hands out a connection only once the tables are
+// up to date, so that nothing else needs to know whether the server was down at
+// the start.
+type migrating struct {
+	driver.Connector
+	parts []Migrations
+	done  atomic.Bool
+	mu    sync.Mutex
+}
+
+func (m *migrating) Connect(ctx context.Context) (driver.Conn, error) {
+	if !m.done.Load() {
+		if err := m.migrate(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return m.Connector.Connect(ctx)
+}
+
+func (m *migrating) migrate(ctx context.Context) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.done.Load() {
+		return nil
+	}
+	db := sql.OpenDB(m.Connector)
+	defer func() { _ = db.Close() }()
+	if err := db.PingContext(ctx); err != nil {
+		return err
+	}
+	// Not by the request's deadline: a migration once begun is finished.
+	if err := migrate(context.WithoutCancel(ctx), db, goose.DialectPostgres, m.parts); err != nil {
+		return err
+	}
+	m.done.Store(true)
+	return nil
+}
+
+// migrate brings all parts up to date. Of several nodes that start at once, one
+// migrates and the others wait: by a lock of the session in PostgreSQL, by the
+// lock of the file in SQLite.
+func migrate(ctx context.Context, db *sql.DB, dialect goose.Dialect, parts []Migrations) error {
+	for _, part := range parts {
+		versions, err := database.NewStore(dialect, part.Table)
+		if err != nil {
+			return err
+		}
+		options := []goose.ProviderOption{goose.WithStore(versions)}
+		if dialect == goose.DialectPostgres {
+			locker, err := lock.NewPostgresSessionLocker()
+			if err != nil {
+				return err
+			}
+			options = append(options, goose.WithSessionLocker(locker))
+		}
+		provider, err := goose.NewProvider(goose.DialectCustom, db, part.Files, options...)
+		if err != nil {
+			return err
+		}
+		if _, err := provider.Up(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}

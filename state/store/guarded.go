@@ -1,0 +1,101 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"statelab/state"
+)
+
+// Guarded returns a store that bounds how long s may take, and that stops
+// asking for a moment when s has failed: a request asks its store several
+// times, and must not wait for a dead one each time. What it refuses by itself
+// is an error that wraps state.ErrUnavailable.
+func Guarded(s state.Store) state.Store { return &guarded{Store: s} }
+
+const (
+	// opTimeout bounds one operation.
+	opTimeout = 900 * time.Millisecond
+	// restFor is how long a store that has failed is not asked. The next one
+	// after that is the probe.
+	restFor = 500 * time.Millisecond
+)
+
+type guarded struct {
+	state.Store
+	restUntil atomic.Int64 // by the wall clock, in nanoseconds
+}
+
+// wallClock is the real one: a lesson that moves its clock must not end an
+// outage.
+var wallClock = time.Now
+
+var errResting = fmt.Errorf("%w: it has failed a moment ago", state.ErrUnavailable)
+
+// guard runs one operation. Of many that find the store rested, one probes it
+// and the others go on resting until it has answered.
+func (g *guarded) guard(ctx context.Context, f func(context.Context) error) error {
+	if until := g.restUntil.Load(); until != 0 {
+		now := wallClock().UnixNano()
+		if now < until || !g.restUntil.CompareAndSwap(until, now+int64(opTimeout)) {
+			return errResting
+		}
+	}
+	bounded, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	err := f(bounded)
+	switch {
+	case !isOutage(err):
+		g.restUntil.Store(0)
+	case ctx.Err() == nil: // it was the store, and not the client that has left
+		g.restUntil.Store(wallClock().Add(restFor).UnixNano())
+	}
+	return err
+}
+
+// isOutage says whether an error is none that a healthy store returns.
+func isOutage(err error) bool {
+	for _, word := range []error{nil, state.ErrNotFound, state.ErrConflict, state.ErrExists, state.ErrFull} {
+		if errors.Is(err, word) {
+			return false
+		}
+	}
+	return true
+}
+
+func (g *guarded) Create(ctx context.Context, k state.Key, r state.Record) error {
+	return g.guard(ctx, func(ctx context.Context) error { return g.Store.Create(ctx, k, r) })
+}
+
+func (g *guarded) Load(ctx context.Context, k state.Key) (r state.Record, err error) {
+	err = g.guard(ctx, func(ctx context.Context) (err error) { r, err = g.Store.Load(ctx, k); return err })
+	return r, err
+}
+
+func (g *guarded) Update(ctx context.Context, k state.Key, rev int64, r state.Record) error {
+	return g.guard(ctx, func(ctx context.Context) error { return g.Store.Update(ctx, k, rev, r) })
+}
+
+func (g *guarded) Delete(ctx context.Context, k state.Key) error {
+	return g.guard(ctx, func(ctx context.Context) error { return g.Store.Delete(ctx, k) })
+}
+
+func (g *guarded) BySubject(ctx context.Context, subject string) (all []state.Entry, err error) {
+	err = g.guard(ctx, func(ctx context.Context) (err error) { all, err = g.Store.BySubject(ctx, subject); return err })
+	return all, err
+}
+
+// Ping asks the store itself, whether or not it rests: readiness is not to be
+// guessed. If it answers, its rest is over.
+func (g *guarded) Ping(ctx context.Context) error {
+	bounded, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	err := g.Store.Ping(bounded)
+	if err == nil {
+		g.restUntil.Store(0)
+	}
+	return err
+}

@@ -1,0 +1,314 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"statelab/state"
+)
+
+// Redis is a state.Store in a Redis server, a cluster, or what a Sentinel
+// watches. What it acknowledges survives a failure of Redis as far as that
+// server's own persistence goes: with appendfsync always all of it, with
+// everysec all but the last second, without either none.
+//
+// A record is one string, "REV EXPIRES\nDOCUMENT", with the server's own expiry. A
+// sorted set for each subject lists its records by the time of their creation.
+// On a cluster the two lie in different slots, so the index is written first,
+// and entries that lead nowhere are dropped when they are read, once they are
+// too old to be those of a record that is just being created.
+type Redis struct {
+	client redis.UniversalClient
+	now    func() time.Time
+}
+
+var _ state.Store = (*Redis)(nil)
+
+// How long Redis may take. A retried command could count as a second one, so
+// there are no retries below us.
+const (
+	redisDialTimeout = 500 * time.Millisecond
+	redisReadTimeout = 700 * time.Millisecond
+	redisPool        = 32
+)
+
+// NewRedis returns a store at the address: redis://USER:PASSWORD@HOST:PORT/DB,
+// or rediss:// for TLS. Several hosts, separated by commas, are a cluster; with
+// ?master=NAME they are Sentinels. It does not connect.
+func NewRedis(address string, o Options) (*Redis, error) {
+	options, err := parseRedis(address)
+	if err != nil {
+		return nil, err
+	}
+	quiet()
+	s := &Redis{client: redis.NewUniversalClient(options), now: o.Now}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	return s, nil
+}
+
+// quiet stops the client from logging each failure by itself, beside us. It is
+// a global of the client's.
+var quiet = sync.OnceFunc(logging.Disable)
+
+var errRedisAddress = errors.New("the address of Redis cannot be read: use redis://USER:PASSWORD@HOST:PORT/DB")
+
+// parseRedis reads an address. Its errors do not repeat it: it may hold a
+// password.
+func parseRedis(address string) (*redis.UniversalOptions, error) {
+	scheme, rest, _ := strings.Cut(address, "://")
+	authority, tail, _ := strings.Cut(rest, "/")
+	userinfo, hosts := "", authority
+	if i := strings.LastIndex(authority, "@"); i >= 0 {
+		userinfo, hosts = authority[:i+1], authority[i+1:]
+	}
+	if q := strings.Index(hosts, "?"); q >= 0 {
+		hosts, tail = hosts[:q], hosts[q:]
+	}
+	if hosts == "" {
+		return nil, errRedisAddress
+	}
+	all := strings.Split(hosts, ",")
+	u, err := url.Parse(scheme + "://" + userinfo + all[0] + "/" + tail)
+	if err != nil {
+		return nil, errRedisAddress
+	}
+	master := u.Query().Get("master")
+	u.RawQuery = "" // the rest is ours to set
+	single, err := redis.ParseURL(u.String())
+	if err != nil {
+		return nil, errRedisAddress
+	}
+	for i, host := range all {
+		if !strings.Contains(host, ":") {
+			all[i] = host + ":6379"
+		}
+	}
+	return &redis.UniversalOptions{
+		Addrs: all, MasterName: master, DB: single.DB, TLSConfig: single.TLSConfig,
+		Username: single.Username, Password: single.Password,
+		DialTimeout: redisDialTimeout, ReadTimeout: redisReadTimeout, WriteTimeout: redisReadTimeout, PoolTimeout: redisReadTimeout,
+		ContextTimeoutEnabled: true, // else a hung server outlasts the request's deadline
+		MaxRetries:            -1, DialerRetries: 1, MaxRedirects: 3,
+		PoolSize: redisPool, MinIdleConns: 1, ConnMaxIdleTime: 5 * time.Minute,
+		DisableIdentity:          true,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	}, nil
+}
+
+const redisPrefix = "statelab:"
+
+func recordKey(k state.Key) string     { return redisPrefix + "record:" + k.String() }
+func subjectKey(subject string) string { return redisPrefix + "subject:" + subject }
+func wire(rev int64, expires state.Micros, doc []byte) string {
+	return fmt.Sprintf("%d %d\n%s", rev, expires, doc)
+}
+
+// Name implements state.Store.
+func (*Redis) Name() string { return "redis" }
+
+// Ping implements state.Store.
+func (s *Redis) Ping(ctx context.Context) error { return s.client.Ping(ctx).Err() }
+
+// Close implements state.Store.
+func (s *Redis) Close() error { return s.client.Close() }
+
+// life returns how long a record has to live. Redis is told a duration and not
+// a moment, so that its clock and ours are never compared.
+func (s *Redis) life(r state.Record) time.Duration {
+	return max(r.Expires.Sub(state.MicrosOf(s.now())), time.Millisecond)
+}
+
+// Create implements state.Store.
+func (s *Redis) Create(ctx context.Context, k state.Key, r state.Record) error {
+	doc, err := r.Encode()
+	if err != nil {
+		return err
+	}
+	if subject := r.Login.Subject; subject != "" {
+		// Idle expiry moves with use, so the index lasts until the absolute end.
+		life := max(s.life(r), r.Login.ExpiresAt.Sub(state.MicrosOf(s.now())))
+		if err := s.index(ctx, subject, k, life); err != nil {
+			return err
+		}
+	}
+	created, err := createScript.Run(ctx, s.client, []string{recordKey(k)}, wire(1, r.Expires, doc), s.life(r).Milliseconds()).Int()
+	switch {
+	case err != nil:
+		return fmt.Errorf("store: %w", err)
+	case created == 1:
+		return nil
+	}
+	// A record that has expired by our clock and not by that of Redis gives way.
+	if _, err := s.Load(ctx, k); !errors.Is(err, state.ErrNotFound) {
+		if err != nil {
+			return err
+		}
+		return state.ErrExists
+	}
+	if err := s.client.Set(ctx, recordKey(k), wire(1, r.Expires, doc), s.life(r)).Err(); err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	return nil
+}
+
+// index lists the key for its subject, at least as long as the record lives.
+func (s *Redis) index(ctx context.Context, subject string, k state.Key, life time.Duration) error {
+	err := indexScript.Run(ctx, s.client, []string{subjectKey(subject)}, k.String(), life.Milliseconds(), s.now().UnixMilli()).Err()
+	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	return nil
+}
+
+var (
+	createScript = redis.NewScript(`
+if redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2], 'NX') then return 1 end
+return 0`)
+
+	indexScript = redis.NewScript(`
+redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1])
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+return 1`)
+
+	// 1: done, 0: another revision, -1: none
+	updateScript = redis.NewScript(`
+local old = redis.call('GET', KEYS[1])
+if not old then return -1 end
+local rev, expires = string.match(old, '^(%d+) (%d+)\n')
+if not rev or tonumber(expires) <= tonumber(ARGV[4]) then return -1 end
+if rev ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return 1`)
+)
+
+// Load implements state.Store, in one round trip. A record that cannot be
+// decoded, or is of another type, is not found.
+func (s *Redis) Load(ctx context.Context, k state.Key) (state.Record, error) {
+	text, err := s.client.Get(ctx, recordKey(k)).Bytes()
+	switch {
+	case errors.Is(err, redis.Nil), redis.HasErrorPrefix(err, "WRONGTYPE"):
+		return state.Record{}, state.ErrNotFound
+	case err != nil:
+		return state.Record{}, fmt.Errorf("store: %w", err)
+	}
+	return s.decode(text)
+}
+
+func (s *Redis) decode(text []byte) (state.Record, error) {
+	head, doc, _ := bytes.Cut(text, []byte("\n"))
+	number, _, _ := strings.Cut(string(head), " ")
+	rev, err := strconv.ParseInt(number, 10, 64)
+	if err != nil {
+		return state.Record{}, state.ErrNotFound
+	}
+	r, err := state.DecodeRecord(doc, rev)
+	if err != nil || state.MicrosOf(s.now()) >= r.Expires {
+		return state.Record{}, state.ErrNotFound
+	}
+	return r, nil
+}
+
+// Update implements state.Store, in one round trip.
+func (s *Redis) Update(ctx context.Context, k state.Key, rev int64, r state.Record) error {
+	doc, err := r.Encode()
+	if err != nil {
+		return err
+	}
+	done, err := updateScript.Run(ctx, s.client, []string{recordKey(k)},
+		rev, wire(rev+1, r.Expires, doc), s.life(r).Milliseconds(), int64(state.MicrosOf(s.now()))).Int()
+	switch {
+	case redis.HasErrorPrefix(err, "WRONGTYPE"):
+		return state.ErrNotFound
+	case err != nil:
+		return fmt.Errorf("store: %w", err)
+	case done < 0:
+		return state.ErrNotFound
+	case done == 0:
+		return state.ErrConflict
+	}
+	return nil
+}
+
+// Delete implements state.Store. The index drops the key when it is read.
+func (s *Redis) Delete(ctx context.Context, k state.Key) error {
+	if err := s.client.Del(ctx, recordKey(k)).Err(); err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	return nil
+}
+
+// BySubject implements state.Store: the index, then its records in one go.
+func (s *Redis) BySubject(ctx context.Context, subject string) ([]state.Entry, error) {
+	if subject == "" {
+		return nil, ctx.Err()
+	}
+	members, err := s.client.ZRangeWithScores(ctx, subjectKey(subject), 0, -1).Result()
+	if err != nil || len(members) == 0 {
+		return nil, wrap(err)
+	}
+	pipe := s.client.Pipeline()
+	texts := make([]*redis.StringCmd, len(members))
+	for i, m := range members {
+		texts[i] = pipe.Get(ctx, redisPrefix+"record:"+name(m))
+	}
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) && !redis.HasErrorPrefix(err, "WRONGTYPE") {
+		return nil, wrap(err)
+	}
+	var entries []state.Entry
+	var stale []any
+	settled := float64(s.now().Add(-indexSettles).UnixMilli())
+	for i, m := range members {
+		text, err := texts[i].Bytes()
+		if err != nil && !errors.Is(err, redis.Nil) && !redis.HasErrorPrefix(err, "WRONGTYPE") {
+			return nil, wrap(err)
+		}
+		k, ok := state.ParseKey(name(m))
+		r, decodeErr := s.decode(text)
+		if err != nil || !ok || decodeErr != nil {
+			if m.Score < settled {
+				stale = append(stale, m.Member)
+			}
+			continue
+		}
+		entries = append(entries, state.Entry{Key: k, Record: r})
+	}
+	if len(stale) > 0 {
+		_ = s.client.ZRem(ctx, subjectKey(subject), stale...).Err() // or the next reader's
+	}
+	return entries, nil
+}
+
+// indexSettles is how long an entry of an index may wait for its record.
+const indexSettles = time.Minute
+
+func name(m redis.Z) string {
+	s, _ := m.Member.(string)
+	return s
+}
+
+func wrap(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("store: %w", err)
+}
+
+// EvictionPolicy returns the server's maxmemory-policy. With any but
+// noeviction, Redis logs people out when its memory is full.
+func (s *Redis) EvictionPolicy(ctx context.Context) (string, error) {
+	values, err := s.client.ConfigGet(ctx, "maxmemory-policy").Result()
+	return values["maxmemory-policy"], wrap(err)
+}

@@ -1,0 +1,208 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"statelab/state"
+)
+
+// SQL is a state.Store in a Database. The same statements run on SQLite and
+// PostgreSQL. What it acknowledges has been committed by the database.
+type SQL struct {
+	db  *Database
+	now func() time.Time
+	// turn is held by whoever writes to SQLite, which has one writer at a time:
+	// waiting here is fair, while SQLite's own way is to try again and again.
+	turn chan struct{}
+
+	stop    context.CancelFunc
+	stopped sync.WaitGroup
+}
+
+var _ state.Store = (*SQL)(nil)
+
+// A sweep removes at most so many expired records in one statement, so that it
+// never holds a lock for long.
+const (
+	sqlSweepEvery = 15 * time.Second
+	sqlSweepBatch = 500
+)
+
+// NewSQL returns a store in db, which it does not close, and starts its sweep,
+// which Close stops.
+func NewSQL(db *Database, o Options) *SQL {
+	s := &SQL{db: db, now: o.Now}
+	if db.Kind == "sqlite" {
+		s.turn = make(chan struct{}, 1)
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	var ctx context.Context
+	ctx, s.stop = context.WithCancel(context.Background())
+	s.stopped.Go(func() {
+		tick := time.NewTicker(sqlSweepEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				_ = s.Sweep(ctx) // the next one will find what this one leaves
+			}
+		}
+	})
+	return s
+}
+
+// Name implements state.Store.
+func (s *SQL) Name() string { return s.db.Kind }
+
+// Ping implements state.Store.
+func (s *SQL) Ping(ctx context.Context) error { return s.db.PingContext(ctx) }
+
+// Close implements state.Store.
+func (s *SQL) Close() error {
+	s.stop()
+	s.stopped.Wait()
+	return nil
+}
+
+func (s *SQL) clock() int64 { return int64(state.MicrosOf(s.now())) }
+
+// Create implements state.Store. A record that has expired gives way.
+func (s *SQL) Create(ctx context.Context, k state.Key, r state.Record) error {
+	doc, err := r.Encode()
+	if err != nil {
+		return err
+	}
+	return s.one(ctx, state.ErrExists,
+		`INSERT INTO records (key, subject, rev, expires, document) VALUES ($1, $2, 1, $3, $4)
+		 ON CONFLICT (key) DO UPDATE SET subject = excluded.subject, rev = 1, expires = excluded.expires, document = excluded.document
+		 WHERE records.expires <= $5`,
+		k.String(), r.Login.Subject, int64(r.Expires), string(doc), s.clock())
+}
+
+// one runs a statement that changes one record, or returns otherwise if it has
+// changed none.
+func (s *SQL) one(ctx context.Context, otherwise error, query string, args ...any) error {
+	n, err := s.exec(ctx, query, args...)
+	if err == nil && n == 0 {
+		return otherwise
+	}
+	return err
+}
+
+// exec runs a statement that writes, and returns how many records it changed.
+func (s *SQL) exec(ctx context.Context, query string, args ...any) (int64, error) {
+	if s.turn != nil {
+		select {
+		case s.turn <- struct{}{}:
+			defer func() { <-s.turn }()
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}
+	result, err := s.db.ExecContext(ctx, query, args...)
+	if err != nil {
+		return 0, fmt.Errorf("store: %w", err)
+	}
+	n, err := result.RowsAffected()
+	if err != nil {
+		return 0, fmt.Errorf("store: %w", err)
+	}
+	return n, nil
+}
+
+// Load implements state.Store. A record that cannot be decoded is not found.
+func (s *SQL) Load(ctx context.Context, k state.Key) (state.Record, error) {
+	var rev int64
+	var doc []byte
+	err := s.db.QueryRowContext(ctx, `SELECT rev, document FROM records WHERE key = $1 AND expires > $2`,
+		k.String(), s.clock()).Scan(&rev, &doc)
+	if errors.Is(err, sql.ErrNoRows) {
+		return state.Record{}, state.ErrNotFound
+	}
+	if err != nil {
+		return state.Record{}, fmt.Errorf("store: %w", err)
+	}
+	return state.DecodeRecord(doc, rev)
+}
+
+// Update implements state.Store.
+func (s *SQL) Update(ctx context.Context, k state.Key, rev int64, r state.Record) error {
+	doc, err := r.Encode()
+	if err != nil {
+		return err
+	}
+	now := s.clock()
+	err = s.one(ctx, state.ErrConflict,
+		`UPDATE records SET rev = rev + 1, expires = $1, document = $2 WHERE key = $3 AND rev = $4 AND expires > $5`,
+		int64(r.Expires), string(doc), k.String(), rev, now)
+	if !errors.Is(err, state.ErrConflict) {
+		return err
+	}
+	// Lost, or gone? Only losers need to ask.
+	err = s.db.QueryRowContext(ctx, `SELECT rev FROM records WHERE key = $1 AND expires > $2`, k.String(), now).Scan(&rev)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return state.ErrNotFound
+	case err != nil:
+		return fmt.Errorf("store: %w", err)
+	}
+	return state.ErrConflict
+}
+
+// Delete implements state.Store.
+func (s *SQL) Delete(ctx context.Context, k state.Key) error {
+	return s.one(ctx, nil, `DELETE FROM records WHERE key = $1`, k.String())
+}
+
+// BySubject implements state.Store.
+func (s *SQL) BySubject(ctx context.Context, subject string) ([]state.Entry, error) {
+	if subject == "" {
+		return nil, ctx.Err()
+	}
+	// The index is partial: subject <> '' lets the planner use it.
+	rows, err := s.db.QueryContext(ctx,
+		`SELECT key, rev, document FROM records WHERE subject = $1 AND subject <> '' AND expires > $2`, subject, s.clock())
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	defer func() { _ = rows.Close() }()
+	var entries []state.Entry
+	for rows.Next() {
+		var key string
+		var rev int64
+		var doc []byte
+		if err := rows.Scan(&key, &rev, &doc); err != nil {
+			return nil, fmt.Errorf("store: %w", err)
+		}
+		k, ok := state.ParseKey(key)
+		r, err := state.DecodeRecord(doc, rev)
+		if ok && err == nil {
+			entries = append(entries, state.Entry{Key: k, Record: r})
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	return entries, nil
+}
+
+// Sweep removes the records that have expired by the store's clock, a batch in
+// each statement. The store does so by itself every fifteen seconds.
+func (s *SQL) Sweep(ctx context.Context) error {
+	for {
+		n, err := s.exec(ctx,
+			`DELETE FROM records WHERE key IN (SELECT key FROM records WHERE expires <= $1 LIMIT $2)`, s.clock(), sqlSweepBatch)
+		if err != nil || n < sqlSweepBatch {
+			return err
+		}
+	}
+}
