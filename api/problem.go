@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"sync"
 
 	"github.com/gin-gonic/gin"
 	"github.com/go-json-experiment/json"
@@ -209,16 +211,22 @@ func instance(r *http.Request) string {
 // twice is the same answer.
 var deterministic = json.Deterministic(true)
 
+// buffers are kept between two answers: no answer is larger than a request.
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
 // write encodes v as the body of the answer. Content-Type is set by then.
 func write(c *gin.Context, status int, v any) {
-	body, err := json.Marshal(v, deterministic)
-	if err != nil {
+	body, _ := buffers.Get().(*bytes.Buffer)
+	defer buffers.Put(body)
+	body.Reset()
+	if err := json.MarshalWrite(body, v, deterministic); err != nil {
 		panic(err) // a type of ours that cannot be encoded is a mistake in the program
 	}
+	body.WriteByte('\n') // for terminals
 	h := c.Writer.Header()
 	if h["Content-Type"] == nil {
 		h["Content-Type"] = headerJSON
 	}
 	c.Writer.WriteHeader(status)
-	_, _ = c.Writer.Write(append(body, '\n')) // for terminals; the client may have left
+	_, _ = c.Writer.Write(body.Bytes()) // the client may have left
 }

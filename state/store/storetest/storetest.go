@@ -235,7 +235,7 @@ func findsBySubject(t *testing.T, s state.Store, clock *testClock) {
 }
 
 func losesNoUpdate(t *testing.T, s state.Store, clock *testClock) {
-	const writers, each = 64, 10
+	const writers, each = 64, 3
 	k, r := clock.login("alice", "1")
 	must(t, s.Create(t.Context(), k, r))
 	var wg sync.WaitGroup
