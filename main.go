@@ -339,6 +339,8 @@ func serveUntil(ctx context.Context, listener net.Listener, server *api.Server, 
 		ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
 		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+
+		DisableGeneralOptionsHandler: true, // OPTIONS * is answered as everything else
 	}
 	served := make(chan error, 1)
 	go func() { served <- h.Serve(listener) }()

@@ -146,12 +146,21 @@ func serve(c *gin.Context, name, contentType, tag string, content io.ReadSeeker)
 	h["Content-Type"] = []string{contentType}
 	h["Etag"] = []string{tag}
 	h["Cache-Control"] = []string{"no-cache"}
-	// Whole or not modified, nothing in between: these are small files, and
-	// ServeContent's own errors are plain text.
-	for _, name := range []string{"Range", "If-Range", "If-Match", "If-Unmodified-Since"} {
-		c.Request.Header.Del(name)
-	}
+	onlyWhole(c.Request)
 	http.ServeContent(c.Writer, c.Request, name, time.Time{}, content)
+}
+
+// onlyWhole has a file answered whole or not modified, nothing in between: these
+// are small files, and the errors of ServeContent are plain text.
+func onlyWhole(r *http.Request) {
+	for _, name := range []string{"Range", "If-Range", "If-Match", "If-Unmodified-Since"} {
+		r.Header.Del(name)
+	}
+}
+
+func isFile(files fs.FS, name string) bool {
+	info, err := fs.Stat(files, name)
+	return err == nil && info.Mode().IsRegular()
 }
 
 // docs answers with the interactive documentation, which brings scripts and
@@ -160,14 +169,11 @@ func (s *Server) docs(h http.Handler) gin.HandlerFunc {
 	const policy = "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; " +
 		"img-src 'self' data:; connect-src 'self'; font-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 	return func(c *gin.Context) {
-		if name := strings.Trim(c.Param("name"), "/"); name != "" {
-			_, plain := fs.Stat(static.FS, name)
-			_, packed := fs.Stat(static.FS, name+".gz")
-			if plain != nil && packed != nil {
-				s.fail(c, faultf("not_found", "There is no such file."))
-				return
-			}
+		if name := strings.TrimPrefix(c.Param("name"), "/"); name != "" && !isFile(static.FS, name) && !isFile(static.FS, name+".gz") {
+			s.fail(c, faultf("not_found", "There is no such file."))
+			return
 		}
+		onlyWhole(c.Request)
 		header := c.Writer.Header()
 		header.Set("Content-Security-Policy", policy)
 		header.Set("Cache-Control", "no-cache")

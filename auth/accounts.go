@@ -234,7 +234,10 @@ func (a *Accounts) replaceHash(ctx context.Context, id, verified, newPassword st
 	if err := a.setHash(ctx, id, verified, hash); err != nil {
 		return err
 	}
-	return end()
+	if err := end(); err != nil { // then the old password is the password still
+		return errors.Join(err, a.setHash(context.WithoutCancel(ctx), id, hash, verified))
+	}
+	return nil
 }
 
 // Account returns the account with this id, or ErrNotFound.

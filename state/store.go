@@ -92,6 +92,14 @@ func DecodeRecord(doc []byte, rev int64) (Record, error) {
 	return d.Record, nil
 }
 
+// revoke ends the login of a record that stays to say so. What its user had
+// written into it goes.
+func (r *Record) revoke() {
+	l := r.Login
+	r.Rotation.Revoked = true
+	r.Login = Login{ID: l.ID, Subject: l.Subject, IssuedAt: l.IssuedAt, ExpiresAt: l.ExpiresAt}
+}
+
 // Entry is a record with its key.
 type Entry struct {
 	Key Key

@@ -368,6 +368,40 @@ func TestAPasswordChangeThatFailedHasChangedNothing(t *testing.T) {
 	}
 }
 
+// The same, when the store goes down in the middle: as long as the answer is no
+// success, the first password is the password.
+func TestAnOutageOnTheWayChangesNoPassword(t *testing.T) {
+	s, f := newFaultyServer(t)
+	each(t, func(t *testing.T, slug string) {
+		for most := range 16 {
+			t.Run(fmt.Sprint("after ", most), func(t *testing.T) {
+				username := fmt.Sprint("user-", slug, "-", most)
+				s.client(t, slug).do("POST", "/accounts", object{"username": username, "password": "the first password"}).is(http.StatusCreated)
+				for _, other := range strategies {
+					s.login(t, other, username, "the first password")
+				}
+				c := s.login(t, slug, username, "the first password")
+				done := 0
+				f.set(func(context.Context, string) error {
+					if done++; done > most {
+						return errDown
+					}
+					return nil
+				})
+				a := c.route("PUT", "password", object{"current_password": "the first password", "new_password": "the second password"})
+				f.repair()
+				now := "the second password"
+				if a.status != http.StatusNoContent {
+					a.unavailable("store_unavailable")
+					now = "the first password"
+				}
+				c.get("profile").is(http.StatusOK)
+				s.login(t, slug, username, now)
+			})
+		}
+	})
+}
+
 // Ending all logins can stop half-way. Then whoever asked for it is still in,
 // and can ask again.
 func TestALogoutEverywhereCanBeRepeated(t *testing.T) {

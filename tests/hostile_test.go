@@ -47,6 +47,12 @@ func (c *client) refused(before string, a *answer, status int, code string) {
 // records is how many records take up room in the server's store.
 func (s *server) records() int { return s.config.Store.(*store.Memory).Len() }
 
+// id names the client's login to its owner.
+func (c *client) id() string {
+	c.t.Helper()
+	return strings.Trim(strings.Split(c.get("profile").header.Get("ETag"), ".")[0], `"`)
+}
+
 // header returns a change of a request that sets a header to these lines.
 func header(name string, lines ...string) func(*http.Request) {
 	return func(r *http.Request) { r.Header[http.CanonicalHeaderKey(name)] = lines }
@@ -497,6 +503,67 @@ func TestPathsAreExact(t *testing.T) {
 			})
 		}
 		require.Contains(t, c.profile(), alice)
+	})
+}
+
+func TestFilesThatAreNotThere(t *testing.T) {
+	s := newServer(t)
+	for _, path := range []string{
+		"/docs/nothing", "/docs/.", "/docs/..", "/docs/%2e%2e/api.go", "/docs/swagger-ui.css/", "/docs//swagger-ui.css", "/docs/swagger-ui.css/x", "/docs/SWAGGER-UI.CSS", "/docs/swagger-ui.css%00", "/docs/index.html",
+		"/web/", "/web/.", "/web/..", "/web/words", "/web/words/", "/web//app.js", "/web/app.js/", "/web/words/../app.js", "/web/%2e%2e/web.go", "/web/app.js%00", "/web/APP.JS", "/web/web.go", "/web/layout.html",
+		"/openapi.yaml/", "/openapi.yml", "/.well-known/", "/.git/config", "/healthz/", "/readyz/x", "/debug/pprof/", "/metrics", "/favicon.ico",
+	} {
+		t.Run(path, func(t *testing.T) { s.client(t, "").do("GET", path, nil).is(http.StatusNotFound, "not_found") })
+	}
+	for _, path := range []string{"/openapi.yaml", "/openapi.json", "/docs", "/docs/swagger-ui.css", "/docs/favicon-32x32.png", "/web/app.js"} {
+		for what, odd := range map[string]func(*http.Request){
+			"a range behind the end": header("Range", "bytes=99999999-"), "two ranges": header("Range", "bytes=0-1,3-4"), "no range": header("Range", "x"), "another tag": header("If-Match", `"x"`),
+			"an old date": header("If-Unmodified-Since", "Thu, 01 Jan 1970 00:00:00 GMT"), "a range of another tag": header("If-Range", `"x"`),
+		} {
+			for _, encoding := range []string{"gzip", "identity"} {
+				t.Run(path+" "+what+" "+encoding, func(t *testing.T) {
+					s.client(t, "").do("GET", path, nil, odd, header("Accept-Encoding", encoding)).is(http.StatusOK) // whole or not at all
+				})
+			}
+		}
+	}
+}
+
+// The star is a target of HTTP, and net/http would answer it by itself.
+func TestTheStarIsAnsweredByUs(t *testing.T) {
+	p := start(t, t.TempDir(), nil, "--listen", "localhost:0")
+	back := (&server{url: p.base}).wire(t, "OPTIONS * HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n", false)
+	require.Contains(t, back, "X-Request-Id: ", "%s", back)
+	require.Contains(t, back, "X-Content-Type-Options: nosniff")
+}
+
+// What a user had written into a login goes with the login, even where a record
+// stays to say that it was ended.
+func TestWhatHasEndedKeepsNoState(t *testing.T) {
+	s := newServer(t)
+	each(t, func(t *testing.T, slug string) {
+		for what, end := range map[string]func(c *client, another func() *client){
+			"logout":       func(c *client, _ func() *client) { c.post("logout", nil) },
+			"relogin":      func(c *client, _ func() *client) { c.post("login", credentials{alice, alicePassword}) },
+			"everywhere":   func(_ *client, another func() *client) { another().post("logout", object{"everywhere": true}) },
+			"from another": func(c *client, another func() *client) { another().route("DELETE", "logins/"+c.id(), nil) },
+		} {
+			t.Run(what, func(t *testing.T) {
+				if !s.traits(t, slug).Listable {
+					t.Skip("the server holds nothing")
+				}
+				username := strings.ReplaceAll(slug+"."+what, " ", "-")
+				s.client(t, slug).do("POST", "/accounts", object{"username": username, "password": "twinkle twinkle"}).is(http.StatusCreated)
+				c := s.login(t, slug, username, "twinkle twinkle")
+				subject := c.patch(object{"note": "what nobody else shall know"}).is(http.StatusOK).text("user.id")
+				end(c, func() *client { return s.login(t, slug, username, "twinkle twinkle") })
+				entries, err := s.config.Store.BySubject(t.Context(), subject)
+				require.NoError(t, err)
+				for _, e := range entries {
+					require.Empty(t, e.Login.Note, "revoked: %t", e.Rotation.Revoked)
+				}
+			})
+		}
 	})
 }
 

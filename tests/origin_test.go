@@ -16,8 +16,7 @@ import (
 // something, with bodies that they accept.
 func (c *client) unsafeRoutes() []bodyRoute {
 	c.t.Helper()
-	id := strings.Trim(strings.Split(c.get("profile").header.Get("ETag"), ".")[0], `"`)
-	return append(c.bodyRoutes(), bodyRoute{"DELETE", "/" + c.slug + "/logins/" + id, ``})
+	return append(c.bodyRoutes(), bodyRoute{"DELETE", "/" + c.slug + "/logins/" + c.id(), ``})
 }
 
 // from returns a change of a request that makes it one of a browser's. An empty
