@@ -78,8 +78,16 @@ func (col *column) logged(c *gin.Context, l state.Login, credential state.Creden
 	if err != nil {
 		return 0, nil, err
 	}
-	c.Writer.Header()["Etag"] = []string{etagOf(l)}
+	tag(c, l)
 	return http.StatusOK, Login{col.profileOf(l), credential}, nil
+}
+
+// tag sets the validator of a profile, and returns it.
+func tag(c *gin.Context, l state.Login) string {
+	x := of(c)
+	x.etag[0] = etagOf(l)
+	c.Writer.Header()["Etag"] = x.etag[:]
+	return x.etag[0]
 }
 
 // etagOf returns the validator of a profile (RFC 9110, 8.8.3): the login, the
@@ -172,9 +180,7 @@ func (col *column) profile(c *gin.Context) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	etag := etagOf(l)
-	c.Writer.Header()["Etag"] = []string{etag}
-	if !noneMatches(c.Request, etag) {
+	if !noneMatches(c.Request, tag(c, l)) {
 		return http.StatusNotModified, nil, nil
 	}
 	p := col.profileOf(l)

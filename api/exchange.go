@@ -29,8 +29,8 @@ type exchange struct {
 	status int
 	bytes  int
 
-	// The values of two headers stand here, to spare their slices.
-	id, timing [1]string
+	// The values of three headers stand here, to spare their slices.
+	id, timing, etag [1]string
 }
 
 type exchangeKey struct{}

@@ -31,7 +31,7 @@ var bodies = []string{
 	``, ` `, `{}`, `null`, `[]`, `1`, `"x"`, `{`, `{}{}`, `{} x`, `{"theme":"dark"}`, `{"theme":null}`, `{"theme":"dark","theme":"light"}`, `{"theme":"dark","\u0074heme":"light"}`,
 	`{"Theme":"dark"}`, `{"credits":1}`, `{"cart":["a","가"]}`, `{"cart":[null]}`, `{"cart":[[]]}`, `{"cart":null}`, `{"nickname":"\ud800"}`, `{"nickname":"\ud83d\ude00"}`, `{"nickname":"\u0000"}`,
 	"{\"nickname\":\"\xff\"}", "\ufeff{}", `{"note":"` + strings.Repeat("x", 300) + `"}`, `{"` + strings.Repeat("é", 40) + `":1}`, `{"` + strings.Repeat("😀", 40) + `":1}`,
-	`{"a~/b":1}`, strings.Repeat("[", 200), `{"language":"ko-KR","note":"` + "\u2028" + `"}`, "\xff\xfe{\x00}\x00", strings.Repeat(" ", maxBody) + `{}`,
+	`{"a~/b":1}`, strings.Repeat("[", 200), `{"language":"ko-KR","note":"` + "\u2028" + `"}`, "\xff\xfe{\x00}\x00",
 }
 
 // What the strict decoder takes is JSON in the narrowest sense: every other

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/oklog/ulid/v2"
@@ -65,8 +66,10 @@ func (a *Accounts) create(ctx context.Context, username, password, displayName, 
 	if !usernames.MatchString(username) {
 		return Account{}, &InvalidError{"username", "A username has 3 to 32 of the characters a-z 0-9 . _ -"}
 	}
-	if n := utf8.RuneCountInString(displayName); n < 1 || n > 64 {
-		return Account{}, &InvalidError{"display_name", "A display name has 1 to 64 characters."}
+	// A control character would write lines of its own into terminals, and NUL is
+	// one that PostgreSQL does not take.
+	if n := utf8.RuneCountInString(displayName); n < 1 || n > 64 || strings.ContainsFunc(displayName, unicode.IsControl) {
+		return Account{}, &InvalidError{"display_name", "A display name has 1 to 64 characters, none of them a control character."}
 	}
 	if err := check("password", password); err != nil {
 		return Account{}, err

@@ -19,7 +19,7 @@ const (
 type Account struct {
 	ID          string // a ULID, given once and to one account only
 	Username    string // 3 to 32 of a-z 0-9 . _ -
-	DisplayName string // 1 to 64 characters
+	DisplayName string // 1 to 64 characters, no control characters
 	Role        string // RoleMember or RoleAdmin
 }
 

@@ -402,6 +402,37 @@ func TestAnOutageOnTheWayChangesNoPassword(t *testing.T) {
 	})
 }
 
+// A login that begins with the old password while that is being changed, after
+// its strategy has been swept, ends with it all the same.
+func TestALoginBesideAPasswordChangeEndsWithThePassword(t *testing.T) {
+	s, f := newFaultyServer(t)
+	var listable []string
+	for _, slug := range strategies {
+		if s.traits(t, slug).Listable {
+			listable = append(listable, slug)
+		}
+	}
+	each(t, func(t *testing.T, slug string) {
+		username := "user-" + slug
+		s.client(t, slug).do("POST", "/accounts", object{"username": username, "password": "the first password"}).is(http.StatusCreated)
+		c, beside := s.login(t, slug, username, "the first password"), s.client(t, listable[0])
+		sweeps := 0
+		f.set(func(_ context.Context, operation string) error {
+			if operation == "BySubject" {
+				if sweeps++; sweeps == len(listable) {
+					beside.post("login", credentials{username, "the first password"})
+				}
+			}
+			return nil
+		})
+		defer f.repair()
+		c.route("PUT", "password", object{"current_password": "the first password", "new_password": "the second password"}).is(http.StatusNoContent)
+		require.NotEmpty(t, beside.held(), "it did not begin: this proves nothing")
+		beside.renew().is(http.StatusUnauthorized)
+		c.get("profile").is(http.StatusOK)
+	})
+}
+
 // Ending all logins can stop half-way. Then whoever asked for it is still in,
 // and can ask again.
 func TestALogoutEverywhereCanBeRepeated(t *testing.T) {
@@ -645,6 +676,7 @@ func TestWithoutAKeyNothingIsUsedUp(t *testing.T) {
 		require.Equal(t, records, f.memory.Len())
 		require.NotEqual(t, http.StatusOK, renewal.status)
 		require.Equal(t, before, c.profile())
+		s.clock.advance(time.Minute) // beyond the overlap, within which a used refresh token would still do
 		c.renew().is(http.StatusOK)
 	})
 }

@@ -131,6 +131,8 @@ func badBodies(t testing.TB, r bodyRoute) map[string]string {
 				wrong = wrong[1:]
 			case kind == 'n' && r.method == "PATCH": // the default
 				continue
+			case kind == '0': // one number is as wrong as another
+				wrong = wrong[:1]
 			}
 			for _, w := range wrong {
 				bad[name+": "+w] = strings.Replace(r.good, `"`+name+`":`+string(value), `"`+name+`":`+w, 1)
@@ -381,7 +383,7 @@ func TestRangesOfAnAccount(t *testing.T) {
 	for pointer, values := range map[string][]string{
 		"username":     {"", "ab", long("x", 33), "al ice", "älice", "ａｌｉｃｅ", "alice\u0000", "alice\n", "al/ice", "alice@x", "😀😀😀"},
 		"password":     {"", long("😀", 7), long("x", 129), long("가", 129)},
-		"display_name": {"", long("x", 65), long("가", 65), long("😀", 65)},
+		"display_name": {"", long("x", 65), long("가", 65), long("😀", 65), "a\u0000b"}, // NUL: not every database takes it
 	} {
 		for _, value := range values {
 			t.Run(fmt.Sprintf("%s %.20q", pointer, value), func(t *testing.T) {

@@ -155,6 +155,9 @@ func (m forge) refusesAll(t *testing.T, tokens map[string]string) {
 	t.Helper()
 	m.accepts(t, m.token())
 	for _, name := range slices.Sorted(maps.Keys(tokens)) {
+		if tokens[name] == m.token() {
+			continue // an id without letters is the same in capitals
+		}
 		t.Run(name, func(t *testing.T) { m.refuses(t, tokens[name], "bad_signature") })
 	}
 	m.accepts(t, m.token())

@@ -58,6 +58,7 @@ func (a *answer) throttled(wait time.Duration) {
 }
 
 func TestTenFailuresOfAnAccountAreTheLast(t *testing.T) {
+	require.Equal(t, []any{10, 30, 15 * time.Minute}, []any{auth.MaxPerAccount, auth.MaxPerAddress, auth.ThrottleWindow})
 	each(t, func(t *testing.T, slug string) {
 		s := newServer(t)
 		existing, c := s.login(t, slug, alice, alicePassword), s.client(t, slug)
