@@ -226,17 +226,21 @@ func (s *serve) Run(ctx context.Context, out streams) error {
 		return refuse("--database: %v", err)
 	}
 	defer func() { _ = db.Close() }()
-	logins, err := store.Open(s.Store, db, store.Options{})
+	database := store.Guarded(store.NewSQL(db, store.Options{}))
+	defer func() { _ = database.Close() }()
+	logins, err := store.Open(s.Store, database, store.Options{})
 	if err != nil {
 		return refuse("--store: %v", err)
 	}
-	defer func() { _ = logins.Close() }()
+	if logins != database {
+		defer func() { _ = logins.Close() }()
+	}
 	ring, err := keys.LoadOrCreate(s.Keys, cryptorand.Reader, time.Now())
 	if err != nil {
 		return refuse("%v: name another file with --keys, or remove it to get a new one", err)
 	}
 	server, err := api.New(api.Config{
-		Database: db.DB, Store: logins, Keys: ring, Logger: log, OpenAPI: openAPI, Version: version(),
+		Database: db.DB, Store: logins, DatabaseStore: database, Keys: ring, Logger: log, OpenAPI: openAPI, Version: version(),
 		AllowOrigins: s.AllowOrigin, TokenAlg: s.TokenAlg,
 		Lifetimes: state.Lifetimes{
 			SessionIdle: s.SessionIdle, SessionMax: s.SessionMax,

@@ -28,9 +28,9 @@ func newBenchServer(tb testing.TB, level slog.Level) *Server {
 	require.NoError(tb, err)
 	db, err := store.OpenDatabase(tb.Context(), "sqlite::memory:", store.Migrations{Table: "accounts_version", Files: auth.Migrations()})
 	require.NoError(tb, err)
-	memory := store.NewMemory(store.Options{})
+	memory, database := store.NewMemory(store.Options{}), store.NewSQL(db, store.Options{})
 	s, err := New(Config{
-		Database: db.DB, Store: memory, Keys: ring, OpenAPI: []byte("openapi: 3.1.0"),
+		Database: db.DB, Store: memory, DatabaseStore: database, Keys: ring, OpenAPI: []byte("openapi: 3.1.0"),
 		Logger: slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: level})),
 		Hasher: auth.NewArgon2id(argon2id.Params{Memory: 64, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}),
 	})
@@ -38,6 +38,7 @@ func newBenchServer(tb testing.TB, level slog.Level) *Server {
 	tb.Cleanup(func() {
 		require.NoError(tb, s.Close())
 		require.NoError(tb, memory.Close())
+		require.NoError(tb, database.Close())
 		require.NoError(tb, db.Close())
 	})
 	return s

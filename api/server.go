@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -28,10 +29,13 @@ import (
 // Config is everything that a server is made of. What tests and lessons vary is
 // here; nothing is read from the environment or kept in a global.
 type Config struct {
-	Database *sql.DB     // of the accounts, as store.OpenDatabase returns it with auth.Migrations
-	Store    state.Store // of logins, refresh families and counts of failed sign-ins
-	Keys     *keys.Ring
-	Hasher   auth.Hasher // zero: argon2id with auth.ProductionParams
+	Database      *sql.DB     // of the accounts, as store.OpenDatabase returns it with auth.Migrations
+	Store         state.Store // of logins, refresh families and counts of failed sign-ins
+	DatabaseStore state.Store // the same in the database, for strategies that are placed there
+	Strategies    []string    // slugs of those to mount; zero: all that there are
+
+	Keys   *keys.Ring
+	Hasher auth.Hasher // zero: argon2id with auth.ProductionParams
 
 	Now    func() time.Time // zero: time.Now
 	Rand   io.Reader        // zero: crypto/rand; must be cryptographically secure
@@ -97,15 +101,19 @@ func New(config Config) (*Server, error) {
 		Database: config.Database, Hasher: config.Hasher, Counter: s.counter,
 		Now: config.Now, Rand: config.Rand,
 	})
-	for _, slug := range state.Slugs() {
+	stores := map[state.Place]state.Store{state.PlaceStore: s.store, state.PlaceDatabase: store.Counted(config.DatabaseStore)}
+	for _, d := range state.Definitions() {
+		if config.Strategies != nil && !slices.Contains(config.Strategies, d.Slug) {
+			continue
+		}
 		strategy, err := state.New(state.Config{
-			Slug: slug, Store: s.store, Keys: config.Keys, Roles: s.role, Now: config.Now, Rand: config.Rand,
+			Slug: d.Slug, Store: stores[d.Place], Keys: config.Keys, Roles: s.role, Now: config.Now, Rand: config.Rand,
 			Lifetimes: config.Lifetimes, TokenAlg: config.TokenAlg,
 		})
 		if err != nil {
 			return nil, err
 		}
-		s.columns = append(s.columns, &column{s, slug, strategy, strategy.Traits()})
+		s.columns = append(s.columns, &column{s, d.Slug, strategy, strategy.Traits()})
 	}
 	s.engine = s.routes()
 	return s, nil

@@ -40,11 +40,11 @@ func NewSession(c Config) Strategy {
 	return &session{c, jar{c.Slug, http.SameSiteLaxMode}, ledger{c.Store, c.Slug, KindLogin, c.Store.Delete, 10 * time.Second}}
 }
 
-func (*session) Traits() Traits {
+func (s *session) Traits() Traits {
 	return Traits{
-		Holder: HolderServer, Transport: TransportCookie, ProtectedBy: ProtectedByRandomness,
+		Holder: HolderServer, KeptIn: s.Place, Transport: TransportCookie, ProtectedBy: ProtectedByRandomness,
 		TamperProof: true, RollbackProof: true, Revocable: true, Listable: true, Everywhere: true, Slides: true,
-		SurvivesRestart: SurvivesWithStore, NeedsSharedStore: true, SentByBrowser: true,
+		SurvivesRestart: string(s.Place), NeedsSharedStore: true, SentByBrowser: true,
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"statelab/state/keys"
@@ -15,7 +16,8 @@ import (
 type Config struct {
 	Slug string // names the strategy in paths, cookies, tokens and records
 
-	Store Store
+	Store Store // the one at Place
+	Place Place // where it keeps its records: filled in by New
 	Keys  *keys.Ring
 	Roles Roles
 	Now   func() time.Time
@@ -36,19 +38,44 @@ func (c *Config) role(ctx context.Context, subject string) (string, error) {
 	return role, failed(err)
 }
 
+// A Place is one of the stores that a server has for its strategies.
+type Place string
+
+// The places.
+const (
+	PlaceStore    Place = "store"    // the store that the operator has chosen
+	PlaceDatabase Place = "database" // the database of the accounts, whatever was chosen
+)
+
+// A Mount says where a strategy is served.
+type Mount int
+
+// The mounts.
+const (
+	MountAlways  Mount = iota
+	MountNamed         // in the classroom; elsewhere if the operator names it
+	MountLessons       // in the classroom only: it is weak on purpose
+)
+
 // Definition is one strategy that a server can mount.
 type Definition struct {
-	Slug string
-	New  func(Config) Strategy
+	Slug  string
+	Mount Mount
+	Place Place
+	New   func(Config) Strategy
 }
 
 // definitions is the one list of strategies, in the order of comparison.
 var definitions = []Definition{
-	{"session", NewSession},
-	{"cookie", NewSignedCookie},
-	{"cookie-sealed", NewSealedCookie},
-	{"token", NewToken},
+	{"session", MountAlways, PlaceStore, NewSession},
+	{"cookie", MountAlways, PlaceStore, NewSignedCookie},
+	{"cookie-sealed", MountAlways, PlaceStore, NewSealedCookie},
+	{"token", MountAlways, PlaceStore, NewToken},
+	{"session-db", MountNamed, PlaceDatabase, NewSession},
 }
+
+// Definitions returns all strategies in the order of comparison.
+func Definitions() []Definition { return slices.Clone(definitions) }
 
 // Slugs returns the slugs of all strategies in the order of comparison.
 func Slugs() []string {
@@ -63,6 +90,7 @@ func Slugs() []string {
 func New(c Config) (Strategy, error) {
 	for _, d := range definitions {
 		if d.Slug == c.Slug {
+			c.Place = d.Place
 			return d.New(c), nil
 		}
 	}

@@ -70,9 +70,9 @@ func NewToken(c Config) Strategy {
 	return s
 }
 
-func (*token) Traits() Traits {
+func (s *token) Traits() Traits {
 	return Traits{
-		Holder: HolderClient, Transport: TransportBearer, ProtectedBy: ProtectedBySignature,
+		Holder: HolderClient, KeptIn: s.Place, Transport: TransportBearer, ProtectedBy: ProtectedBySignature,
 		Readable: true, TamperProof: true, Listable: true, Everywhere: true,
 		SurvivesRestart: SurvivesWithKey, NeedsSharedKey: true, LimitBytes: TokenLimit,
 	}

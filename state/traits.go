@@ -5,6 +5,7 @@ package state
 // ask which strategy it has before it.
 type Traits struct {
 	Holder        string `json:"holder"`         // who holds the state: "server" or "client"
+	KeptIn        Place  `json:"kept_in"`        // where the server keeps a record of each login: a Place, or "" for nowhere
 	Transport     string `json:"transport"`      // what carries the credential: "cookie" or "bearer"
 	ProtectedBy   string `json:"protected_by"`   // "none", "signature", "encryption" or "randomness"
 	Readable      bool   `json:"readable"`       // whoever has the credential can read the state
@@ -16,7 +17,7 @@ type Traits struct {
 	Slides        bool   `json:"slides"`         // use keeps the login alive; idleness ends it
 
 	// SurvivesRestart names what must outlive the server's process for a login
-	// to survive: "store", "key", or "always".
+	// to survive: "store", "database", "key", or "always".
 	SurvivesRestart  string `json:"survives_restart"`
 	NeedsSharedStore bool   `json:"needs_shared_store"` // several nodes must share a store
 	NeedsSharedKey   bool   `json:"needs_shared_key"`   // several nodes must share a key
@@ -36,8 +37,9 @@ const (
 	ProtectedBySignature  = "signature"
 	ProtectedByEncryption = "encryption"
 
-	SurvivesWithStore = "store"
-	SurvivesWithKey   = "key"
+	SurvivesWithStore    = string(PlaceStore)
+	SurvivesWithDatabase = string(PlaceDatabase)
+	SurvivesWithKey      = "key"
 )
 
 // Limits of what a client can hold.

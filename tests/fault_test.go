@@ -21,17 +21,13 @@ import (
 	"statelab/auth"
 	"statelab/state"
 	"statelab/state/keys"
-	"statelab/state/store"
 )
 
 // operations are what a store does for a request.
 var operations = []string{"Create", "Load", "Update", "Delete", "BySubject"}
 
-// A faulty store does as it should until a test breaks it.
+// Faulty stores do as they should until a test breaks them, all at once.
 type faulty struct {
-	state.Store
-	memory *store.Memory
-
 	mu     sync.Mutex
 	breaks func(ctx context.Context, operation string) error
 	broken int // operations that have failed
@@ -85,55 +81,60 @@ func (f *faulty) do(ctx context.Context, operation string) error {
 	return err
 }
 
-func (f *faulty) Create(ctx context.Context, k state.Key, r state.Record) error {
+// A faultyStore is one of them.
+type faultyStore struct {
+	state.Store
+	*faulty
+}
+
+func (f faultyStore) Create(ctx context.Context, k state.Key, r state.Record) error {
 	if err := f.do(ctx, "Create"); err != nil {
 		return err
 	}
 	return f.Store.Create(ctx, k, r)
 }
 
-func (f *faulty) Load(ctx context.Context, k state.Key) (state.Record, error) {
+func (f faultyStore) Load(ctx context.Context, k state.Key) (state.Record, error) {
 	if err := f.do(ctx, "Load"); err != nil {
 		return state.Record{}, err
 	}
 	return f.Store.Load(ctx, k)
 }
 
-func (f *faulty) Update(ctx context.Context, k state.Key, rev int64, r state.Record) error {
+func (f faultyStore) Update(ctx context.Context, k state.Key, rev int64, r state.Record) error {
 	if err := f.do(ctx, "Update"); err != nil {
 		return err
 	}
 	return f.Store.Update(ctx, k, rev, r)
 }
 
-func (f *faulty) Delete(ctx context.Context, k state.Key) error {
+func (f faultyStore) Delete(ctx context.Context, k state.Key) error {
 	if err := f.do(ctx, "Delete"); err != nil {
 		return err
 	}
 	return f.Store.Delete(ctx, k)
 }
 
-func (f *faulty) BySubject(ctx context.Context, subject string) ([]state.Entry, error) {
+func (f faultyStore) BySubject(ctx context.Context, subject string) ([]state.Entry, error) {
 	if err := f.do(ctx, "BySubject"); err != nil {
 		return nil, err
 	}
 	return f.Store.BySubject(ctx, subject)
 }
 
-func (f *faulty) Ping(ctx context.Context) error {
+func (f faultyStore) Ping(ctx context.Context) error {
 	if err := f.do(ctx, "Ping"); err != nil {
 		return err
 	}
 	return f.Store.Ping(ctx)
 }
 
-// newFaultyServer starts a server over a store that can be broken.
+// newFaultyServer starts a server over stores that can be broken.
 func newFaultyServer(t testing.TB, options ...option) (*server, *faulty) {
 	t.Helper()
 	f := new(faulty)
 	s := newServer(t, append(options, func(c *api.Config) {
-		f.Store, f.memory = c.Store, c.Store.(*store.Memory)
-		c.Store = f
+		c.Store, c.DatabaseStore = faultyStore{c.Store, f}, faultyStore{c.DatabaseStore, f}
 	})...)
 	return s, f
 }
@@ -654,7 +655,7 @@ func TestReadinessNamesWhatFails(t *testing.T) {
 
 // Without a key to sign with, nothing is signed and nothing is used up.
 func TestWithoutAKeyNothingIsUsedUp(t *testing.T) {
-	s, f := newFaultyServer(t)
+	s := newServer(t)
 	ring := s.config.Keys
 	var all []*keys.Key
 	for _, p := range keys.Purposes() {
@@ -662,7 +663,7 @@ func TestWithoutAKeyNothingIsUsedUp(t *testing.T) {
 	}
 	each(t, func(t *testing.T, slug string) {
 		c := s.login(t, slug, alice, alicePassword)
-		before, records := c.profile(), f.memory.Len()
+		before, records := c.profile(), s.records(t)
 		ring.Replace()
 		login := s.client(t, slug).post("login", credentials{alice, alicePassword})
 		renewal := c.renew()
@@ -673,7 +674,7 @@ func TestWithoutAKeyNothingIsUsedUp(t *testing.T) {
 			return
 		}
 		login.unavailable("signing_unavailable")
-		require.Equal(t, records, f.memory.Len())
+		require.Equal(t, records, s.records(t))
 		require.NotEqual(t, http.StatusOK, renewal.status)
 		require.Equal(t, before, c.profile())
 		s.clock.advance(time.Minute) // beyond the overlap, within which a used refresh token would still do

@@ -98,7 +98,7 @@ func newServer(t testing.TB, options ...option) *server {
 	require.NoError(t, err)
 	db := newDatabase(t)
 	config := api.Config{
-		Database: db.DB, Store: store.NewMemory(store.Options{Now: c.Now}), Keys: ring,
+		Database: db.DB, Store: store.NewMemory(store.Options{Now: c.Now}), DatabaseStore: newSQL(t, db, c.Now), Keys: ring,
 		Hasher: cheapHasher(), Now: c.Now, OpenAPI: specificationText(t), Version: "test",
 	}
 	for _, o := range options {
@@ -129,6 +129,14 @@ func newDatabase(t testing.TB) *store.Database {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	return db
+}
+
+// newSQL returns a store in a database, which ends with the test.
+func newSQL(t testing.TB, db *store.Database, now func() time.Time) *store.SQL {
+	t.Helper()
+	s := store.NewSQL(db, store.Options{Now: now})
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	return s
 }
 
 // A client holds what one browser or one curl holds: cookies, and tokens.

@@ -68,7 +68,7 @@ func TestUnsafeRequestsFromOtherOriginsAreBlocked(t *testing.T) {
 		}
 		each(t, func(t *testing.T, slug string) {
 			c := s.login(t, slug, alice, alicePassword)
-			before, records, routes := c.profile(), s.records(), c.unsafeRoutes()
+			before, records, routes := c.profile(), s.records(t), c.unsafeRoutes()
 			try := func(what string, change func(*http.Request), r bodyRoute) {
 				t.Run(name+", "+what+" "+r.path, func(t *testing.T) {
 					c := c.in(t)
@@ -86,7 +86,7 @@ func TestUnsafeRequestsFromOtherOriginsAreBlocked(t *testing.T) {
 				try(what, change, routes[0])
 			}
 			c.refused(before, c.do("POST", "/"+slug+"/spend", object{"amount": 1}, from("cross-site", ""), header("X-Http-Method-Override", "GET")), http.StatusForbidden, "csrf_blocked")
-			require.Equal(t, records, s.records())
+			require.Equal(t, records, s.records(t))
 		})
 	}
 }

@@ -2,6 +2,7 @@ package tests
 
 import (
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -40,26 +41,27 @@ func over(t *testing.T, database, logins string) *server {
 		db, err := store.OpenDatabase(t.Context(), database, store.Migrations{Table: "accounts_version", Files: auth.Migrations()})
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, db.Close()) })
-		c.Database = db.DB
-		c.Store, err = store.Open(logins, db, store.Options{})
+		c.Database, c.DatabaseStore = db.DB, store.Guarded(newSQL(t, db, nil))
+		c.Store, err = store.Open(logins, c.DatabaseStore, store.Options{})
 		require.NoError(t, err)
 	})
 }
 
-// outage requires what holds while the store is away: errors that say so,
-// nothing lost at the client, and everybody else served.
-func (s *server) outage(t *testing.T, clients map[string]*client) {
+// outage requires what holds while places are away: errors that say so, nothing
+// lost at the client, and everybody else served.
+func (s *server) outage(t *testing.T, clients map[string]*client, away ...state.Place) {
 	t.Helper()
 	for slug, c := range clients {
 		traits := s.traits(t, slug)
 		held := c.held()
-		if traits.Holder == state.HolderClient {
+		gone := slices.Contains(away, traits.KeptIn)
+		if traits.Holder == state.HolderClient || !gone {
 			promptly(t, func() *answer { return c.get("profile") }).is(http.StatusOK)
 		} else {
 			promptly(t, func() *answer { return c.get("profile") }).is(http.StatusServiceUnavailable, "store_unavailable")
 			promptly(t, func() *answer { return c.patch(object{"theme": "dark"}) }).is(http.StatusServiceUnavailable, "store_unavailable")
 		}
-		if traits.Listable {
+		if gone {
 			promptly(t, c.renew).is(http.StatusServiceUnavailable, "store_unavailable")
 			promptly(t, func() *answer { return c.post("logout", nil) }).is(http.StatusServiceUnavailable, "store_unavailable")
 		}
@@ -90,7 +92,7 @@ func TestARedisThatHangs(t *testing.T) {
 	s := over(t, "sqlite::memory:", redis.Address)
 	clients := s.loginAll(t)
 	redis.Pause()
-	s.outage(t, clients)
+	s.outage(t, clients, state.PlaceStore)
 	redis.Resume()
 	s.recovers(t)
 	for _, c := range clients {
@@ -104,7 +106,7 @@ func TestARedisThatDies(t *testing.T) {
 	s := over(t, "sqlite::memory:", redis.Address)
 	clients := s.loginAll(t)
 	redis.Kill()
-	s.outage(t, clients)
+	s.outage(t, clients, state.PlaceStore)
 	redis.Start()
 	s.recovers(t)
 	for _, c := range clients {
@@ -120,7 +122,7 @@ func TestARedisThatForgets(t *testing.T) {
 	redis.Start()
 	s.recovers(t)
 	for slug, c := range clients {
-		if s.traits(t, slug).Holder == state.HolderServer {
+		if s.traits(t, slug).SurvivesRestart == state.SurvivesWithStore {
 			c.get("profile").is(http.StatusUnauthorized, "unknown_session")
 		} else {
 			c.get("profile").is(http.StatusOK)
@@ -134,7 +136,7 @@ func TestAPostgresThatHangs(t *testing.T) {
 	s := over(t, postgres.Address, "database")
 	clients := s.loginAll(t)
 	postgres.Pause()
-	s.outage(t, clients)
+	s.outage(t, clients, state.PlaceStore, state.PlaceDatabase)
 	promptly(t, func() *answer { return s.client(t, "cookie").post("login", credentials{alice, alicePassword}) }).
 		is(http.StatusServiceUnavailable, "store_unavailable")
 	postgres.Resume()
@@ -151,7 +153,7 @@ func TestAPostgresThatDies(t *testing.T) {
 	clients := s.loginAll(t)
 	for range 2 {
 		postgres.Kill()
-		s.outage(t, clients)
+		s.outage(t, clients, state.PlaceStore, state.PlaceDatabase)
 		promptly(t, func() *answer { return s.client(t, "cookie").post("login", credentials{alice, alicePassword}) }).
 			is(http.StatusServiceUnavailable, "store_unavailable")
 		postgres.Start()

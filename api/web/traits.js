@@ -6,6 +6,7 @@
 /**
  * @typedef {object} Traits
  * @property {'server' | 'client'} holder
+ * @property {'store' | 'database' | ''} kept_in
  * @property {'cookie' | 'bearer'} transport
  * @property {'none' | 'signature' | 'encryption' | 'randomness'} protected_by
  * @property {boolean} readable
@@ -15,7 +16,7 @@
  * @property {boolean} listable
  * @property {boolean} everywhere
  * @property {boolean} slides
- * @property {'store' | 'key' | 'always'} survives_restart
+ * @property {'store' | 'database' | 'key' | 'always'} survives_restart
  * @property {boolean} needs_shared_store
  * @property {boolean} needs_shared_key
  * @property {boolean} sent_by_browser

@@ -39,6 +39,10 @@ type Database struct {
 	*sql.DB
 	// Kind is "sqlite" or "postgres".
 	Kind string
+	// turn is held by whoever writes records to SQLite, which has one writer at
+	// a time: waiting here is fair, while SQLite's own way is to try again and
+	// again.
+	turn chan struct{}
 }
 
 // ErrAddress is returned for the address of a database that cannot be one.
@@ -98,7 +102,7 @@ func openSQLite(ctx context.Context, path string, parts []Migrations) (*Database
 	if err := migrate(ctx, db, goose.DialectSQLite3, parts); err != nil {
 		return nil, fmt.Errorf("database %s: %w", path, errors.Join(err, db.Close()))
 	}
-	return &Database{db, "sqlite"}, nil
+	return &Database{DB: db, Kind: "sqlite", turn: make(chan struct{}, 1)}, nil
 }
 
 func isDir(path string) bool {
@@ -119,7 +123,7 @@ func openPostgres(address string, parts []Migrations) (*Database, error) {
 	db.SetMaxOpenConns(poolSize)
 	db.SetMaxIdleConns(poolSize)
 	db.SetConnMaxIdleTime(5 * time.Minute)
-	return &Database{db, "postgres"}, nil
+	return &Database{DB: db, Kind: "postgres"}, nil
 }
 
 // migrating is a connector that hands out a connection only once the tables are

@@ -16,9 +16,6 @@ import (
 type SQL struct {
 	db  *Database
 	now func() time.Time
-	// turn is held by whoever writes to SQLite, which has one writer at a time:
-	// waiting here is fair, while SQLite's own way is to try again and again.
-	turn chan struct{}
 
 	stop    context.CancelFunc
 	stopped sync.WaitGroup
@@ -37,9 +34,6 @@ const (
 // which Close stops.
 func NewSQL(db *Database, o Options) *SQL {
 	s := &SQL{db: db, now: o.Now}
-	if db.Kind == "sqlite" {
-		s.turn = make(chan struct{}, 1)
-	}
 	if s.now == nil {
 		s.now = time.Now
 	}
@@ -100,10 +94,10 @@ func (s *SQL) one(ctx context.Context, otherwise error, query string, args ...an
 
 // exec runs a statement that writes, and returns how many records it changed.
 func (s *SQL) exec(ctx context.Context, query string, args ...any) (int64, error) {
-	if s.turn != nil {
+	if turn := s.db.turn; turn != nil {
 		select {
-		case s.turn <- struct{}{}:
-			defer func() { <-s.turn }()
+		case turn <- struct{}{}:
+			defer func() { <-turn }()
 		case <-ctx.Done():
 			return 0, ctx.Err()
 		}

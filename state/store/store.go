@@ -22,13 +22,13 @@ type Options struct {
 
 // Open returns the store that address names: "memory"; "database", the one
 // handed in; or an address of Redis as NewRedis reads it. The caller closes it.
-func Open(address string, db *Database, o Options) (state.Store, error) {
+func Open(address string, database state.Store, o Options) (state.Store, error) {
 	scheme, _, _ := strings.Cut(address, "://")
 	switch scheme {
 	case "memory":
 		return NewMemory(o), nil
 	case "database":
-		return Guarded(NewSQL(db, o)), nil
+		return database, nil
 	case "redis", "rediss":
 		s, err := NewRedis(address, o)
 		if err != nil {
