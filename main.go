@@ -153,7 +153,7 @@ type serve struct {
 	RefreshTTL     time.Duration `name:"refresh-ttl" default:"168h" placeholder:"TIME" help:"A token login ends after so long, however often it is refreshed (${default})."`
 	RefreshOverlap time.Duration `default:"10s" placeholder:"TIME" help:"The previous refresh token still returns the same successor for so long (${default})."`
 	TokenAlg       string        `default:"EdDSA" enum:"EdDSA,HS256" help:"What signs access tokens: EdDSA or HS256 (${default})."`
-	Revocation     string        `default:"none" enum:"none,denylist" help:"Whether copies held by clients can be ended: none (${default})."`
+	Revocation     string        `default:"none" enum:"none,denylist" help:"Whether copies held by clients can be ended: none (${default}), or denylist, a look-up in the store with each request."`
 	LogFormat      string        `default:"text" enum:"text,json" help:"The form of the log on standard error: text or json (${default})."`
 	LogLevel       string        `default:"info" enum:"debug,info,warn,error" help:"The least level to log: debug, info, warn or error (${default}); a line for each request is info."`
 
@@ -178,9 +178,6 @@ func (s *serve) check() error {
 	}
 	if !reflect.ValueOf(s.Later).IsZero() {
 		return refuse("--trusted-proxy, --tls-cert, --tls-key, --metrics, --attacker, --credential-cache and --cache are not in this version: leave them out")
-	}
-	if s.Revocation != "none" {
-		return refuse("--revocation %s is not in this version: leave it out", s.Revocation)
 	}
 	for _, slug := range s.Strategies {
 		if !slices.Contains(state.Slugs(), slug) {
@@ -241,7 +238,7 @@ func (s *serve) Run(ctx context.Context, out streams) error {
 	}
 	server, err := api.New(api.Config{
 		Database: db.DB, Store: logins, DatabaseStore: database, Keys: ring, Logger: log, OpenAPI: openAPI, Version: version(),
-		AllowOrigins: s.AllowOrigin, TokenAlg: s.TokenAlg,
+		AllowOrigins: s.AllowOrigin, TokenAlg: s.TokenAlg, Denylist: s.Revocation == "denylist",
 		Lifetimes: state.Lifetimes{
 			SessionIdle: s.SessionIdle, SessionMax: s.SessionMax,
 			AccessTTL: s.AccessTTL, RefreshTTL: s.RefreshTTL, RefreshOverlap: s.RefreshOverlap,

@@ -188,7 +188,7 @@ func (col *column) profile(c *gin.Context) (int, any, error) {
 }
 
 // conflicts is how often a change is tried again that lost against another.
-const conflicts = 16
+const conflicts = 32
 
 // change applies f to the login l that the request carries, and keeps it. If
 // another request was faster, f is applied to what that one has left.
@@ -357,9 +357,9 @@ func (col *column) logout(c *gin.Context) (int, any, error) {
 		}
 	}
 	if in.Everywhere {
-		lister, err := col.lister("end all logins of a user")
-		if err != nil {
-			return 0, nil, err
+		ender, ok := col.ender()
+		if !ok {
+			return 0, nil, col.cannot("end all logins of a user")
 		}
 		var l state.Login
 		if presented != "" {
@@ -371,7 +371,7 @@ func (col *column) logout(c *gin.Context) (int, any, error) {
 			return 0, nil, err
 		}
 		// The others first: if that fails, this login can still try again.
-		if err := lister.EndAll(c.Request.Context(), l.Subject, l.ID); err != nil {
+		if err := ender.EndAll(c.Request.Context(), l.Subject, l.ID, state.MicrosOf(col.config.Now())); err != nil {
 			return 0, nil, err
 		}
 	}
@@ -383,7 +383,18 @@ func (col *column) lister(what string) (state.Lister, error) {
 	if l, ok := col.strategy.(state.Lister); ok {
 		return l, nil
 	}
-	return nil, faultf("not_supported_by_strategy",
+	return nil, col.cannot(what)
+}
+
+// ender returns the strategy as an Ender, if it is one as it is configured.
+func (col *column) ender() (state.Ender, bool) {
+	e, ok := col.strategy.(state.Ender)
+	return e, ok && col.traits.Everywhere
+}
+
+// cannot says what the strategy by its nature cannot do.
+func (col *column) cannot(what string) error {
+	return faultf("not_supported_by_strategy",
 		"To %s, somebody must remember them; here the %s holds the only copy. Nothing has changed.", what, col.traits.Holder)
 }
 

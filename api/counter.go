@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"statelab/auth"
@@ -53,24 +52,11 @@ func (n *counter) Add(ctx context.Context, key string, window time.Duration) (in
 	return n.Count(ctx, key)
 }
 
-// add counts by compare-and-swap, as often as others are faster.
+// add counts one more event in one of the stores.
 func (n *counter) add(ctx context.Context, s state.Store, k state.Key, window time.Duration) error {
-	for range 64 {
-		rec, err := s.Load(ctx, k)
-		switch {
-		case errors.Is(err, state.ErrNotFound):
-			rec = state.Record{Kind: state.KindCounter, Count: 1, Expires: state.MicrosOf(n.now()).Add(window)}
-			err = s.Create(ctx, k, rec)
-		case err == nil:
-			rec.Count++
-			err = s.Update(ctx, k, rec.Rev, rec)
+	return state.Upsert(ctx, s, k, func(rec *state.Record) {
+		if rec.Count++; rec.Count == 1 {
+			rec.Kind, rec.Expires = state.KindCounter, state.MicrosOf(n.now()).Add(window)
 		}
-		switch {
-		case err == nil:
-			return nil
-		case !errors.Is(err, state.ErrExists) && !errors.Is(err, state.ErrConflict) && !errors.Is(err, state.ErrNotFound):
-			return err
-		}
-	}
-	return fmt.Errorf("%w: a counter is contended", state.ErrUnavailable)
+	})
 }

@@ -43,6 +43,7 @@ type Config struct {
 
 	Lifetimes    state.Lifetimes // zero: state.DefaultLifetimes
 	TokenAlg     string          // "EdDSA" (the zero value) or "HS256"
+	Denylist     bool            // logins that clients hold can be ended, for a look-up with each request
 	AllowOrigins []string        // whose pages may use the API with credentials; zero: only our own
 	OpenAPI      []byte          // openapi.yaml
 	Version      string          // of the program
@@ -108,7 +109,7 @@ func New(config Config) (*Server, error) {
 		}
 		strategy, err := state.New(state.Config{
 			Slug: d.Slug, Store: stores[d.Place], Keys: config.Keys, Roles: s.role, Now: config.Now, Rand: config.Rand,
-			Lifetimes: config.Lifetimes, TokenAlg: config.TokenAlg,
+			Lifetimes: config.Lifetimes, TokenAlg: config.TokenAlg, Denylist: config.Denylist,
 		})
 		if err != nil {
 			return nil, err
@@ -206,9 +207,15 @@ func (s *Server) role(ctx context.Context, subject string) (string, error) {
 // endOthers ends every login of l's owner but l itself, wherever logins can be
 // ended.
 func (s *Server) endOthers(ctx context.Context, l state.Login) error {
+	return s.endAll(ctx, l.Subject, l.ID, state.MicrosOf(s.config.Now()))
+}
+
+// endAll ends the subject's logins that began by the moment until, but for the
+// one with the id except, in every strategy that can.
+func (s *Server) endAll(ctx context.Context, subject, except string, until state.Micros) error {
 	for _, col := range s.columns {
-		if lister, ok := col.strategy.(state.Lister); ok {
-			if err := lister.EndAll(ctx, l.Subject, l.ID); err != nil {
+		if ender, ok := col.ender(); ok {
+			if err := ender.EndAll(ctx, subject, except, until); err != nil {
 				return err
 			}
 		}

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"context"
 	"errors"
 	"net/http"
 
@@ -8,7 +9,8 @@ import (
 )
 
 // cookie lets the client hold the whole login in a cookie; the server keeps
-// nothing but a key. The codec decides what the client can do with it.
+// nothing but a key, and with a denylist what has ended. The codec decides what
+// the client can do with it.
 //
 // What the client holds, it can also put back: an older copy verifies as well
 // as the newest, until its date of expiry. That date is inside the value,
@@ -16,12 +18,14 @@ import (
 type cookie struct {
 	Config
 	jar
-	codec  codec
-	traits Traits
+	codec    codec
+	denylist denylist
+	traits   Traits
 }
 
 var (
 	_ Strategy  = (*cookie)(nil)
+	_ Ender     = (*cookie)(nil)
 	_ Inspector = (*cookie)(nil)
 )
 
@@ -38,10 +42,11 @@ func NewSealedCookie(c Config) Strategy {
 }
 
 func newCookie(c Config, codec codec, protection string) *cookie {
-	return &cookie{c, jar{c.Slug, http.SameSiteLaxMode}, codec, Traits{
+	return &cookie{c, jar{c.Slug, http.SameSiteLaxMode}, codec, newDenylist(c, c.SessionMax), Traits{
 		Holder: HolderClient, Transport: TransportCookie, ProtectedBy: protection,
-		Readable: protection != ProtectedByEncryption, TamperProof: true,
-		SurvivesRestart: SurvivesWithKey, NeedsSharedKey: true, SentByBrowser: true, LimitBytes: CookieLimit,
+		Readable: protection != ProtectedByEncryption, TamperProof: true, Revocable: c.Denylist, Everywhere: c.Denylist,
+		SurvivesRestart: SurvivesWithKey, NeedsSharedStore: c.Denylist, NeedsSharedKey: true, SentByBrowser: true,
+		LimitBytes: CookieLimit,
 	}}
 }
 
@@ -52,29 +57,50 @@ func (s *cookie) Start(w http.ResponseWriter, r *http.Request, l Login) (Login, 
 	if err != nil {
 		return Login{}, Credential{}, err
 	}
-	now := s.now()
-	l.ID, l.IssuedAt, l.ExpiresAt = id, now, now.Add(s.SessionMax)
-	return s.Save(w, r, l)
+	begin, err := s.denylist.begin(r.Context(), l.Subject)
+	if err != nil {
+		return Login{}, Credential{}, err
+	}
+	l.ID, l.IssuedAt, l.ExpiresAt = id, begin, begin.Add(s.SessionMax)
+	value, err := s.encode(l)
+	if err != nil {
+		return Login{}, Credential{}, err
+	}
+	for presented := range s.values(r) { // garbage is no obstacle
+		if old, err := s.open(presented); err == nil {
+			if err := s.denylist.end(r.Context(), old); err != nil {
+				return Login{}, Credential{}, err
+			}
+		}
+	}
+	return s.hand(w, r, l, value)
 }
 
-func (s *cookie) Save(w http.ResponseWriter, r *http.Request, l Login) (Login, Credential, error) {
+// encode returns the value that holds l.
+func (s *cookie) encode(l Login) (string, error) {
 	payload, err := json.Marshal(l)
 	if err != nil {
-		return Login{}, Credential{}, err
+		return "", err
 	}
-	value, err := s.codec.encode(payload)
-	if err != nil {
-		return Login{}, Credential{}, err
-	}
+	return s.codec.encode(payload)
+}
+
+// hand gives the client the value that holds l.
+func (s *cookie) hand(w http.ResponseWriter, r *http.Request, l Login, value string) (Login, Credential, error) {
 	c, err := s.set(w, r, value, l.ExpiresAt.Sub(s.now()))
 	return l, c, err
 }
 
-func (s *cookie) Load(r *http.Request) (Login, error) {
-	value, err := s.value(r)
+func (s *cookie) Save(w http.ResponseWriter, r *http.Request, l Login) (Login, Credential, error) {
+	value, err := s.encode(l)
 	if err != nil {
-		return Login{}, err
+		return Login{}, Credential{}, err
 	}
+	return s.hand(w, r, l, value)
+}
+
+// open returns the login that a value holds, whether or not it has been ended.
+func (s *cookie) open(value string) (Login, error) {
 	payload, _, err := s.codec.decode(value)
 	if err != nil {
 		return Login{}, err
@@ -89,6 +115,18 @@ func (s *cookie) Load(r *http.Request) (Login, error) {
 	return l, nil
 }
 
+func (s *cookie) Load(r *http.Request) (Login, error) {
+	value, err := s.value(r)
+	if err != nil {
+		return Login{}, err
+	}
+	l, err := s.open(value)
+	if err != nil {
+		return Login{}, err
+	}
+	return l, s.denylist.check(r.Context(), l)
+}
+
 func (s *cookie) Refresh(w http.ResponseWriter, r *http.Request, _ string) (Login, Credential, error) {
 	l, err := s.Load(r)
 	if err != nil {
@@ -101,14 +139,22 @@ func (s *cookie) Refresh(w http.ResponseWriter, r *http.Request, _ string) (Logi
 	return s.Save(w, r, l)
 }
 
-// End can only ask the client to forget. Whoever kept a copy keeps the login
-// until it expires.
+// End asks the client to forget. Without a denylist that is all it can do:
+// whoever kept a copy keeps the login until it expires.
 func (s *cookie) End(w http.ResponseWriter, r *http.Request, _ string) error {
-	_, err := s.Load(r)
+	l, err := s.Load(r)
+	if err == nil {
+		err = s.denylist.end(r.Context(), l)
+	}
 	if !errors.Is(err, ErrUnavailable) {
 		s.clear(w, r)
 	}
 	return err
+}
+
+// EndAll implements Ender.
+func (s *cookie) EndAll(ctx context.Context, subject, except string, until Micros) error {
+	return s.denylist.endAll(ctx, subject, except, until)
 }
 
 func (s *cookie) Inspect(r *http.Request) (Inspection, error) {

@@ -127,14 +127,14 @@ func (b ledger) EndLogin(ctx context.Context, subject, id string) error {
 	return failed(b.end(ctx, k))
 }
 
-// EndAll implements Lister.
-func (b ledger) EndAll(ctx context.Context, subject, except string) error {
+// EndAll implements Ender.
+func (b ledger) EndAll(ctx context.Context, subject, except string, until Micros) error {
 	entries, err := b.entries(ctx, subject)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if e.Login.ID == except {
+		if e.Login.ID == except || e.Login.IssuedAt > until {
 			continue
 		}
 		if err := b.end(ctx, e.Key); err != nil {

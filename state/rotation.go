@@ -114,11 +114,6 @@ func (rot *Rotation) renew(presented string, now Micros) (successor string) {
 	return successor
 }
 
-// attempts bounds how often a lost race is run again. Whoever loses an update
-// of a record finds it advanced, so more attempts are needed only while others
-// keep writing.
-const attempts = 64
-
 // rotate is the one state machine behind every renewal of an opaque
 // credential, a compare-and-swap on one record:
 //

@@ -32,6 +32,7 @@ type session struct {
 var (
 	_ Strategy  = (*session)(nil)
 	_ Lister    = (*session)(nil)
+	_ Ender     = (*session)(nil)
 	_ Inspector = (*session)(nil)
 )
 

@@ -145,8 +145,14 @@ type Lister interface {
 	Logins(ctx context.Context, subject string) ([]LoginInfo, error)
 	// EndLogin ends one of them, or returns ErrUnknown.
 	EndLogin(ctx context.Context, subject, id string) error
-	// EndAll ends all of them but the one with the id except, which may be "".
-	EndAll(ctx context.Context, subject, except string) error
+}
+
+// Ender is a Strategy that can end logins of a subject without seeing their
+// credentials. It does so if its trait Everywhere says so.
+type Ender interface {
+	// EndAll ends the subject's logins that began by the moment until, but for
+	// the one with the id except, which may be "".
+	EndAll(ctx context.Context, subject, except string, until Micros) error
 }
 
 // LoginInfo describes one login of a subject to its owner.

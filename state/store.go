@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 
 	"github.com/go-json-experiment/json"
 )
@@ -45,6 +46,7 @@ const (
 	KindLogin   Kind = "login"   // a server-held login
 	KindFamily  Kind = "family"  // a family of refresh tokens with its state
 	KindCounter Kind = "counter" // a count that ends by itself
+	KindEnded   Kind = "ended"   // which client-held logins of a subject are over
 	KindForeign Kind = "foreign" // values of another application, see GinStore
 )
 
@@ -56,6 +58,7 @@ type Record struct {
 	Login    Login    `json:"login,omitzero"`
 	Rotation Rotation `json:"rotation,omitzero"`
 	Count    int64    `json:"count,omitzero"`
+	Ended    *Ended   `json:"ended,omitempty"`
 	Foreign  []byte   `json:"foreign,omitempty"`
 	LastSeen Micros   `json:"last_seen,omitzero"`
 	Expires  Micros   `json:"expires"` // from then on the store does not know it
@@ -134,4 +137,31 @@ type Store interface {
 	Ping(ctx context.Context) error
 	// Close frees what the store holds. It is called once, after the last use.
 	Close() error
+}
+
+// attempts bounds how often a lost race is run again. Whoever loses an update
+// of a record finds it advanced, so more attempts are needed only while others
+// keep writing.
+const attempts = 64
+
+// Upsert changes the record under k, or makes it out of a zero one, by
+// compare-and-swap, as often as others are faster. It returns ErrConflict if
+// they always are, or an error that wraps ErrUnavailable.
+func Upsert(ctx context.Context, s Store, k Key, f func(*Record)) error {
+	for range attempts {
+		rec, err := s.Load(ctx, k)
+		switch {
+		case errors.Is(err, ErrNotFound):
+			rec = Record{}
+			f(&rec)
+			err = s.Create(ctx, k, rec)
+		case err == nil:
+			f(&rec)
+			err = s.Update(ctx, k, rec.Rev, rec)
+		}
+		if !errors.Is(err, ErrExists) && !errors.Is(err, ErrConflict) && !errors.Is(err, ErrNotFound) {
+			return failed(err)
+		}
+	}
+	return ErrConflict
 }

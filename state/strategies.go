@@ -24,6 +24,7 @@ type Config struct {
 	Rand  io.Reader // cryptographically secure
 	Lifetimes
 	TokenAlg string // "EdDSA" or "HS256"
+	Denylist bool   // what clients hold can be ended, for a look-up with each request
 }
 
 func (c *Config) now() Micros { return MicrosOf(c.Now()) }

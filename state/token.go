@@ -35,6 +35,7 @@ type token struct {
 var (
 	_ Strategy  = (*token)(nil)
 	_ Lister    = (*token)(nil)
+	_ Ender     = (*token)(nil)
 	_ Presenter = (*token)(nil)
 	_ Inspector = (*token)(nil)
 )
@@ -71,10 +72,14 @@ func NewToken(c Config) Strategy {
 }
 
 func (s *token) Traits() Traits {
+	survives := SurvivesWithKey
+	if s.Denylist { // which is in the families
+		survives = string(s.Place)
+	}
 	return Traits{
 		Holder: HolderClient, KeptIn: s.Place, Transport: TransportBearer, ProtectedBy: ProtectedBySignature,
-		Readable: true, TamperProof: true, Listable: true, Everywhere: true,
-		SurvivesRestart: SurvivesWithKey, NeedsSharedKey: true, LimitBytes: TokenLimit,
+		Readable: true, TamperProof: true, Revocable: s.Denylist, Listable: true, Everywhere: true,
+		SurvivesRestart: survives, NeedsSharedStore: s.Denylist, NeedsSharedKey: true, LimitBytes: TokenLimit,
 	}
 }
 
@@ -301,6 +306,16 @@ func (s *token) Start(_ http.ResponseWriter, r *http.Request, l Login) (Login, C
 
 func (s *token) Load(r *http.Request) (Login, error) {
 	c, err := s.presented(r)
+	if err != nil {
+		return Login{}, err
+	}
+	if s.Denylist {
+		// The family that the token descends from is what knows whether it has
+		// been ended: one look-up, and nothing else to keep.
+		if _, _, err = s.byID(r.Context(), c.Login.ID); errors.Is(err, ErrUnknown) {
+			err = ErrRevoked
+		}
+	}
 	return c.Login, err
 }
 

@@ -248,7 +248,7 @@ func TestAnOutageDoesNotStopWhoHoldsTheState(t *testing.T) {
 		defer f.repair()
 		for range 3 {
 			s.clock.advance(time.Minute)
-			if s.traits(t, slug).Holder == state.HolderServer {
+			if s.traits(t, slug).NeedsSharedStore {
 				c.get("profile").unavailable("store_unavailable")
 				c.get("").is(http.StatusOK) // the page shows nothing of a login
 			} else {
@@ -256,7 +256,7 @@ func TestAnOutageDoesNotStopWhoHoldsTheState(t *testing.T) {
 			}
 			s.client(t, slug).get("profile").is(http.StatusUnauthorized, "no_credential")
 		}
-		if s.traits(t, slug).Holder == state.HolderClient {
+		if !s.traits(t, slug).NeedsSharedStore {
 			require.Zero(t, f.failures(), "it was asked all the same")
 		}
 	})

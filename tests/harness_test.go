@@ -90,6 +90,9 @@ type server struct {
 // option changes what a server is made of.
 type option func(*api.Config)
 
+// defaults change every server that is started while they are set.
+var defaults []option
+
 // newServer starts a server that ends with the test.
 func newServer(t testing.TB, options ...option) *server {
 	t.Helper()
@@ -101,7 +104,7 @@ func newServer(t testing.TB, options ...option) *server {
 		Database: db.DB, Store: store.NewMemory(store.Options{Now: c.Now}), DatabaseStore: newSQL(t, db, c.Now), Keys: ring,
 		Hasher: cheapHasher(), Now: c.Now, OpenAPI: specificationText(t), Version: "test",
 	}
-	for _, o := range options {
+	for _, o := range append(defaults, options...) {
 		o(&config)
 	}
 	t.Cleanup(func() { require.NoError(t, config.Store.Close()) })

@@ -31,9 +31,9 @@ func promptly(t *testing.T, f func() *answer) *answer {
 	return a
 }
 
-// over runs statelab with its logins in the store at the address, and its
+// running runs statelab with its logins in the store at the address, and its
 // accounts in the database at another, by the real clock.
-func over(t *testing.T, database, logins string) *server {
+func running(t *testing.T, database, logins string) *server {
 	t.Helper()
 	return newServer(t, func(c *api.Config) {
 		require.NoError(t, c.Store.Close())
@@ -89,7 +89,7 @@ func (s *server) recovers(t *testing.T) {
 
 func TestARedisThatHangs(t *testing.T) {
 	redis := storetest.Redis(t)
-	s := over(t, "sqlite::memory:", redis.Address)
+	s := running(t, "sqlite::memory:", redis.Address)
 	clients := s.loginAll(t)
 	redis.Pause()
 	s.outage(t, clients, state.PlaceStore)
@@ -103,7 +103,7 @@ func TestARedisThatHangs(t *testing.T) {
 
 func TestARedisThatDies(t *testing.T) {
 	redis := storetest.Redis(t, "--appendonly", "yes", "--appendfsync", "always")
-	s := over(t, "sqlite::memory:", redis.Address)
+	s := running(t, "sqlite::memory:", redis.Address)
 	clients := s.loginAll(t)
 	redis.Kill()
 	s.outage(t, clients, state.PlaceStore)
@@ -116,7 +116,7 @@ func TestARedisThatDies(t *testing.T) {
 
 func TestARedisThatForgets(t *testing.T) {
 	redis := storetest.Redis(t)
-	s := over(t, "sqlite::memory:", redis.Address)
+	s := running(t, "sqlite::memory:", redis.Address)
 	clients := s.loginAll(t)
 	redis.Kill()
 	redis.Start()
@@ -133,7 +133,7 @@ func TestARedisThatForgets(t *testing.T) {
 
 func TestAPostgresThatHangs(t *testing.T) {
 	postgres := storetest.Postgres(t)
-	s := over(t, postgres.Address, "database")
+	s := running(t, postgres.Address, "database")
 	clients := s.loginAll(t)
 	postgres.Pause()
 	s.outage(t, clients, state.PlaceStore, state.PlaceDatabase)
@@ -149,7 +149,7 @@ func TestAPostgresThatHangs(t *testing.T) {
 
 func TestAPostgresThatDies(t *testing.T) {
 	postgres := storetest.Postgres(t)
-	s := over(t, postgres.Address, "database")
+	s := running(t, postgres.Address, "database")
 	clients := s.loginAll(t)
 	for range 2 {
 		postgres.Kill()
