@@ -3,6 +3,8 @@
 package main
 
 import (
+	"bufio"
+	"cmp"
 	"context"
 	_ "embed"
 	"errors"
@@ -20,9 +22,11 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"text/tabwriter"
 	"time"
 
 	"github.com/alecthomas/kong"
+	"golang.org/x/term"
 
 	"statelab/api"
 	"statelab/auth"
@@ -42,7 +46,7 @@ func main() {
 		<-ctx.Done()
 		stop() // a second signal ends the process at once
 	}()
-	os.Exit(run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
+	os.Exit(run(ctx, os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr))
 }
 
 // The exit statuses.
@@ -53,7 +57,7 @@ const (
 )
 
 // run is the program: everything it reads and writes is handed in.
-func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) int {
 	var cli commands
 	status := -1
 	parser, err := kong.New(&cli, kong.Name("statelab"),
@@ -61,7 +65,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 			"Every flag has a variable: --session-max is STATELAB_SESSION_MAX. A flag wins."),
 		kong.Writers(stdout, stderr), kong.Exit(func(code int) { status = code }),
 		kong.Resolvers(variables(getenv)), kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(streams{stdout, stderr, getenv}))
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(streams{stdin, stdout, stderr, getenv}, &cli))
 	if err != nil {
 		panic(err) // the commands below contradict each other
 	}
@@ -98,6 +102,7 @@ func variables(getenv func(string) string) kong.Resolver {
 
 // streams are what a command reads and writes besides its flags.
 type streams struct {
+	in       io.Reader
 	out, err io.Writer
 	getenv   func(string) string
 }
@@ -111,6 +116,7 @@ func refuse(format string, args ...any) error { return &refusal{fmt.Sprintf(form
 
 type commands struct {
 	Serve   serve          `cmd:"" default:"withargs" help:"Serve the contract (the default)."`
+	Account accountCommand `cmd:"" help:"Add, change and list accounts. A running server follows within five seconds."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
@@ -268,6 +274,135 @@ func (s *serve) logger(w io.Writer) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}
 	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// accountCommand is what an operator does to accounts, in the database and beside
+// the servers that use it.
+type accountCommand struct {
+	Database string `default:"sqlite:statelab.db" placeholder:"URL" help:"Where accounts are kept, as for serve (${default})."`
+
+	Add     addAccount     `cmd:"" help:"Add an account; its password is read from standard input."`
+	Role    accountRole    `cmd:"" help:"Give an account another role, and end its logins."`
+	Disable disableAccount `cmd:"" help:"Keep an account from signing in, and end its logins."`
+	Enable  enableAccount  `cmd:"" help:"Let a disabled account sign in again."`
+	Remove  removeAccount  `cmd:"" help:"Delete an account, and end its logins."`
+	List    listAccounts   `cmd:"" help:"List all accounts."`
+}
+
+// open returns the accounts. Nobody signs in here, so nothing counts failures.
+func (c *accountCommand) open(ctx context.Context) (*auth.Accounts, io.Closer, error) {
+	db, err := store.OpenDatabase(ctx, c.Database, store.Migrations{Table: "accounts_version", Files: auth.Migrations()})
+	if err != nil {
+		return nil, nil, refuse("--database: %v", err)
+	}
+	return auth.New(auth.Config{
+		Database: db.DB, Hasher: auth.NewArgon2id(auth.ProductionParams()), Now: time.Now, Rand: cryptorand.Reader,
+	}), db, nil
+}
+
+// do runs one change of the accounts.
+func (c *accountCommand) do(ctx context.Context, f func(*auth.Accounts) error) error {
+	accounts, closer, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = closer.Close() }()
+	err = f(accounts)
+	var invalid *auth.InvalidError
+	switch {
+	case errors.As(err, &invalid):
+		return refuse("%s", invalid.Reason)
+	case errors.Is(err, auth.ErrNotFound):
+		return refuse("there is no such account: see statelab account list")
+	case errors.Is(err, auth.ErrUsernameTaken):
+		return refuse("there is an account of this name")
+	}
+	return err
+}
+
+type account struct {
+	Username string `arg:"" help:"Whose account it is."`
+}
+
+type addAccount struct {
+	account
+	DisplayName string `placeholder:"NAME" help:"The name to show; the username if it is left out."`
+	Role        string `default:"member" enum:"member,admin" help:"member or admin (${default})."`
+}
+
+func (a *addAccount) Run(ctx context.Context, c *commands, s streams) error {
+	password, err := s.secret("password: ")
+	if err != nil {
+		return err
+	}
+	return c.Account.do(ctx, func(accounts *auth.Accounts) error {
+		_, err := accounts.Add(ctx, a.Username, password, cmp.Or(a.DisplayName, a.Username), a.Role)
+		return err
+	})
+}
+
+// secret reads a line that nobody is to see: not from an argument, which other
+// users of the machine can read.
+func (s streams) secret(prompt string) (string, error) {
+	if f, ok := s.in.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		_, _ = fmt.Fprint(s.err, prompt)
+		defer func() { _, _ = fmt.Fprintln(s.err) }()
+		line, err := term.ReadPassword(int(f.Fd()))
+		return string(line), err
+	}
+	line, err := bufio.NewReader(s.in).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", err
+	}
+	return strings.TrimRight(line, "\r\n"), nil
+}
+
+type accountRole struct {
+	account
+	Role string `arg:"" help:"member or admin."`
+}
+
+func (a *accountRole) Run(ctx context.Context, c *commands) error {
+	return c.Account.do(ctx, func(accounts *auth.Accounts) error { return accounts.SetRole(ctx, a.Username, a.Role) })
+}
+
+type disableAccount struct{ account }
+
+func (a *disableAccount) Run(ctx context.Context, c *commands) error {
+	return c.Account.do(ctx, func(accounts *auth.Accounts) error { return accounts.Disable(ctx, a.Username) })
+}
+
+type enableAccount struct{ account }
+
+func (a *enableAccount) Run(ctx context.Context, c *commands) error {
+	return c.Account.do(ctx, func(accounts *auth.Accounts) error { return accounts.Enable(ctx, a.Username) })
+}
+
+type removeAccount struct{ account }
+
+func (a *removeAccount) Run(ctx context.Context, c *commands) error {
+	return c.Account.do(ctx, func(accounts *auth.Accounts) error { return accounts.Remove(ctx, a.Username) })
+}
+
+type listAccounts struct{}
+
+func (listAccounts) Run(ctx context.Context, c *commands, s streams) error {
+	return c.Account.do(ctx, func(accounts *auth.Accounts) error {
+		all, err := accounts.List(ctx)
+		if err != nil {
+			return err
+		}
+		w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+		_, _ = fmt.Fprintln(w, "USERNAME\tROLE\tSTATUS\tDISPLAY NAME\tID")
+		for _, a := range all {
+			status := "enabled"
+			if a.Disabled {
+				status = "disabled"
+			}
+			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", a.Username, a.Role, status, a.DisplayName, a.ID)
+		}
+		return w.Flush()
+	})
 }
 
 // greet says where to begin.

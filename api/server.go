@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -61,6 +62,8 @@ type Server struct {
 	csrf     *http.CrossOriginProtection
 	engine   *gin.Engine
 	draining atomic.Bool
+	stop     context.CancelFunc
+	stopped  sync.WaitGroup
 }
 
 // New wires a server. It is cheap. The caller closes it after its last request.
@@ -117,6 +120,9 @@ func New(config Config) (*Server, error) {
 		s.columns = append(s.columns, &column{s, d.Slug, strategy, strategy.Traits()})
 	}
 	s.engine = s.routes()
+	var ctx context.Context
+	ctx, s.stop = context.WithCancel(context.Background())
+	s.stopped.Go(func() { (&follower{Server: s, done: map[string]time.Time{}}).follow(ctx) })
 	return s, nil
 }
 
@@ -233,7 +239,11 @@ func accountsFailed(err error) error {
 }
 
 // Close frees what the server itself holds.
-func (s *Server) Close() error { return s.counter.own.Close() }
+func (s *Server) Close() error {
+	s.stop()
+	s.stopped.Wait()
+	return s.counter.own.Close()
+}
 
 // Drain makes /readyz answer 503 from now on, so that no new work is sent here.
 func (s *Server) Drain() { s.draining.Store(true) }

@@ -121,8 +121,8 @@ func (a *Accounts) find(ctx context.Context, column, value string) (row, error) 
 	defer cancel()
 	var r row
 	err := a.db.QueryRowContext(ctx,
-		`SELECT id, username, display_name, role, password_hash FROM accounts WHERE `+column+` = $1`, value).
-		Scan(&r.ID, &r.Username, &r.DisplayName, &r.Role, &r.hash)
+		`SELECT id, username, display_name, role, disabled, password_hash FROM accounts WHERE `+column+` = $1`, value).
+		Scan(&r.ID, &r.Username, &r.DisplayName, &r.Role, &r.Disabled, &r.hash)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return row{}, ErrNotFound
@@ -158,6 +158,9 @@ func (a *Accounts) SignIn(ctx context.Context, username, password, address strin
 func (a *Accounts) verify(ctx context.Context, r row, username, password, address string) (hash string, err error) {
 	if err := a.throttle.check(ctx, username, address); err != nil {
 		return "", err
+	}
+	if r.Disabled {
+		r.hash = "" // whatever the password, and nobody learns that there is such an account
 	}
 	if utf8.RuneCountInString(password) > MaxPassword {
 		password = "" // nobody has it: no need to hash what may be long
@@ -207,6 +210,9 @@ func (a *Accounts) setHash(ctx context.Context, id, old, hash string) error {
 // ErrOverloaded, and ErrNotFound if the account is gone.
 func (a *Accounts) ChangePassword(ctx context.Context, id, currentPassword, newPassword, address string, end func() error) error {
 	r, err := a.find(ctx, "id", id)
+	if err == nil && r.Disabled {
+		err = ErrNotFound
+	}
 	if err != nil {
 		return err
 	}
@@ -243,9 +249,13 @@ func (a *Accounts) replaceHash(ctx context.Context, id, verified, newPassword st
 	return nil
 }
 
-// Account returns the account with this id, or ErrNotFound.
+// Account returns the account with this id, or ErrNotFound. One that is disabled
+// is as good as none.
 func (a *Accounts) Account(ctx context.Context, id string) (Account, error) {
 	r, err := a.find(ctx, "id", id)
+	if err == nil && r.Disabled {
+		return Account{}, ErrNotFound
+	}
 	return r.Account, err
 }
 
@@ -253,7 +263,7 @@ func (a *Accounts) Account(ctx context.Context, id string) (Account, error) {
 func (a *Accounts) List(ctx context.Context) ([]Account, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	rows, err := a.db.QueryContext(ctx, `SELECT id, username, display_name, role FROM accounts ORDER BY username`)
+	rows, err := a.db.QueryContext(ctx, `SELECT id, username, display_name, role, disabled FROM accounts ORDER BY username`)
 	if err != nil {
 		return nil, fmt.Errorf("auth: listing accounts: %w", err)
 	}
@@ -261,7 +271,7 @@ func (a *Accounts) List(ctx context.Context) ([]Account, error) {
 	var all []Account
 	for rows.Next() {
 		var x Account
-		if err := rows.Scan(&x.ID, &x.Username, &x.DisplayName, &x.Role); err != nil {
+		if err := rows.Scan(&x.ID, &x.Username, &x.DisplayName, &x.Role, &x.Disabled); err != nil {
 			return nil, fmt.Errorf("auth: listing accounts: %w", err)
 		}
 		all = append(all, x)

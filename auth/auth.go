@@ -21,6 +21,7 @@ type Account struct {
 	Username    string // 3 to 32 of a-z 0-9 . _ -
 	DisplayName string // 1 to 64 characters, no control characters
 	Role        string // RoleMember or RoleAdmin
+	Disabled    bool   // it exists, and cannot sign in
 }
 
 // Errors that a caller can act on. Any other error means that the database

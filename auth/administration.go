@@ -1,0 +1,120 @@
+package auth
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// What an operator does to accounts is done in the database, beside the servers
+// that use it. An Ending tells them which logins end by it: those of the account
+// that began by the moment At. The account may be gone.
+type Ending struct {
+	AccountID string
+	At        time.Time
+}
+
+// endingsKept is how long an Ending is told: longer than any login lives.
+const endingsKept = 400 * 24 * time.Hour
+
+// Add makes an account with a role.
+// Errors: *InvalidError, ErrUsernameTaken, ErrOverloaded.
+func (a *Accounts) Add(ctx context.Context, username, password, displayName, role string) (Account, error) {
+	if err := checkRole(role); err != nil {
+		return Account{}, err
+	}
+	return a.create(ctx, username, password, displayName, role, checkPassword)
+}
+
+func checkRole(role string) error {
+	if role != RoleMember && role != RoleAdmin {
+		return &InvalidError{"role", fmt.Sprintf("A role is %s or %s.", RoleMember, RoleAdmin)}
+	}
+	return nil
+}
+
+// SetRole gives an account another role, and ends its logins: each of them has
+// a copy of the old one. Errors: *InvalidError, ErrNotFound.
+func (a *Accounts) SetRole(ctx context.Context, username, role string) error {
+	if err := checkRole(role); err != nil {
+		return err
+	}
+	return a.administer(ctx, username, true, `UPDATE accounts SET role = $2 WHERE id = $1`, role)
+}
+
+// Disable keeps an account from signing in, and ends its logins. Errors:
+// ErrNotFound.
+func (a *Accounts) Disable(ctx context.Context, username string) error {
+	return a.administer(ctx, username, true, `UPDATE accounts SET disabled = 1 WHERE id = $1`)
+}
+
+// Enable lets a disabled account sign in again. Errors: ErrNotFound.
+func (a *Accounts) Enable(ctx context.Context, username string) error {
+	return a.administer(ctx, username, false, `UPDATE accounts SET disabled = 0 WHERE id = $1`)
+}
+
+// Remove deletes an account, and ends its logins. Whoever registers the username
+// again inherits nothing: that account has another id. Errors: ErrNotFound.
+func (a *Accounts) Remove(ctx context.Context, username string) error {
+	return a.administer(ctx, username, true, `DELETE FROM accounts WHERE id = $1`)
+}
+
+// administer runs a statement on the account with this name and writes down, in
+// the same transaction, that its logins end.
+func (a *Accounts) administer(ctx context.Context, username string, ends bool, statement string, args ...any) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	tx, err := a.db.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("auth: changing an account: %w", err)
+	}
+	defer func() { _ = tx.Rollback() }() // of no effect after Commit
+	var id string
+	err = tx.QueryRowContext(ctx, `SELECT id FROM accounts WHERE username = $1`, strings.ToLower(username)).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return ErrNotFound
+	}
+	if err == nil {
+		_, err = tx.ExecContext(ctx, statement, append([]any{id}, args...)...)
+	}
+	if err == nil && ends {
+		now := a.now()
+		_, err = tx.ExecContext(ctx,
+			`INSERT INTO endings (account_id, at) VALUES ($1, $2) ON CONFLICT (account_id) DO UPDATE SET at = excluded.at`, id, now.UnixMicro())
+		if err == nil {
+			_, err = tx.ExecContext(ctx, `DELETE FROM endings WHERE at < $1`, now.Add(-endingsKept).UnixMicro())
+		}
+	}
+	if err == nil {
+		err = tx.Commit()
+	}
+	if err != nil {
+		return fmt.Errorf("auth: changing an account: %w", err)
+	}
+	return nil
+}
+
+// EndingsSince returns what has been written down since a moment, the oldest
+// first.
+func (a *Accounts) EndingsSince(ctx context.Context, since time.Time) ([]Ending, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	rows, err := a.db.QueryContext(ctx, `SELECT account_id, at FROM endings WHERE at >= $1 ORDER BY at`, since.UnixMicro())
+	if err != nil {
+		return nil, fmt.Errorf("auth: reading endings: %w", err)
+	}
+	defer func() { _ = rows.Close() }()
+	var all []Ending
+	for rows.Next() {
+		var id string
+		var at int64
+		if err := rows.Scan(&id, &at); err != nil {
+			return nil, fmt.Errorf("auth: reading endings: %w", err)
+		}
+		all = append(all, Ending{id, time.UnixMicro(at)})
+	}
+	return all, rows.Err()
+}
