@@ -144,24 +144,22 @@ func (s *Redis) Create(ctx context.Context, k state.Key, r state.Record) error {
 			return err
 		}
 	}
-	created, err := createScript.Run(ctx, s.client, []string{recordKey(k)}, wire(1, r.Expires, doc), s.life(r).Milliseconds()).Int()
-	switch {
-	case err != nil:
-		return fmt.Errorf("store: %w", err)
-	case created == 1:
-		return nil
-	}
-	// A record that has expired by our clock and not by that of Redis gives way.
-	if _, err := s.Load(ctx, k); !errors.Is(err, state.ErrNotFound) {
-		if err != nil {
-			return err
+	// A record that has expired by our clock and not by that of Redis gives way,
+	// and so does one that nobody can read: but only as it was read.
+	var gone string
+	for {
+		old, err := createScript.Run(ctx, s.client, []string{recordKey(k)}, wire(1, r.Expires, doc), s.life(r).Milliseconds(), gone).Text()
+		if errors.Is(err, redis.Nil) {
+			return nil
 		}
-		return state.ErrExists
+		if err != nil {
+			return fmt.Errorf("store: %w", err)
+		}
+		if _, err := s.decode([]byte(old)); err == nil {
+			return state.ErrExists
+		}
+		gone = old
 	}
-	if err := s.client.Set(ctx, recordKey(k), wire(1, r.Expires, doc), s.life(r)).Err(); err != nil {
-		return fmt.Errorf("store: %w", err)
-	}
-	return nil
 }
 
 // index lists the key for its subject, at least as long as the record lives.
@@ -174,11 +172,17 @@ func (s *Redis) index(ctx context.Context, subject string, k state.Key, life tim
 }
 
 var (
+	// Returns what is there, or nil if it was nothing, of another type or what
+	// may be replaced.
 	createScript = redis.NewScript(`
-if redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2], 'NX') then return 1 end
-return 0`)
+local old = redis.pcall('GET', KEYS[1])
+if type(old) == 'string' and old ~= ARGV[3] then return old end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return false`)
 
 	indexScript = redis.NewScript(`
+local kind = redis.call('TYPE', KEYS[1]).ok
+if kind ~= 'zset' and kind ~= 'none' then redis.call('DEL', KEYS[1]) end
 redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1])
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 return 1`)
@@ -256,6 +260,9 @@ func (s *Redis) BySubject(ctx context.Context, subject string) ([]state.Entry, e
 		return nil, ctx.Err()
 	}
 	members, err := s.client.ZRangeWithScores(ctx, subjectKey(subject), 0, -1).Result()
+	if redis.HasErrorPrefix(err, "WRONGTYPE") {
+		return nil, nil
+	}
 	if err != nil || len(members) == 0 {
 		return nil, wrap(err)
 	}

@@ -75,17 +75,45 @@ func (s *SQL) Close() error {
 
 func (s *SQL) clock() int64 { return int64(state.MicrosOf(s.now())) }
 
-// Create implements state.Store. A record that has expired gives way.
+// Create implements state.Store. A record that has expired gives way, and so
+// does one that nobody can read: but only as it was read.
 func (s *SQL) Create(ctx context.Context, k state.Key, r state.Record) error {
 	doc, err := r.Encode()
 	if err != nil {
 		return err
 	}
-	return s.one(ctx, state.ErrExists,
-		`INSERT INTO records (key, subject, rev, expires, document) VALUES ($1, $2, 1, $3, $4)
-		 ON CONFLICT (key) DO UPDATE SET subject = excluded.subject, rev = 1, expires = excluded.expires, document = excluded.document
-		 WHERE records.expires <= $5`,
-		k.String(), r.Login.Subject, int64(r.Expires), string(doc), s.clock())
+	var gone any = ""
+	for {
+		err := s.one(ctx, state.ErrExists,
+			`INSERT INTO records (key, subject, rev, expires, document) VALUES ($1, $2, 1, $3, $4)
+			 ON CONFLICT (key) DO UPDATE SET subject = excluded.subject, rev = 1, expires = excluded.expires, document = excluded.document
+			 WHERE records.expires <= $5 OR records.document = $6`,
+			k.String(), r.Login.Subject, int64(r.Expires), string(doc), s.clock(), gone)
+		if !errors.Is(err, state.ErrExists) {
+			return err
+		}
+		if gone, err = s.unreadable(ctx, k); err != nil {
+			return err
+		}
+	}
+}
+
+// unreadable returns the document under a key that nobody can read, or
+// ErrExists.
+func (s *SQL) unreadable(ctx context.Context, k state.Key) (any, error) {
+	var doc any // whatever somebody has put there
+	err := s.db.QueryRowContext(ctx, `SELECT document FROM records WHERE key = $1`, k.String()).Scan(&doc)
+	switch text, ok := doc.(string); {
+	case errors.Is(err, sql.ErrNoRows): // ended meanwhile
+		return "", nil
+	case err != nil:
+		return nil, fmt.Errorf("store: %w", err)
+	case ok:
+		if _, err := state.DecodeRecord([]byte(text), 0); err == nil {
+			return nil, state.ErrExists
+		}
+	}
+	return doc, nil
 }
 
 // one runs a statement that changes one record, or returns otherwise if it has
@@ -140,22 +168,27 @@ func (s *SQL) Update(ctx context.Context, k state.Key, rev int64, r state.Record
 	if err != nil {
 		return err
 	}
-	now := s.clock()
-	err = s.one(ctx, state.ErrConflict,
-		`UPDATE records SET rev = rev + 1, expires = $1, document = $2 WHERE key = $3 AND rev = $4 AND expires > $5`,
-		int64(r.Expires), string(doc), k.String(), rev, now)
-	if !errors.Is(err, state.ErrConflict) {
-		return err
+	for {
+		now := s.clock()
+		err := s.one(ctx, state.ErrConflict,
+			`UPDATE records SET rev = rev + 1, expires = $1, document = $2 WHERE key = $3 AND rev = $4 AND expires > $5`,
+			int64(r.Expires), string(doc), k.String(), rev, now)
+		if !errors.Is(err, state.ErrConflict) {
+			return err
+		}
+		// Lost, or gone? Only losers need to ask.
+		var found int64
+		err = s.db.QueryRowContext(ctx, `SELECT rev FROM records WHERE key = $1 AND expires > $2`, k.String(), now).Scan(&found)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			return state.ErrNotFound
+		case err != nil:
+			return fmt.Errorf("store: %w", err)
+		case found != rev:
+			return state.ErrConflict
+		}
+		// It was created between the two: no conflict, so once more.
 	}
-	// Lost, or gone? Only losers need to ask.
-	err = s.db.QueryRowContext(ctx, `SELECT rev FROM records WHERE key = $1 AND expires > $2`, k.String(), now).Scan(&rev)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return state.ErrNotFound
-	case err != nil:
-		return fmt.Errorf("store: %w", err)
-	}
-	return state.ErrConflict
 }
 
 // Delete implements state.Store.
