@@ -7,3 +7,6 @@ const (
 	SQLSweep      = sqlSweep
 	SQLSweepBatch = sqlSweepBatch
 )
+
+// ParseRedis is how NewRedis reads its address.
+var ParseRedis = parseRedis

@@ -2,10 +2,13 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -33,7 +36,10 @@ type Redis struct {
 	now    func() time.Time
 }
 
-var _ state.Store = (*Redis)(nil)
+var (
+	_ state.Store = (*Redis)(nil)
+	_ Warner      = (*Redis)(nil)
+)
 
 // How long Redis may take. A retried command could count as a second one, so
 // there are no retries below us.
@@ -81,6 +87,13 @@ func parseRedis(address string) (*redis.UniversalOptions, error) {
 		return nil, errRedisAddress
 	}
 	all := strings.Split(hosts, ",")
+	for i, host := range all {
+		h, err := url.Parse("redis://" + host)
+		if err != nil || h.Hostname() == "" {
+			return nil, errRedisAddress
+		}
+		all[i] = net.JoinHostPort(h.Hostname(), cmp.Or(h.Port(), "6379"))
+	}
 	u, err := url.Parse(scheme + "://" + userinfo + all[0] + "/" + tail)
 	if err != nil {
 		return nil, errRedisAddress
@@ -91,10 +104,8 @@ func parseRedis(address string) (*redis.UniversalOptions, error) {
 	if err != nil {
 		return nil, errRedisAddress
 	}
-	for i, host := range all {
-		if !strings.Contains(host, ":") {
-			all[i] = host + ":6379"
-		}
+	if single.TLSConfig != nil {
+		single.TLSConfig.ServerName = "" // each host shows a certificate of its own
 	}
 	return &redis.UniversalOptions{
 		Addrs: all, MasterName: master, DB: single.DB, TLSConfig: single.TLSConfig,
@@ -313,9 +324,29 @@ func wrap(err error) error {
 	return fmt.Errorf("store: %w", err)
 }
 
-// EvictionPolicy returns the server's maxmemory-policy. With any but
-// noeviction, Redis logs people out when its memory is full.
-func (s *Redis) EvictionPolicy(ctx context.Context) (string, error) {
-	values, err := s.client.ConfigGet(ctx, "maxmemory-policy").Result()
-	return values["maxmemory-policy"], wrap(err)
+// Warnings implements Warner. With any maxmemory-policy but noeviction, Redis
+// logs people out when its memory is full.
+func (s *Redis) Warnings(ctx context.Context) []string {
+	var mu sync.Mutex
+	var found []string
+	ask := func(ctx context.Context, c redis.Cmdable) error {
+		// Not CONFIG GET, which whoever runs Redis for others forbids.
+		info, err := c.Info(ctx, "memory").Result()
+		_, policy, _ := strings.Cut(info, "maxmemory_policy:")
+		policy, _, _ = strings.Cut(policy, "\r\n")
+		if err != nil || policy == "" || policy == "noeviction" {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		found = append(found, "Redis has maxmemory-policy "+policy+", so it logs people out when its memory is full: set noeviction")
+		return nil
+	}
+	if cluster, ok := s.client.(*redis.ClusterClient); ok {
+		_ = cluster.ForEachMaster(ctx, func(ctx context.Context, c *redis.Client) error { return ask(ctx, c) })
+	} else {
+		_ = ask(ctx, s.client)
+	}
+	slices.Sort(found)
+	return slices.Compact(found) // once, however many nodes say it
 }
