@@ -39,15 +39,15 @@ func stockStores(t *testing.T) []stockStore {
 		t.Cleanup(func() { require.NoError(t, s.Close()) })
 		return state.NewGinStore(s)
 	}
-	clear := func(s sessions.Session) { s.Clear() } // all that the interface has
+	forget := func(s sessions.Session) { s.Clear() } // all that the interface has
 	renew := func(s sessions.Session) { s.Set(state.RenewKey, true) }
 	return []stockStore{
-		{"memstore", func(*testing.T) sessions.Store { return memstore.NewStore(secret) }, nil, clear},
+		{"memstore", func(*testing.T) sessions.Store { return memstore.NewStore(secret) }, nil, forget},
 		{"redis", func(t *testing.T) sessions.Store {
 			s, err := redis.NewStore(4, "tcp", strings.TrimPrefix(redisServer.Address, "redis://"), "", "", secret)
 			require.NoError(t, err)
 			return s
-		}, redisServer, clear},
+		}, redisServer, forget},
 		{"postgres", func(t *testing.T) sessions.Store {
 			db, err := sql.Open("postgres", postgresServer.Address)
 			require.NoError(t, err)
@@ -55,7 +55,7 @@ func stockStores(t *testing.T) []stockStore {
 			s, err := postgres.NewStore(db, secret)
 			require.NoError(t, err)
 			return s
-		}, postgresServer, clear},
+		}, postgresServer, forget},
 		{"GinStore, memory", func(*testing.T) sessions.Store {
 			return over(store.NewMemory(store.Options{}), nil)
 		}, nil, renew},
