@@ -238,6 +238,11 @@ func (s *serve) Run(ctx context.Context, out streams) error {
 	if logins != database {
 		defer func() { _ = logins.Close() }()
 	}
+	if w, ok := logins.(store.Warner); ok {
+		for _, warning := range w.Warnings(ctx) {
+			log.Warn(warning)
+		}
+	}
 	ring, err := keys.LoadOrCreate(s.Keys, cryptorand.Reader, time.Now())
 	if err != nil {
 		return refuse("%v: name another file with --keys, or remove it to get a new one", err)

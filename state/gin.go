@@ -23,8 +23,8 @@ import (
 //   - setting RenewKey before Save renews the identifier, for logins and every
 //     other change of privilege;
 //   - Save returns ErrConflict instead of overwriting what another request has
-//     saved meanwhile, and an error that wraps ErrUnavailable where the store
-//     failed;
+//     saved, or bringing back what it has ended, meanwhile, and an error that
+//     wraps ErrUnavailable where the store failed;
 //   - Options{MaxAge: -1} deletes the record, and the cookie with the attributes
 //     that it was set with;
 //   - the record expires on the server: MaxAge after the last Save, or
@@ -122,13 +122,16 @@ func (s *GinStore) Save(r *http.Request, w http.ResponseWriter, session *session
 	if known && !renew {
 		o, _ := parseOpaque(foreignSlug, held.credential)
 		rec.Rotation.Current = digestOf(o.secret)
-		if err = s.store.Update(ctx, o.key, held.rev, rec); err == nil {
-			s.hold(w, session, grip{held.credential, held.rev + 1})
-			return nil
-		}
-		if !errors.Is(err, ErrNotFound) { // gone: ended meanwhile, so not under this identifier
+		switch err := s.store.Update(ctx, o.key, held.rev, rec); {
+		case errors.Is(err, ErrNotFound):
+			// Ended since it was read. A new record would bring the old values
+			// back, in the cookie of an answer that comes after the logout's.
+			return ErrConflict
+		case err != nil:
 			return failed(err)
 		}
+		s.hold(w, session, grip{held.credential, held.rev + 1})
+		return nil
 	}
 	credential, k, rotation, err := mint(s.random, foreignSlug)
 	if err != nil {

@@ -165,8 +165,9 @@ func TestGinStoreDoesNotUndoALogout(t *testing.T) {
 	b.get("/logout")
 	require.Zero(t, memory.Len())
 	w := httptest.NewRecorder()
-	require.NoError(t, s.Save(r, w, slow))
-	require.NotEqual(t, r.Cookies()[0].Value, w.Result().Cookies()[0].Value, "what has ended stays ended")
+	require.ErrorIs(t, s.Save(r, w, slow), state.ErrConflict)
+	require.Empty(t, w.Result().Cookies(), "which would bring back who has left")
+	require.Zero(t, memory.Len())
 }
 
 func TestGinStoreSaysThatTheStoreIsDown(t *testing.T) {

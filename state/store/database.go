@@ -115,7 +115,10 @@ func openPostgres(address string, parts []Migrations) (*Database, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the address of the database cannot be read: %w", ErrAddress)
 	}
-	config.ConnectTimeout = connectTimeout
+	// Ours are for an address that does not say how long it is to be waited for.
+	if u, err := url.Parse(address); err != nil || !u.Query().Has("connect_timeout") {
+		config.ConnectTimeout = connectTimeout
+	}
 	if config.RuntimeParams["statement_timeout"] == "" {
 		config.RuntimeParams["statement_timeout"] = fmt.Sprint(statementTimeout.Milliseconds())
 	}

@@ -99,3 +99,15 @@ func (g *guarded) Ping(ctx context.Context) error {
 	}
 	return err
 }
+
+// Warnings implements Warner. They are no operation: a store that cannot be
+// asked gets no rest for it.
+func (g *guarded) Warnings(ctx context.Context) []string {
+	w, ok := g.Store.(Warner)
+	if !ok {
+		return nil
+	}
+	bounded, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	return w.Warnings(bounded)
+}

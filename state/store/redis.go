@@ -2,10 +2,13 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -33,7 +36,10 @@ type Redis struct {
 	now    func() time.Time
 }
 
-var _ state.Store = (*Redis)(nil)
+var (
+	_ state.Store = (*Redis)(nil)
+	_ Warner      = (*Redis)(nil)
+)
 
 // How long Redis may take. A retried command could count as a second one, so
 // there are no retries below us.
@@ -81,6 +87,13 @@ func parseRedis(address string) (*redis.UniversalOptions, error) {
 		return nil, errRedisAddress
 	}
 	all := strings.Split(hosts, ",")
+	for i, host := range all {
+		h, err := url.Parse("redis://" + host)
+		if err != nil || h.Hostname() == "" {
+			return nil, errRedisAddress
+		}
+		all[i] = net.JoinHostPort(h.Hostname(), cmp.Or(h.Port(), "6379"))
+	}
 	u, err := url.Parse(scheme + "://" + userinfo + all[0] + "/" + tail)
 	if err != nil {
 		return nil, errRedisAddress
@@ -91,10 +104,8 @@ func parseRedis(address string) (*redis.UniversalOptions, error) {
 	if err != nil {
 		return nil, errRedisAddress
 	}
-	for i, host := range all {
-		if !strings.Contains(host, ":") {
-			all[i] = host + ":6379"
-		}
+	if single.TLSConfig != nil {
+		single.TLSConfig.ServerName = "" // each host shows a certificate of its own
 	}
 	return &redis.UniversalOptions{
 		Addrs: all, MasterName: master, DB: single.DB, TLSConfig: single.TLSConfig,
@@ -144,24 +155,22 @@ func (s *Redis) Create(ctx context.Context, k state.Key, r state.Record) error {
 			return err
 		}
 	}
-	created, err := createScript.Run(ctx, s.client, []string{recordKey(k)}, wire(1, r.Expires, doc), s.life(r).Milliseconds()).Int()
-	switch {
-	case err != nil:
-		return fmt.Errorf("store: %w", err)
-	case created == 1:
-		return nil
-	}
-	// A record that has expired by our clock and not by that of Redis gives way.
-	if _, err := s.Load(ctx, k); !errors.Is(err, state.ErrNotFound) {
-		if err != nil {
-			return err
+	// A record that has expired by our clock and not by that of Redis gives way,
+	// and so does one that nobody can read: but only as it was read.
+	var gone string
+	for {
+		old, err := createScript.Run(ctx, s.client, []string{recordKey(k)}, wire(1, r.Expires, doc), s.life(r).Milliseconds(), gone).Text()
+		if errors.Is(err, redis.Nil) {
+			return nil
 		}
-		return state.ErrExists
+		if err != nil {
+			return fmt.Errorf("store: %w", err)
+		}
+		if _, err := s.decode([]byte(old)); err == nil {
+			return state.ErrExists
+		}
+		gone = old
 	}
-	if err := s.client.Set(ctx, recordKey(k), wire(1, r.Expires, doc), s.life(r)).Err(); err != nil {
-		return fmt.Errorf("store: %w", err)
-	}
-	return nil
 }
 
 // index lists the key for its subject, at least as long as the record lives.
@@ -174,11 +183,17 @@ func (s *Redis) index(ctx context.Context, subject string, k state.Key, life tim
 }
 
 var (
+	// Returns what is there, or nil if it was nothing, of another type or what
+	// may be replaced.
 	createScript = redis.NewScript(`
-if redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2], 'NX') then return 1 end
-return 0`)
+local old = redis.pcall('GET', KEYS[1])
+if type(old) == 'string' and old ~= ARGV[3] then return old end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return false`)
 
 	indexScript = redis.NewScript(`
+local kind = redis.call('TYPE', KEYS[1]).ok
+if kind ~= 'zset' and kind ~= 'none' then redis.call('DEL', KEYS[1]) end
 redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1])
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 return 1`)
@@ -256,6 +271,9 @@ func (s *Redis) BySubject(ctx context.Context, subject string) ([]state.Entry, e
 		return nil, ctx.Err()
 	}
 	members, err := s.client.ZRangeWithScores(ctx, subjectKey(subject), 0, -1).Result()
+	if redis.HasErrorPrefix(err, "WRONGTYPE") {
+		return nil, nil
+	}
 	if err != nil || len(members) == 0 {
 		return nil, wrap(err)
 	}
@@ -306,9 +324,29 @@ func wrap(err error) error {
 	return fmt.Errorf("store: %w", err)
 }
 
-// EvictionPolicy returns the server's maxmemory-policy. With any but
-// noeviction, Redis logs people out when its memory is full.
-func (s *Redis) EvictionPolicy(ctx context.Context) (string, error) {
-	values, err := s.client.ConfigGet(ctx, "maxmemory-policy").Result()
-	return values["maxmemory-policy"], wrap(err)
+// Warnings implements Warner. With any maxmemory-policy but noeviction, Redis
+// logs people out when its memory is full.
+func (s *Redis) Warnings(ctx context.Context) []string {
+	var mu sync.Mutex
+	var found []string
+	ask := func(ctx context.Context, c redis.Cmdable) error {
+		// Not CONFIG GET, which whoever runs Redis for others forbids.
+		info, err := c.Info(ctx, "memory").Result()
+		_, policy, _ := strings.Cut(info, "maxmemory_policy:")
+		policy, _, _ = strings.Cut(policy, "\r\n")
+		if err != nil || policy == "" || policy == "noeviction" {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		found = append(found, "Redis has maxmemory-policy "+policy+", so it logs people out when its memory is full: set noeviction")
+		return nil
+	}
+	if cluster, ok := s.client.(*redis.ClusterClient); ok {
+		_ = cluster.ForEachMaster(ctx, func(ctx context.Context, c *redis.Client) error { return ask(ctx, c) })
+	} else {
+		_ = ask(ctx, s.client)
+	}
+	slices.Sort(found)
+	return slices.Compact(found) // once, however many nodes say it
 }

@@ -24,10 +24,20 @@ type SQL struct {
 var _ state.Store = (*SQL)(nil)
 
 // A sweep removes at most so many expired records in one statement, so that it
-// never holds a lock for long.
+// holds the one lock of SQLite for some milliseconds, at a million records too:
+// BenchmarkSweepBatch tells.
 const (
 	sqlSweepEvery = 15 * time.Second
-	sqlSweepBatch = 500
+	sqlSweepBatch = 100
+)
+
+// The statements that read, and the one that sweeps: each is answered by one
+// index, and none by a scan.
+const (
+	sqlLoad = `SELECT rev, document FROM records WHERE key = $1 AND expires > $2`
+	// The index is partial: subject <> '' lets the planner use it.
+	sqlBySubject = `SELECT key, rev, document FROM records WHERE subject = $1 AND subject <> '' AND expires > $2`
+	sqlSweep     = `DELETE FROM records WHERE key IN (SELECT key FROM records WHERE expires <= $1 LIMIT $2)`
 )
 
 // NewSQL returns a store in db, which it does not close, and starts its sweep,
@@ -69,17 +79,45 @@ func (s *SQL) Close() error {
 
 func (s *SQL) clock() int64 { return int64(state.MicrosOf(s.now())) }
 
-// Create implements state.Store. A record that has expired gives way.
+// Create implements state.Store. A record that has expired gives way, and so
+// does one that nobody can read: but only as it was read.
 func (s *SQL) Create(ctx context.Context, k state.Key, r state.Record) error {
 	doc, err := r.Encode()
 	if err != nil {
 		return err
 	}
-	return s.one(ctx, state.ErrExists,
-		`INSERT INTO records (key, subject, rev, expires, document) VALUES ($1, $2, 1, $3, $4)
-		 ON CONFLICT (key) DO UPDATE SET subject = excluded.subject, rev = 1, expires = excluded.expires, document = excluded.document
-		 WHERE records.expires <= $5`,
-		k.String(), r.Login.Subject, int64(r.Expires), string(doc), s.clock())
+	var gone any = ""
+	for {
+		err := s.one(ctx, state.ErrExists,
+			`INSERT INTO records (key, subject, rev, expires, document) VALUES ($1, $2, 1, $3, $4)
+			 ON CONFLICT (key) DO UPDATE SET subject = excluded.subject, rev = 1, expires = excluded.expires, document = excluded.document
+			 WHERE records.expires <= $5 OR records.document = $6`,
+			k.String(), r.Login.Subject, int64(r.Expires), string(doc), s.clock(), gone)
+		if !errors.Is(err, state.ErrExists) {
+			return err
+		}
+		if gone, err = s.unreadable(ctx, k); err != nil {
+			return err
+		}
+	}
+}
+
+// unreadable returns the document under a key that nobody can read, or
+// ErrExists.
+func (s *SQL) unreadable(ctx context.Context, k state.Key) (any, error) {
+	var doc any // whatever somebody has put there
+	err := s.db.QueryRowContext(ctx, `SELECT document FROM records WHERE key = $1`, k.String()).Scan(&doc)
+	switch text, ok := doc.(string); {
+	case errors.Is(err, sql.ErrNoRows): // ended meanwhile
+		return "", nil
+	case err != nil:
+		return nil, fmt.Errorf("store: %w", err)
+	case ok:
+		if _, err := state.DecodeRecord([]byte(text), 0); err == nil {
+			return nil, state.ErrExists
+		}
+	}
+	return doc, nil
 }
 
 // one runs a statement that changes one record, or returns otherwise if it has
@@ -117,8 +155,7 @@ func (s *SQL) exec(ctx context.Context, query string, args ...any) (int64, error
 func (s *SQL) Load(ctx context.Context, k state.Key) (state.Record, error) {
 	var rev int64
 	var doc []byte
-	err := s.db.QueryRowContext(ctx, `SELECT rev, document FROM records WHERE key = $1 AND expires > $2`,
-		k.String(), s.clock()).Scan(&rev, &doc)
+	err := s.db.QueryRowContext(ctx, sqlLoad, k.String(), s.clock()).Scan(&rev, &doc)
 	if errors.Is(err, sql.ErrNoRows) {
 		return state.Record{}, state.ErrNotFound
 	}
@@ -134,22 +171,27 @@ func (s *SQL) Update(ctx context.Context, k state.Key, rev int64, r state.Record
 	if err != nil {
 		return err
 	}
-	now := s.clock()
-	err = s.one(ctx, state.ErrConflict,
-		`UPDATE records SET rev = rev + 1, expires = $1, document = $2 WHERE key = $3 AND rev = $4 AND expires > $5`,
-		int64(r.Expires), string(doc), k.String(), rev, now)
-	if !errors.Is(err, state.ErrConflict) {
-		return err
+	for {
+		now := s.clock()
+		err := s.one(ctx, state.ErrConflict,
+			`UPDATE records SET rev = rev + 1, expires = $1, document = $2 WHERE key = $3 AND rev = $4 AND expires > $5`,
+			int64(r.Expires), string(doc), k.String(), rev, now)
+		if !errors.Is(err, state.ErrConflict) {
+			return err
+		}
+		// Lost, or gone? Only losers need to ask.
+		var found int64
+		err = s.db.QueryRowContext(ctx, `SELECT rev FROM records WHERE key = $1 AND expires > $2`, k.String(), now).Scan(&found)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			return state.ErrNotFound
+		case err != nil:
+			return fmt.Errorf("store: %w", err)
+		case found != rev:
+			return state.ErrConflict
+		}
+		// It was created between the two: no conflict, so once more.
 	}
-	// Lost, or gone? Only losers need to ask.
-	err = s.db.QueryRowContext(ctx, `SELECT rev FROM records WHERE key = $1 AND expires > $2`, k.String(), now).Scan(&rev)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return state.ErrNotFound
-	case err != nil:
-		return fmt.Errorf("store: %w", err)
-	}
-	return state.ErrConflict
 }
 
 // Delete implements state.Store.
@@ -162,9 +204,7 @@ func (s *SQL) BySubject(ctx context.Context, subject string) ([]state.Entry, err
 	if subject == "" {
 		return nil, ctx.Err()
 	}
-	// The index is partial: subject <> '' lets the planner use it.
-	rows, err := s.db.QueryContext(ctx,
-		`SELECT key, rev, document FROM records WHERE subject = $1 AND subject <> '' AND expires > $2`, subject, s.clock())
+	rows, err := s.db.QueryContext(ctx, sqlBySubject, subject, s.clock())
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
@@ -193,8 +233,7 @@ func (s *SQL) BySubject(ctx context.Context, subject string) ([]state.Entry, err
 // each statement. The store does so by itself every fifteen seconds.
 func (s *SQL) Sweep(ctx context.Context) error {
 	for {
-		n, err := s.exec(ctx,
-			`DELETE FROM records WHERE key IN (SELECT key FROM records WHERE expires <= $1 LIMIT $2)`, s.clock(), sqlSweepBatch)
+		n, err := s.exec(ctx, sqlSweep, s.clock(), sqlSweepBatch)
 		if err != nil || n < sqlSweepBatch {
 			return err
 		}

@@ -4,6 +4,7 @@
 package store
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -18,6 +19,13 @@ type Options struct {
 	// MaxLogins caps the live logins of a memory store; zero means
 	// DefaultMaxLogins.
 	MaxLogins int
+}
+
+// A Warner can tell what is wrong with the way its back end is set up.
+type Warner interface {
+	// Warnings returns a sentence for each thing, without credentials. There is
+	// none where the back end is down or does not say.
+	Warnings(ctx context.Context) []string
 }
 
 // Open returns the store that address names: "memory"; "database", the one

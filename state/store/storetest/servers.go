@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // Need ends the test if something that it needs is not there: it skips, and
@@ -67,7 +69,8 @@ func Redis(t testing.TB, args ...string) *Server {
 			return err
 		}
 		answer := make([]byte, 5)
-		if _, err := conn.Read(answer); err != nil || string(answer) != "+PONG" {
+		// One that wants a password first is there too.
+		if _, err := conn.Read(answer); err != nil || string(answer) != "+PONG" && string(answer) != "-NOAU" {
 			return fmt.Errorf("it answers %q: %w", answer, err)
 		}
 		return nil
@@ -75,6 +78,45 @@ func Redis(t testing.TB, args ...string) *Server {
 	s.Start()
 	t.Cleanup(s.Kill)
 	return s
+}
+
+// RedisCluster starts three servers that share the slots of a cluster, and
+// returns its address.
+func RedisCluster(t testing.TB) string {
+	t.Helper()
+	const nodes, slots = 3, 16384
+	var addresses []string
+	var clients [nodes]*redis.Client
+	var buses [nodes]int
+	for i := range nodes {
+		buses[i] = FreePort(t)
+		s := Redis(t, "--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(buses[i]))
+		addresses = append(addresses, fmt.Sprintf("127.0.0.1:%d", s.Port))
+		clients[i] = redis.NewClient(&redis.Options{Addr: addresses[i]})
+		defer func() { _ = clients[i].Close() }()
+		if err := clients[i].ClusterAddSlotsRange(t.Context(), i*slots/nodes, (i+1)*slots/nodes-1).Err(); err != nil {
+			t.Fatal(err)
+		}
+		if err := clients[0].Do(t.Context(), "CLUSTER", "MEET", "127.0.0.1", s.Port, buses[i]).Err(); i > 0 && err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for _, c := range clients {
+		for {
+			info, err := c.ClusterInfo(ctx).Result()
+			if strings.Contains(info, "cluster_state:ok") {
+				break
+			}
+			select {
+			case <-ctx.Done():
+				t.Fatalf("the cluster does not form: %v %s", err, info)
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}
+	return "redis://" + strings.Join(addresses, ",")
 }
 
 // Postgres starts a PostgreSQL server with an empty database.

@@ -14,10 +14,8 @@ import (
 	"statelab/state/store"
 )
 
-// Run holds a back end to the contract of state.Store, in named
-// sub-tests. The function open returns an empty store that judges expiry by
-// o.Now; it closes the store when the test ends. A back end joins with one line.
-func Run(t *testing.T, open func(t *testing.T, o store.Options) state.Store) {
+// Run holds a back end to the contract of state.Store, in named sub-tests.
+func Run(t *testing.T, open Open) {
 	for _, rule := range []struct {
 		name string
 		test func(t *testing.T, s state.Store, clock *testClock)
@@ -30,23 +28,38 @@ func Run(t *testing.T, open func(t *testing.T, o store.Options) state.Store) {
 		{"deletes more than once without complaint", deletesTwice},
 		{"forgets at the very moment of expiry", forgetsAtExpiry},
 		{"takes a key again whose record has expired", takesAgain},
+		{"lets one of 64 parallel creations over an expired record win", letsOneTakeAgain},
 		{"finds a subject's records and no other", findsBySubject},
 		{"loses none of 64 parallel updates", losesNoUpdate},
 		{"lets one of 64 parallel creations win", letsOneCreate},
+		{"answers 64 callers as if they came one by one", isLinearizable},
 		{"honours a cancelled context", honoursContext},
 		{"hands out values that do not share memory", handsOutValues},
 	} {
 		t.Run(rule.name, func(t *testing.T) {
-			clock := &testClock{now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
-			rule.test(t, open(t, store.Options{Now: clock.Now}), clock)
+			clock := newTestClock()
+			s, _ := open(t, store.Options{Now: clock.Now})
+			rule.test(t, s, clock)
 		})
 	}
+	t.Run("does not find a record that is spoiled, and all others", func(t *testing.T) {
+		clock := newTestClock()
+		s, spoils := open(t, store.Options{Now: clock.Now})
+		if len(spoils) == 0 {
+			t.Skip("nobody outside the process reaches its records")
+		}
+		for i, spoil := range spoils {
+			survivesSpoiling(t, s, clock, fmt.Sprint(i), spoil)
+		}
+	})
 }
 
 type testClock struct {
 	mu  sync.Mutex
 	now time.Time
 }
+
+func newTestClock() *testClock { return &testClock{now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)} }
 
 func (c *testClock) Now() time.Time {
 	c.mu.Lock()
@@ -268,6 +281,20 @@ func losesNoUpdate(t *testing.T, s state.Store, clock *testClock) {
 
 func letsOneCreate(t *testing.T, s state.Store, clock *testClock) {
 	k, r := clock.login("alice", "1")
+	createsInParallel(t, s, k, r)
+}
+
+func letsOneTakeAgain(t *testing.T, s state.Store, clock *testClock) {
+	k, r := clock.login("alice", "1")
+	must(t, s.Create(t.Context(), k, r))
+	clock.advance(time.Hour)
+	_, r = clock.login("alice", "1")
+	createsInParallel(t, s, k, r)
+}
+
+// createsInParallel requires that of 64 creations of one record one wins.
+func createsInParallel(t *testing.T, s state.Store, k state.Key, r state.Record) {
+	t.Helper()
 	results := make([]error, 64)
 	var wg sync.WaitGroup
 	for i := range results {
@@ -319,5 +346,42 @@ func handsOutValues(t *testing.T, s state.Store, clock *testClock) {
 	must(t, err)
 	if again.Login.Theme != state.DefaultTheme || len(again.Login.Cart) != 2 {
 		t.Fatal("a change of what was handed out changed what is kept")
+	}
+}
+
+// survivesSpoiling spoils one of a subject's two records. The other one is as it
+// was, and whoever the spoiled one belonged to can log in anew, even under its
+// key: that of a counter is always the same.
+func survivesSpoiling(t *testing.T, s state.Store, clock *testClock, name string, spoil Spoil) {
+	t.Helper()
+	k, r := clock.login("alice", name)
+	healthy, other := clock.login("alice", name+" healthy")
+	must(t, s.Create(t.Context(), k, r))
+	must(t, s.Create(t.Context(), healthy, other))
+	spoil(t, k)
+	_, err := s.Load(t.Context(), k)
+	want(t, err, state.ErrNotFound)
+	got, err := s.Load(t.Context(), healthy)
+	must(t, err)
+	other.Rev = 1
+	same(t, got, other)
+	lists := func(k state.Key) bool {
+		t.Helper()
+		entries, err := s.BySubject(t.Context(), "alice")
+		must(t, err)
+		return slices.ContainsFunc(entries, func(e state.Entry) bool { return e.Key == k })
+	}
+	if lists(k) || !lists(healthy) {
+		t.Fatal("the spoiled record is listed, or the healthy one is not")
+	}
+
+	createsInParallel(t, s, k, r)
+	got, err = s.Load(t.Context(), k)
+	must(t, err)
+	r.Rev = 1
+	same(t, got, r)
+	must(t, s.Update(t.Context(), k, 1, r))
+	if !lists(k) {
+		t.Fatal("the new record is not listed")
 	}
 }

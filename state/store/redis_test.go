@@ -1,0 +1,72 @@
+package store_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"statelab/state/store"
+	"statelab/state/store/storetest"
+)
+
+func TestAddressesOfRedis(t *testing.T) {
+	type read struct {
+		addrs              []string
+		master, user, word string
+		db                 int
+		tls                bool
+	}
+	for address, want := range map[string]read{
+		"redis://localhost":                            {addrs: []string{"localhost:6379"}},
+		"redis://10.0.0.1:7000/3":                      {addrs: []string{"10.0.0.1:7000"}, db: 3},
+		"rediss://localhost:7000":                      {addrs: []string{"localhost:7000"}, tls: true},
+		"redis://:sesame@localhost":                    {addrs: []string{"localhost:6379"}, word: "sesame"},
+		"redis://lab:sesame@localhost:7000/2":          {addrs: []string{"localhost:7000"}, user: "lab", word: "sesame", db: 2},
+		"redis://lab:a%40b%2C%2F%3A@localhost":         {addrs: []string{"localhost:6379"}, user: "lab", word: "a@b,/:"},
+		"redis://lab:a@b@localhost":                    {addrs: []string{"localhost:6379"}, user: "lab", word: "a@b"},
+		"redis://a,b:7001,c":                           {addrs: []string{"a:6379", "b:7001", "c:6379"}},
+		"rediss://lab:sesame@a:7000,b:7001":            {addrs: []string{"a:7000", "b:7001"}, user: "lab", word: "sesame", tls: true},
+		"redis://a:26379,b:26379?master=main":          {addrs: []string{"a:26379", "b:26379"}, master: "main"},
+		"redis://lab:sesame@a:26379/1?master=main":     {addrs: []string{"a:26379"}, user: "lab", word: "sesame", db: 1, master: "main"},
+		"redis://[::1]":                                {addrs: []string{"[::1]:6379"}},
+		"redis://[::1]:7000":                           {addrs: []string{"[::1]:7000"}},
+		"redis://lab:sesame@[fd00::1]:7000,[fd00::2]/": {addrs: []string{"[fd00::1]:7000", "[fd00::2]:6379"}, user: "lab", word: "sesame"},
+	} {
+		o, err := store.ParseRedis(address)
+		require.NoError(t, err, address)
+		require.Equal(t, want, read{o.Addrs, o.MasterName, o.Username, o.Password, o.DB, o.TLSConfig != nil}, address)
+		if want.tls {
+			require.Empty(t, o.TLSConfig.ServerName, "each host is known by its own name")
+			require.False(t, o.TLSConfig.InsecureSkipVerify)
+		}
+	}
+	for _, address := range []string{
+		"redis://", "redis://lab:sesame@", "redis://lab:sesame@a,", "redis://lab:sesame@a,,b", "redis://lab:sesame@a,b:x",
+		"redis://lab:sesame@localhost/x", "http://lab:sesame@localhost", "redis://lab:%zz@sesame",
+	} {
+		_, err := store.ParseRedis(address)
+		require.Error(t, err, address)
+		require.NotContains(t, err.Error(), "sesame")
+	}
+}
+
+func TestAnEvictingRedisIsWarnedOf(t *testing.T) {
+	warnings := func(address string) []string {
+		s, err := store.NewRedis(address, store.Options{})
+		require.NoError(t, err)
+		defer func() { require.NoError(t, s.Close()) }()
+		return s.Warnings(t.Context())
+	}
+	evicting := storetest.Redis(t, "--maxmemory-policy", "allkeys-lru", "--user", "lab", "on", ">sesame", "~*", "+@all", "-config",
+		"--user", "mute", "on", ">sesame", "~*", "+@all", "-config", "-info")
+	for user, want := range map[string]int{"": 1, "lab:sesame@": 1, "mute:sesame@": 0, "lab:wrong@": 0} {
+		require.Len(t, warnings(withUser(evicting.Address, user)), want, user)
+	}
+	require.Contains(t, warnings(evicting.Address)[0], "allkeys-lru")
+	require.Empty(t, warnings(storetest.Redis(t).Address))
+	require.Empty(t, warnings(storetest.RedisCluster(t)))
+	evicting.Kill()
+	require.Empty(t, warnings(evicting.Address), "it is down")
+}
+
+func withUser(address, user string) string { return "redis://" + user + address[len("redis://"):] }

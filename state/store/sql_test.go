@@ -1,0 +1,152 @@
+package store_test
+
+import (
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"statelab/state"
+	"statelab/state/store"
+	"statelab/state/store/storetest"
+)
+
+// onDatabases runs a test on an empty database of each kind.
+func onDatabases(t *testing.T, test func(t *testing.T, db *store.Database)) {
+	for kind, address := range map[string]func(t *testing.T) string{
+		"sqlite":   func(t *testing.T) string { return "sqlite:" + t.TempDir() + "/x.db" },
+		"postgres": func(t *testing.T) string { return storetest.Postgres(t).Address },
+	} {
+		t.Run(kind, func(t *testing.T) {
+			db, err := store.OpenDatabase(t.Context(), address(t))
+			require.NoError(t, err)
+			defer func() { require.NoError(t, db.Close()) }()
+			test(t, db)
+		})
+	}
+}
+
+// fill makes n records in one statement: a hundredth of them expires at 1, the
+// others at 2, and a hundredth of those that live belongs to alice.
+func fill(t testing.TB, db *store.Database, n int) {
+	t.Helper()
+	_, err := db.ExecContext(t.Context(), `
+		WITH RECURSIVE i(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM i WHERE n < `+fmt.Sprint(n)+`)
+		INSERT INTO records (key, subject, rev, expires, document)
+		SELECT substr('0000000000000000000000' || n, -22), CASE n % 100 WHEN 1 THEN 'alice' WHEN 2 THEN '' ELSE 'user' || n END, 1,
+			CASE n % 100 WHEN 0 THEN 1 ELSE 2 END, '{"v":1,"kind":"login","expires":2}' FROM i`)
+	require.NoError(t, err)
+}
+
+func TestEveryReadIsOneIndexedStatement(t *testing.T) {
+	onDatabases(t, func(t *testing.T, db *store.Database) {
+		fill(t, db, 50_000)
+		_, err := db.ExecContext(t.Context(), `ANALYZE`)
+		require.NoError(t, err)
+		explain, scan := "EXPLAIN QUERY PLAN ", "SCAN "
+		if db.Kind == "postgres" {
+			explain, scan = "EXPLAIN ", "Seq Scan"
+		}
+		plan := func(query string, args ...any) string {
+			rows, err := db.QueryContext(t.Context(), explain+query, args...)
+			require.NoError(t, err)
+			defer func() { _ = rows.Close() }()
+			columns, err := rows.Columns()
+			require.NoError(t, err)
+			lines := ""
+			for rows.Next() {
+				line := make([]any, len(columns))
+				for i := range line {
+					line[i] = new(any)
+				}
+				require.NoError(t, rows.Scan(line...))
+				lines += fmt.Sprintln(*line[len(line)-1].(*any)) // the last column is the text
+			}
+			require.NoError(t, rows.Err())
+			return lines
+		}
+		require.Contains(t, plan(`SELECT count(document) FROM records`), scan, "a scan is seen")
+		key := state.KeyOf("k").String()
+		for _, c := range []struct {
+			query, index string
+			args         []any
+		}{
+			{store.SQLLoad, "", []any{key, int64(1)}}, // the primary key's, of which each database has its own name
+			{store.SQLBySubject, "records_by_subject", []any{"user1001", int64(1)}},
+			{store.SQLSweep, "records_by_expiry", []any{int64(1), store.SQLSweepBatch}},
+		} {
+			lines := plan(c.query, c.args...)
+			require.NotContains(t, lines, scan, "%s\n%s", c.query, lines)
+			require.Regexp(t, `(?i)index.*`+c.index, lines, c.query)
+		}
+	})
+}
+
+// A sweep takes several batches, and stops at what lives.
+func TestASweepLeavesNothingThatHasExpired(t *testing.T) {
+	onDatabases(t, func(t *testing.T, db *store.Database) {
+		s := store.NewSQL(db, store.Options{Now: func() time.Time { return time.UnixMicro(1) }})
+		defer func() { require.NoError(t, s.Close()) }()
+		const all, expired = 100 * (3*store.SQLSweepBatch + 1), 3*store.SQLSweepBatch + 1
+		fill(t, db, all)
+		count := func(where string) (n int) {
+			require.NoError(t, db.QueryRowContext(t.Context(), `SELECT count(*) FROM records WHERE `+where).Scan(&n))
+			return n
+		}
+		require.Equal(t, expired, count(`expires <= 1`))
+		require.NoError(t, s.Sweep(t.Context()))
+		require.Zero(t, count(`expires <= 1`))
+		require.Equal(t, all-expired, count(`expires > 1`))
+	})
+}
+
+// How long a sweep keeps others from writing, at a million records of which one
+// in a hundred has expired. Run with -benchtime 1x.
+func BenchmarkSweepBatch(b *testing.B) {
+	for kind, address := range map[string]func() string{
+		"sqlite":   func() string { return "sqlite:" + b.TempDir() + "/x.db" },
+		"postgres": func() string { return storetest.Postgres(b).Address + "&statement_timeout=0" },
+	} {
+		b.Run(kind, func(b *testing.B) {
+			db, err := store.OpenDatabase(b.Context(), address())
+			require.NoError(b, err)
+			defer func() { require.NoError(b, db.Close()) }()
+			fill(b, db, 1_000_000)
+			_, err = db.ExecContext(b.Context(), `ANALYZE`)
+			require.NoError(b, err)
+			var took []time.Duration
+			for b.Loop() {
+				for range 10_000 / store.SQLSweepBatch {
+					start := time.Now()
+					_, err := db.ExecContext(b.Context(), store.SQLSweep, 1, store.SQLSweepBatch)
+					took = append(took, time.Since(start))
+					require.NoError(b, err)
+				}
+			}
+			slices.Sort(took)
+			b.ReportMetric(took[len(took)/2].Seconds()*1000, "median-ms")
+			b.ReportMetric(took[len(took)-1].Seconds()*1000, "worst-ms")
+		})
+	}
+	b.Run("memory", func(b *testing.B) { // a shard after the other, 256 of them
+		var now atomic.Int64
+		s := store.NewMemory(store.Options{Now: func() time.Time { return time.UnixMicro(now.Load()) }})
+		defer func() { require.NoError(b, s.Close()) }()
+		for i := range 1_000_000 {
+			r := record(state.KindLogin, fmt.Sprint(i), 2)
+			if i%100 == 0 {
+				r.Expires = 1
+			}
+			require.NoError(b, s.Create(b.Context(), state.KeyOf(fmt.Sprint(i)), r))
+		}
+		now.Store(1)
+		start := time.Now()
+		for b.Loop() {
+			s.Sweep()
+		}
+		b.ReportMetric(time.Since(start).Seconds()*1000/256, "mean-ms")
+	})
+}

@@ -1,0 +1,101 @@
+package tests
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	cryptorand "crypto/rand"
+
+	"statelab/state/store/storetest"
+)
+
+// logged ends the program in its own way and returns what it has logged.
+func (p *process) logged() string {
+	p.t.Helper()
+	require.NoError(p.t, p.cmd.Process.Signal(syscall.SIGTERM))
+	require.Zero(p.t, p.ends())
+	return p.log.String()
+}
+
+func TestAnEvictingRedisIsWarnedOfAtTheStart(t *testing.T) {
+	redis := storetest.Redis(t, "--maxmemory-policy", "allkeys-lru", "--user", "lab", "on", ">sesame", "~*", "+@all", "-config")
+	address := strings.Replace(redis.Address, "://", "://lab:sesame@", 1)
+	p := start(t, t.TempDir(), nil, "--listen", "localhost:0", "--store", address)
+	p.client("session").post("login", credentials{alice, alicePassword}).is(http.StatusOK)
+	log := p.logged()
+	require.Equal(t, 1, strings.Count(log, "level=WARN"), log)
+	require.Contains(t, log, "allkeys-lru")
+	require.NotContains(t, log, "sesame")
+
+	redis.Kill()
+	down := start(t, t.TempDir(), nil, "--listen", "localhost:0", "--store", address)
+	require.NotContains(t, down.logged(), "allkeys-lru")
+	require.NotContains(t, start(t, t.TempDir(), nil, "--listen", "localhost:0", "--store", storetest.Redis(t).Address).logged(), "level=WARN")
+}
+
+// certificate writes one for 127.0.0.1 that vouches for itself, and its key.
+func certificate(t *testing.T) (cert, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), cryptorand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(cryptorand.Reader, template, template, private.Public(), private)
+	require.NoError(t, err)
+	secret, err := x509.MarshalPKCS8PrivateKey(private)
+	require.NoError(t, err)
+	dir := t.TempDir()
+	for path, block := range map[string]*pem.Block{
+		dir + "/cert.pem": {Type: "CERTIFICATE", Bytes: der}, dir + "/key.pem": {Type: "PRIVATE KEY", Bytes: secret},
+	} {
+		require.NoError(t, os.WriteFile(path, pem.EncodeToMemory(block), 0o600))
+	}
+	return dir + "/cert.pem", dir + "/key.pem"
+}
+
+// The address alone says user, password and TLS; whom to trust is the system's
+// matter, as everywhere.
+func TestARedisWithAUserAndTLS(t *testing.T) {
+	cert, key := certificate(t)
+	port := storetest.FreePort(t)
+	storetest.Redis(t, "--requirepass", "another", "--user", "lab", "on", ">sesame", "~statelab:*", "+@all",
+		"--tls-port", strconv.Itoa(port), "--tls-cert-file", cert, "--tls-key-file", key, "--tls-auth-clients", "no")
+	trusting := []string{"SSL_CERT_FILE=" + cert}
+	for _, c := range []struct {
+		name, address string
+		env           []string
+		status        int
+	}{
+		{"as it should be", "rediss://lab:sesame@127.0.0.1:%d", trusting, http.StatusOK},
+		{"the default user", "rediss://:another@127.0.0.1:%d", trusting, http.StatusOK},
+		{"another password", "rediss://lab:another@127.0.0.1:%d", trusting, http.StatusServiceUnavailable},
+		{"nobody", "rediss://127.0.0.1:%d", trusting, http.StatusServiceUnavailable},
+		{"a certificate that nobody trusts", "rediss://lab:sesame@127.0.0.1:%d", nil, http.StatusServiceUnavailable},
+		{"a certificate of another host", "rediss://lab:sesame@localhost:%d", trusting, http.StatusServiceUnavailable},
+		{"without TLS", "redis://lab:sesame@127.0.0.1:%d", trusting, http.StatusServiceUnavailable},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := start(t, t.TempDir(), c.env, "--listen", "localhost:0", "--store", fmt.Sprintf(c.address, port))
+			p.client("session").post("login", credentials{alice, alicePassword}).is(c.status)
+			log := p.logged()
+			require.NotContains(t, log, "sesame")
+			require.NotContains(t, log, "another")
+		})
+	}
+}
