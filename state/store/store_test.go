@@ -8,6 +8,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/pressly/goose/v3/lock"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"statelab/state"
@@ -148,6 +151,35 @@ func TestPostgres(t *testing.T) {
 		require.NoError(t, err)
 		return openSQL(t, strings.Replace(server.Address, "/postgres?", fmt.Sprintf("/test%d?", n), 1), o)
 	})
+}
+
+func TestADatabaseWaitsForTheNodeThatMigrates(t *testing.T) {
+	server := storetest.Postgres(t)
+	other, err := pgx.Connect(t.Context(), server.Address)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, other.Close(context.WithoutCancel(t.Context()))) }()
+	_, err = other.Exec(t.Context(), `SELECT pg_advisory_lock($1)`, lock.DefaultLockID)
+	require.NoError(t, err)
+
+	opened := make(chan *store.Database)
+	go func() {
+		db, err := store.OpenDatabase(t.Context(), server.Address)
+		assert.NoError(t, err)
+		opened <- db
+	}()
+	require.Eventually(t, func() bool {
+		var asked bool
+		err := other.QueryRow(t.Context(),
+			`SELECT count(*) > 0 FROM pg_stat_activity WHERE query LIKE '%pg_try_advisory_lock%' AND state = 'idle'`).Scan(&asked)
+		return err == nil && asked
+	}, 5*time.Second, 10*time.Millisecond, "it did not come to ask")
+	_, err = other.Exec(t.Context(), `SELECT pg_advisory_unlock($1)`, lock.DefaultLockID)
+	require.NoError(t, err)
+	db := <-opened
+	defer func() { require.NoError(t, db.Close()) }()
+	var version int
+	require.NoError(t, other.QueryRow(t.Context(), `SELECT max(version_id) FROM records_version`).Scan(&version))
+	require.Positive(t, version, "it is up to date before its first use")
 }
 
 func openSQL(t *testing.T, address string, o store.Options) state.Store {
