@@ -182,7 +182,7 @@ func TestADatabaseWaitsForTheNodeThatMigrates(t *testing.T) {
 	require.Positive(t, version, "it is up to date before its first use")
 }
 
-func openSQL(t *testing.T, address string, o store.Options) state.Store {
+func openSQL(t testing.TB, address string, o store.Options) state.Store {
 	t.Helper()
 	db, err := store.OpenDatabase(t.Context(), address)
 	require.NoError(t, err)
@@ -204,4 +204,45 @@ func TestRedis(t *testing.T) {
 		t.Cleanup(func() { require.NoError(t, s.Close()) })
 		return s
 	})
+}
+
+// BenchmarkLoad is what a request pays for a login that the server keeps, with
+// the guard around the back end as in production.
+func BenchmarkLoad(b *testing.B) {
+	for _, backend := range []struct {
+		name string
+		open func(b *testing.B) state.Store
+	}{
+		{"memory", func(b *testing.B) state.Store {
+			s := store.NewMemory(store.Options{})
+			b.Cleanup(func() { require.NoError(b, s.Close()) })
+			return s
+		}},
+		{"sqlite", func(b *testing.B) state.Store {
+			return store.Guarded(openSQL(b, "sqlite:"+b.TempDir()+"/x.db", store.Options{}))
+		}},
+		{"postgres", func(b *testing.B) state.Store {
+			return store.Guarded(openSQL(b, storetest.Postgres(b).Address, store.Options{}))
+		}},
+		{"redis", func(b *testing.B) state.Store {
+			s, err := store.Open(storetest.Redis(b).Address, nil, store.Options{})
+			require.NoError(b, err)
+			b.Cleanup(func() { require.NoError(b, s.Close()) })
+			return s
+		}},
+	} {
+		b.Run(backend.name, func(b *testing.B) {
+			s := backend.open(b)
+			now := state.MicrosOf(time.Now())
+			k, r := state.KeyOf("benchmark"), record(state.KindLogin, "01M807CMZT1DVTWSRYZMWSFTV1", now.Add(time.Hour))
+			r.Login.ID, r.Login.IssuedAt, r.Login.ExpiresAt, r.LastSeen = k.String(), now, now.Add(8*time.Hour), now
+			r.Rotation = state.Rotation{Current: [32]byte{1, 2, 3}, Salt: [16]byte{4}}
+			require.NoError(b, s.Create(b.Context(), k, r))
+			b.ReportAllocs()
+			for b.Loop() {
+				_, err := s.Load(b.Context(), k)
+				require.NoError(b, err)
+			}
+		})
+	}
 }
