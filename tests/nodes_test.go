@@ -81,7 +81,8 @@ func (n *nodes) RoundTrip(r *http.Request) (*http.Response, error) {
 		attempt.URL.Scheme, attempt.URL.Host, attempt.Body = node.Scheme, node.Host, io.NopCloser(bytes.NewReader(body))
 		resp, err := transport.RoundTrip(attempt)
 		var dialing *net.OpError
-		if err == nil || !repeatable && !(errors.As(err, &dialing) && dialing.Op == "dial") {
+		arrived := !errors.As(err, &dialing) || dialing.Op != "dial"
+		if err == nil || arrived && !repeatable {
 			return resp, err
 		}
 	}

@@ -8,6 +8,9 @@
 //	go run ./tests/load -stores memory           session against gin-contrib/sessions, over the same store
 //	go run ./tests/load -logins 50               memory and latency while 50 clients log in at once
 //
+// Stores are servers that run already, on this machine and for nothing else: what
+// Redis has counted is reset.
+//
 // CPU time per request is compared, and not requests per second, which swing
 // with whatever else the machine does. A slice is so many seconds of requests to
 // one server. Slices come in pairs, one to statelab and one to the limit, in

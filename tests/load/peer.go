@@ -125,7 +125,7 @@ func peerStore(address string) (sessions.Store, error) {
 		db.SetMaxIdleConns(16)
 		return postgres.NewStore(db, secret)
 	}
-	return nil, fmt.Errorf("no store of gin-contrib is like %s: use memory, redis://HOST:PORT or postgres://...", address)
+	return nil, fmt.Errorf("no store of gin-contrib is like %s: use memory, redis://HOST:PORT or postgres://USER@HOST/NAME", address)
 }
 
 const peerPool = 64
