@@ -64,7 +64,8 @@ func stockStores(t *testing.T) []stockStore {
 			return over(s, err)
 		}, redisServer, renew},
 		{"GinStore, PostgreSQL", func(t *testing.T) sessions.Store {
-			db, err := store.OpenDatabase(t.Context(), postgresServer.Address)
+			// Longer than in service: here nobody waits, and the machine may be busy.
+			db, err := store.OpenDatabase(t.Context(), postgresServer.Address+"&connect_timeout=30&statement_timeout=30000")
 			require.NoError(t, err)
 			t.Cleanup(func() { require.NoError(t, db.Close()) })
 			return over(store.NewSQL(db, store.Options{}), nil)

@@ -42,6 +42,7 @@ var binary = sync.OnceValues(func() (string, error) {
 type process struct {
 	t      *testing.T
 	cmd    *exec.Cmd
+	out    io.Reader
 	banner string
 	base   string
 	log    *bytes.Buffer
@@ -65,12 +66,27 @@ func command(t *testing.T, dir string, env []string, args ...string) *exec.Cmd {
 // test.
 func start(t *testing.T, dir string, env []string, args ...string) *process {
 	t.Helper()
+	p := launch(t, dir, env, args...)
+	p.serves()
+	return p
+}
+
+// launch starts the program and does not wait for it. It ends with the test.
+func launch(t *testing.T, dir string, env []string, args ...string) *process {
+	t.Helper()
 	p := &process{t: t, cmd: command(t, dir, env, args...), log: new(bytes.Buffer), done: make(chan struct{})}
 	out, err := p.cmd.StdoutPipe()
 	require.NoError(t, err)
-	p.cmd.Stderr = p.log
+	p.out, p.cmd.Stderr = out, p.log
 	require.NoError(t, p.cmd.Start())
-	lines := bufio.NewScanner(out)
+	t.Cleanup(func() { _ = p.cmd.Process.Kill() })
+	return p
+}
+
+// serves waits until the program has said where it serves.
+func (p *process) serves() {
+	p.t.Helper()
+	lines := bufio.NewScanner(p.out)
 	for lines.Scan() {
 		p.banner += lines.Text() + "\n"
 		if strings.Contains(lines.Text(), "Ctrl-C") {
@@ -78,15 +94,16 @@ func start(t *testing.T, dir string, env []string, args ...string) *process {
 		}
 	}
 	go func() {
-		_, _ = io.Copy(io.Discard, out)
+		_, _ = io.Copy(io.Discard, p.out)
 		_ = p.cmd.Wait()
 		close(p.done)
 	}()
-	t.Cleanup(func() { _ = p.cmd.Process.Kill() })
 	match := pageLine.FindStringSubmatch(p.banner)
-	require.NotNil(t, match, "%s%s", p.banner, p.log)
+	if match == nil {
+		p.ends() // then its log is complete
+	}
+	require.NotNil(p.t, match, "%s%s", p.banner, p.log)
 	p.base = match[1]
-	return p
 }
 
 // client returns a client of the running program.

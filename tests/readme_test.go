@@ -17,6 +17,7 @@ import (
 
 	"statelab/state"
 	"statelab/state/store"
+	"statelab/state/store/storetest"
 )
 
 func readme(t *testing.T) string {
@@ -101,6 +102,34 @@ func TestGuideCommands(t *testing.T) {
 			require.NotContains(t, string(out), `"status":415`)
 		})
 	}
+}
+
+// The recipe for two nodes is executed as it stands, but for the program, which
+// is built already, and for the addresses, which are those of private servers.
+func TestReadmeTwoNodes(t *testing.T) {
+	block := regexp.MustCompile("(?s)### Two nodes.*?```bash\n(.*?)```").FindStringSubmatch(readme(t))
+	require.NotNil(t, block)
+	path, err := binary()
+	require.NoError(t, err)
+	dir := t.TempDir()
+	require.NoError(t, os.Symlink(path, filepath.Join(dir, "statelab")))
+	script := strings.NewReplacer(
+		"go build\n", "",
+		"postgres://statelab@localhost/statelab", "'"+storetest.Postgres(t).Address+"'",
+		"redis://localhost:6379", storetest.Redis(t).Address,
+		"localhost:8081", fmt.Sprint("localhost:", storetest.FreePort(t)),
+		"localhost:8082", fmt.Sprint("localhost:", storetest.FreePort(t)),
+	).Replace(block[1])
+	cmd := exec.CommandContext(t.Context(), "bash", "-c", "trap 'kill $(jobs -p) 2>/dev/null' EXIT\n"+script)
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	var want []string
+	for _, m := range regexp.MustCompile(`(?m) # (\d{3})$`).FindAllStringSubmatch(block[1], -1) {
+		want = append(want, m[1])
+	}
+	require.Equal(t, []string{"200", "200", "204", "401"}, want)
+	require.Equal(t, want, regexp.MustCompile(`(?m)^\d{3}$`).FindAllString(string(out), -1), "%s", out)
 }
 
 func TestReadmeFlagsAreTheProgramsFlags(t *testing.T) {

@@ -61,7 +61,8 @@ const (
 //
 // A SQLite file that cannot be used is an error. A PostgreSQL server may be
 // down: the tables are then brought up to date as soon as it answers, before
-// any other statement; until then every use is an error.
+// any other statement; until then every use is an error. While another node
+// brings them up to date, it waits.
 func OpenDatabase(ctx context.Context, address string, parts ...Migrations) (*Database, error) {
 	own, err := fs.Sub(recordMigrations, "migrations")
 	if err != nil {
@@ -72,7 +73,7 @@ func OpenDatabase(ctx context.Context, address string, parts ...Migrations) (*Da
 		return openSQLite(ctx, path, parts)
 	}
 	if strings.HasPrefix(address, "postgres://") || strings.HasPrefix(address, "postgresql://") {
-		return openPostgres(address, parts)
+		return openPostgres(ctx, address, parts)
 	}
 	scheme, _, _ := strings.Cut(address, ":") // not the rest: it may hold a password
 	return nil, fmt.Errorf("no database is named %s: %w", scheme, ErrAddress)
@@ -110,7 +111,7 @@ func isDir(path string) bool {
 	return err == nil && info.IsDir()
 }
 
-func openPostgres(address string, parts []Migrations) (*Database, error) {
+func openPostgres(ctx context.Context, address string, parts []Migrations) (*Database, error) {
 	config, err := pgx.ParseConfig(address)
 	if err != nil {
 		return nil, fmt.Errorf("the address of the database cannot be read: %w", ErrAddress)
@@ -122,7 +123,11 @@ func openPostgres(address string, parts []Migrations) (*Database, error) {
 	if config.RuntimeParams["statement_timeout"] == "" {
 		config.RuntimeParams["statement_timeout"] = fmt.Sprint(statementTimeout.Milliseconds())
 	}
-	db := sql.OpenDB(&migrating{Connector: stdlib.GetConnector(*config), parts: parts})
+	connector := &migrating{Connector: stdlib.GetConnector(*config), parts: parts}
+	// Tried here, since requests have no patience to wait for another node. If
+	// the server is down, whoever connects tries again.
+	_ = connector.migrate(ctx)
+	db := sql.OpenDB(connector)
 	db.SetMaxOpenConns(poolSize)
 	db.SetMaxIdleConns(poolSize)
 	db.SetConnMaxIdleTime(5 * time.Minute)
@@ -178,7 +183,7 @@ func migrate(ctx context.Context, db *sql.DB, dialect goose.Dialect, parts []Mig
 		}
 		options := []goose.ProviderOption{goose.WithStore(versions)}
 		if dialect == goose.DialectPostgres {
-			locker, err := lock.NewPostgresSessionLocker()
+			locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300)) // it asks every second, for five minutes
 			if err != nil {
 				return err
 			}

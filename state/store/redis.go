@@ -41,12 +41,13 @@ var (
 	_ Warner      = (*Redis)(nil)
 )
 
-// How long Redis may take. A retried command could count as a second one, so
-// there are no retries below us.
+// How long Redis may take, and how many connections to it there may be: whoever
+// has to wait for one costs more than one. A retried command could count as a
+// second one, so there are no retries below us.
 const (
 	redisDialTimeout = 500 * time.Millisecond
 	redisReadTimeout = 700 * time.Millisecond
-	redisPool        = 32
+	redisPool        = 64
 )
 
 // NewRedis returns a store at the address: redis://USER:PASSWORD@HOST:PORT/DB,
@@ -214,12 +215,12 @@ return 1`)
 func (s *Redis) Load(ctx context.Context, k state.Key) (state.Record, error) {
 	text, err := s.client.Get(ctx, recordKey(k)).Bytes()
 	switch {
+	case err == nil:
+		return s.decode(text)
 	case errors.Is(err, redis.Nil), redis.HasErrorPrefix(err, "WRONGTYPE"):
 		return state.Record{}, state.ErrNotFound
-	case err != nil:
-		return state.Record{}, fmt.Errorf("store: %w", err)
 	}
-	return s.decode(text)
+	return state.Record{}, fmt.Errorf("store: %w", err)
 }
 
 func (s *Redis) decode(text []byte) (state.Record, error) {

@@ -8,7 +8,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/pressly/goose/v3/lock"
 	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"statelab/state"
@@ -19,7 +22,7 @@ import (
 func TestEveryBackEnd(t *testing.T) { storetest.Each(t, storetest.Run) }
 
 func TestCounted(t *testing.T) {
-	storetest.Run(t, func(t *testing.T, o store.Options) (state.Store, []storetest.Spoil) {
+	storetest.Run(t, func(t testing.TB, o store.Options) (state.Store, []storetest.Spoil) {
 		s := store.Counted(store.NewMemory(o))
 		t.Cleanup(func() { require.NoError(t, s.Close()) })
 		return s, nil
@@ -122,6 +125,35 @@ func TestOddFileNamesAreFileNames(t *testing.T) {
 	}
 }
 
+func TestADatabaseWaitsForTheNodeThatMigrates(t *testing.T) {
+	server := storetest.Postgres(t)
+	other, err := pgx.Connect(t.Context(), server.Address)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, other.Close(context.WithoutCancel(t.Context()))) }()
+	_, err = other.Exec(t.Context(), `SELECT pg_advisory_lock($1)`, lock.DefaultLockID)
+	require.NoError(t, err)
+
+	opened := make(chan *store.Database)
+	go func() {
+		db, err := store.OpenDatabase(t.Context(), server.Address)
+		assert.NoError(t, err)
+		opened <- db
+	}()
+	require.Eventually(t, func() bool {
+		var asked bool
+		err := other.QueryRow(t.Context(),
+			`SELECT count(*) > 0 FROM pg_stat_activity WHERE query LIKE '%pg_try_advisory_lock%' AND state = 'idle'`).Scan(&asked)
+		return err == nil && asked
+	}, 5*time.Second, 10*time.Millisecond, "it did not come to ask")
+	_, err = other.Exec(t.Context(), `SELECT pg_advisory_unlock($1)`, lock.DefaultLockID)
+	require.NoError(t, err)
+	db := <-opened
+	defer func() { require.NoError(t, db.Close()) }()
+	var version int
+	require.NoError(t, other.QueryRow(t.Context(), `SELECT max(version_id) FROM records_version`).Scan(&version))
+	require.Positive(t, version, "it is up to date before its first use")
+}
+
 // In Redis, a subject's list is a key of its own.
 func TestASpoiledListKeepsNobodyFromLoggingIn(t *testing.T) {
 	server := storetest.Redis(t)
@@ -140,4 +172,21 @@ func TestASpoiledListKeepsNobodyFromLoggingIn(t *testing.T) {
 	entries, err = s.BySubject(t.Context(), "alice")
 	require.NoError(t, err)
 	require.Len(t, entries, 1)
+}
+
+// BenchmarkLoad is what a request pays for a login that the server keeps.
+func BenchmarkLoad(b *testing.B) {
+	storetest.Each(b, func(b *testing.B, open storetest.Open) {
+		s, _ := open(b, store.Options{})
+		now := state.MicrosOf(time.Now())
+		k, r := state.KeyOf("benchmark"), record(state.KindLogin, "01M807CMZT1DVTWSRYZMWSFTV1", now.Add(time.Hour))
+		r.Login.ID, r.Login.IssuedAt, r.Login.ExpiresAt, r.LastSeen = k.String(), now, now.Add(8*time.Hour), now
+		r.Rotation = state.Rotation{Current: [32]byte{1, 2, 3}, Salt: [16]byte{4}}
+		require.NoError(b, s.Create(b.Context(), k, r))
+		b.ReportAllocs()
+		for b.Loop() {
+			_, err := s.Load(b.Context(), k)
+			require.NoError(b, err)
+		}
+	})
 }

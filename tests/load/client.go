@@ -134,7 +134,7 @@ func logIn(ctx context.Context, addr, slug string) (visit, answer, error) {
 	for _, c := range (&http.Response{Header: a.Header}).Cookies() {
 		credential = "Cookie: " + c.Name + "=" + c.Value
 	}
-	get := request("GET", addr, profile(slug), credential+"\r\n", "")
+	get := request("GET", addr, profilePath(slug), credential+"\r\n", "")
 	a, err = fetchJSON(ctx, addr, get, &struct{}{})
 	if err != nil {
 		return visit{}, answer{}, fmt.Errorf("reading the profile of %s: %w", slug, err)
@@ -142,7 +142,7 @@ func logIn(ctx context.Context, addr, slug string) (visit, answer, error) {
 	return visit{get, a.Body}, a, nil
 }
 
-func profile(slug string) string { return "/" + slug + "/profile" }
+func profilePath(slug string) string { return "/" + slug + "/profile" }
 
 // A target is a server with the visits that it gets.
 type target struct {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -16,7 +15,7 @@ import (
 // A pair is one line of the table: two servers that get the same requests.
 type pair struct {
 	name     string
-	servers  [2]target    // what is measured, and its limit
+	servers  [2]target    // what is measured, and what it is measured against
 	costs    [2][]float64 // of each slice, in microseconds of CPU time per request
 	requests int          // to the first server
 }
@@ -47,14 +46,14 @@ func (b bench) compare(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			l, err := b.limit(ctx, profile(s.Slug), visits, a)
+			l, err := b.beside(ctx, task{Path: profilePath(s.Slug), Answer: a}, visits)
 			if err != nil {
 				return err
 			}
 			defer l.stop()
 			pairs = append(pairs, &pair{name: name, servers: [2]target{{server, visits}, l}})
 			if len(pairs) == 1 {
-				second, err := b.limit(ctx, profile(s.Slug), visits, a)
+				second, err := b.beside(ctx, task{Path: profilePath(s.Slug), Answer: a}, visits)
 				if err != nil {
 					return err
 				}
@@ -121,32 +120,38 @@ func (b bench) logIn(ctx context.Context, addr, slug string) (visits []visit, fi
 	return visits, first, nil
 }
 
-// limit starts the server that answers the same requests with a, and makes sure
-// that it does.
-func (b bench) limit(ctx context.Context, path string, visits []visit, a answer) (target, error) {
+// beside starts the server that does a task, and makes sure that it answers as
+// statelab does. It gets the given visits; without any, it is logged in to.
+func (b bench) beside(ctx context.Context, what task, visits []visit) (target, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return target{}, err
 	}
-	text, err := json.Marshal(task{path, a})
+	text, err := json.Marshal(what)
 	if err != nil {
 		return target{}, err
 	}
-	p, err := start(ctx, b.dir, string(text), b.stderr, self, limitCommand)
+	p, err := start(ctx, b.dir, string(text), b.stderr, self, taskCommand)
 	if err != nil {
 		return target{}, err
+	}
+	if visits == nil {
+		if visits, _, err = b.logIn(ctx, p.addr, "session"); err != nil {
+			p.stop()
+			return target{}, err
+		}
 	}
 	switch _, same, err := fetch(ctx, p.addr, visits[0].request); {
 	case err != nil:
 		p.stop()
 		return target{}, err
-	case !reflect.DeepEqual(same, a):
+	case !reflect.DeepEqual(same, what.Answer):
 		p.stop()
-		return target{}, errors.New("the limit does not answer as statelab does")
+		return target{}, fmt.Errorf("it answers %v %s, and statelab %v %s", same.Header, same.Body, what.Answer.Header, what.Answer.Body)
 	}
 	t := target{process: p}
 	for _, v := range visits {
-		t.visits = append(t.visits, visit{v.request, a.Body})
+		t.visits = append(t.visits, visit{v.request, what.Answer.Body})
 	}
 	return t, nil
 }
@@ -188,7 +193,7 @@ func (b bench) measure(ctx context.Context, pairs []*pair) error {
 // print writes the table.
 func (b bench) print(pairs []*pair) error {
 	w := tabwriter.NewWriter(b.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "strategy\trequests\tCPU µs/request\t(min-max)\tlimit µs\t(min-max)\tratio\t(middle half)\t(min-max)\t")
+	fmt.Fprintln(w, "strategy\trequests\tCPU µs/request\t(min-max)\t"+b.against+" µs\t(min-max)\tratio\t(middle half)\t(min-max)\t")
 	for _, p := range pairs {
 		var ratios []float64
 		for i, cost := range p.costs[0] {
@@ -202,7 +207,7 @@ func (b bench) print(pairs []*pair) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(b.stdout, "\nratio: median of the pairs; A/A: the limit against itself; load average now %s\n", loadAverage())
+	fmt.Fprintf(b.stdout, "\nratio: median of the pairs; A/A: %s against itself; load average now %s\n", b.against, loadAverage())
 	return nil
 }
 

@@ -8,11 +8,12 @@ import (
 	"net"
 	"net/http"
 
-	"github.com/gin-gonic/gin" //nolint:depguard // the limit is a bare Gin server
+	"github.com/gin-gonic/gin" //nolint:depguard // what stands beside statelab is a Gin server too
 )
 
-// limitCommand makes this program the limit. It is for its own use only.
-const limitCommand = "serve-limit"
+// taskCommand makes this program a server beside statelab. It is for its own
+// use only.
+const taskCommand = "serve-task"
 
 // An answer is what statelab has answered, without the two headers that
 // net/http writes by itself.
@@ -21,42 +22,30 @@ type answer struct {
 	Body   []byte
 }
 
-// A task is what the limit is to do: give one answer.
+// A task is what a server beside statelab is to do: give one answer, as the
+// limit, or as the peer that keeps logins in a store.
 type task struct {
 	Path   string
 	Answer answer
+	Store  string // as for statelab; empty for the limit
 }
 
-// serveLimit reads a task as JSON from stdin and does it until ctx or stdin
-// ends. It is the fair limit: a bare Gin server that receives the headers of
-// the same requests, looks at none of them, and writes the headers and the bytes
-// of the same answer from memory. What statelab takes beyond that is what it
-// does; eight header names alone would make it look a quarter dearer.
-func serveLimit(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
+// serveTask reads a task as JSON from stdin and does it until ctx or stdin
+// ends.
+func serveTask(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var t task
 	if err := json.NewDecoder(stdin).Decode(&t); err != nil {
 		return err
 	}
-	type field struct {
-		name  string
-		lines []string
-	}
-	var fields []field // ranging over a map would take longer
-	for name, lines := range t.Answer.Header {
-		fields = append(fields, field{name, lines})
-	}
 	gin.SetMode(gin.ReleaseMode)
 	e := gin.New()
-	e.GET(t.Path, func(c *gin.Context) {
-		h := c.Writer.Header()
-		for _, f := range fields {
-			h[f.name] = f.lines
-		}
-		c.Writer.WriteHeader(http.StatusOK)
-		_, _ = c.Writer.Write(t.Answer.Body)
-	})
+	if t.Store == "" {
+		limit(e, t)
+	} else if err := peer(e, t); err != nil {
+		return err
+	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "localhost:0")
 	if err != nil {
 		return err
@@ -74,5 +63,35 @@ func serveLimit(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 		return err
 	case <-ctx.Done():
 		return nil
+	}
+}
+
+// limit is the fair limit: a bare Gin server that receives the headers of the
+// same requests, looks at none of them, and writes the headers and the bytes
+// of the same answer from memory. What statelab takes beyond that is what it
+// does; eight header names alone would make it look a quarter dearer.
+func limit(e *gin.Engine, t task) {
+	set := t.headers()
+	e.GET(t.Path, func(c *gin.Context) {
+		set(c.Writer.Header())
+		c.Writer.WriteHeader(http.StatusOK)
+		_, _ = c.Writer.Write(t.Answer.Body)
+	})
+}
+
+// headers returns a function that sets the headers of the answer.
+func (t task) headers() func(http.Header) {
+	type field struct {
+		name  string
+		lines []string
+	}
+	var fields []field // ranging over a map would take longer
+	for name, lines := range t.Answer.Header {
+		fields = append(fields, field{name, lines})
+	}
+	return func(h http.Header) {
+		for _, f := range fields {
+			h[f.name] = f.lines
+		}
 	}
 }

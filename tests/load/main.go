@@ -5,7 +5,11 @@
 //
 //	go run ./tests/load                          all strategies, in about four minutes
 //	go run ./tests/load -only session -slices 5  a quick look at one
+//	go run ./tests/load -stores memory           session against gin-contrib/sessions, over the same store
 //	go run ./tests/load -logins 50               memory and latency while 50 clients log in at once
+//
+// Stores are servers that run already, on this machine and for nothing else: what
+// Redis has counted is reset.
 //
 // CPU time per request is compared, and not requests per second, which swing
 // with whatever else the machine does. A slice is so many seconds of requests to
@@ -46,8 +50,8 @@ func main() {
 // run is the program. Whatever it starts has ended, and whatever it wrote to
 // disk is gone, when it returns.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) (err error) {
-	if len(args) == 1 && args[0] == limitCommand {
-		return serveLimit(ctx, stdin, stdout)
+	if len(args) == 1 && args[0] == taskCommand {
+		return serveTask(ctx, stdin, stdout)
 	}
 	o, err := parse(args, stderr)
 	if err != nil {
@@ -69,9 +73,12 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		}
 	}
 	fmt.Fprintln(stdout, machine(o.bin))
-	b := bench{o, dir, stdout, stderr}
+	b := bench{o, dir, "limit", stdout, stderr}
 	if o.logins > 0 {
 		return b.flood(ctx)
+	}
+	if o.stores != nil {
+		return b.compareStores(ctx)
 	}
 	return b.compare(ctx)
 }
@@ -79,7 +86,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 type options struct {
 	slices, conns, logins int
 	seconds               float64
-	only                  []string
+	only, stores          []string
 	bin                   string
 }
 
@@ -87,6 +94,7 @@ type options struct {
 type bench struct {
 	options
 	dir            string // removed at the end
+	against        string // what statelab is measured against
 	stdout, stderr io.Writer
 }
 
@@ -102,8 +110,12 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f.IntVar(&o.logins, "logins", 0, "instead of all that, measure so many logins at once, up to 512")
 	f.StringVar(&o.bin, "bin", "", "the statelab to measure, instead of building it")
 	only := f.String("only", "", "strategies to measure, such as session,token, instead of all")
+	stores := f.String("stores", "", "instead of all that, measure session over these stores, such as memory,redis://127.0.0.1:6379,\npostgres://USER@127.0.0.1/NAME, against those of gin-contrib/sessions")
 	if err := f.Parse(args); err != nil {
 		return o, err
+	}
+	if *stores != "" {
+		o.stores = strings.Split(*stores, ",")
 	}
 	if *only != "" {
 		o.only = strings.Split(*only, ",")

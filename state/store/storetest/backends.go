@@ -14,44 +14,50 @@ import (
 // Open opens an empty store that judges expiry by o.Now and closes when the
 // test ends. Besides, it returns the ways in which somebody with access to the
 // back end can spoil a record; there are none where it is in the process.
-type Open func(t *testing.T, o store.Options) (state.Store, []Spoil)
+type Open func(t testing.TB, o store.Options) (state.Store, []Spoil)
 
 // Spoil makes garbage of the record under a key.
-type Spoil func(t *testing.T, k state.Key)
+type Spoil func(t testing.TB, k state.Key)
 
-// Each runs a test on every back end, over real servers of its own, in named
+// A runner is a test or a benchmark.
+type runner[T any] interface {
+	testing.TB
+	Run(name string, f func(T)) bool
+}
+
+// Each runs a test or a benchmark on every back end, over real servers of its own, in named
 // sub-tests. The back ends are tried without the guard around them, whose
 // patience a busy machine could exhaust; the guard is tried with real outages.
 //
 // A new back end joins with one line.
-func Each(t *testing.T, test func(t *testing.T, open Open)) {
+func Each[T runner[T]](t T, test func(t T, open Open)) {
 	t.Helper()
 	for _, backend := range []struct {
 		name string
-		open func(t *testing.T) Open
+		open func(t testing.TB) Open
 	}{
-		{"memory", func(*testing.T) Open { return openMemory }},
-		{"sqlite", func(*testing.T) Open { return openSQLite }},
-		{"postgres", func(t *testing.T) Open { return openPostgres(Postgres(t).Address) }},
-		{"redis", func(t *testing.T) Open { return openRedis(Redis(t).Address) }},
-		{"redis-cluster", func(t *testing.T) Open { return openRedis(RedisCluster(t)) }},
+		{"memory", func(testing.TB) Open { return openMemory }},
+		{"sqlite", func(testing.TB) Open { return openSQLite }},
+		{"postgres", func(t testing.TB) Open { return openPostgres(Postgres(t).Address) }},
+		{"redis", func(t testing.TB) Open { return openRedis(Redis(t).Address) }},
+		{"redis-cluster", func(t testing.TB) Open { return openRedis(RedisCluster(t)) }},
 	} {
-		t.Run(backend.name, func(t *testing.T) { test(t, backend.open(t)) })
+		t.Run(backend.name, func(t T) { test(t, backend.open(t)) })
 	}
 }
 
-func openMemory(t *testing.T, o store.Options) (state.Store, []Spoil) {
+func openMemory(t testing.TB, o store.Options) (state.Store, []Spoil) {
 	s := store.NewMemory(o)
 	t.Cleanup(func() { must(t, s.Close()) })
 	return s, nil
 }
 
-func openSQLite(t *testing.T, o store.Options) (state.Store, []Spoil) {
+func openSQLite(t testing.TB, o store.Options) (state.Store, []Spoil) {
 	return openSQL(t, "sqlite:"+t.TempDir()+"/x.db", o, `'{"v":1'`, `''`, `'null'`, `'{"v":99,"kind":"login","expires":9e15}'`, `x'ff00'`)
 }
 
 func openPostgres(address string) Open {
-	return func(t *testing.T, o store.Options) (state.Store, []Spoil) {
+	return func(t testing.TB, o store.Options) (state.Store, []Spoil) {
 		// Longer than in service: here nobody waits, and the machine may be busy.
 		return openSQL(t, address+"&connect_timeout=30&statement_timeout=30000", o,
 			`'{"v":1'`, `''`, `'null'`, `'{"v":99,"kind":"login","expires":9e15}'`)
@@ -60,7 +66,7 @@ func openPostgres(address string) Open {
 
 // openSQL empties the database at the address and opens a store in it. Its
 // documents can be spoiled by each of the literals.
-func openSQL(t *testing.T, address string, o store.Options, garbage ...string) (state.Store, []Spoil) {
+func openSQL(t testing.TB, address string, o store.Options, garbage ...string) (state.Store, []Spoil) {
 	db, err := store.OpenDatabase(t.Context(), address)
 	must(t, err)
 	_, err = db.ExecContext(t.Context(), `DELETE FROM records`)
@@ -72,7 +78,7 @@ func openSQL(t *testing.T, address string, o store.Options, garbage ...string) (
 	})
 	var spoils []Spoil
 	for _, literal := range garbage {
-		spoils = append(spoils, func(t *testing.T, k state.Key) {
+		spoils = append(spoils, func(t testing.TB, k state.Key) {
 			result, err := db.ExecContext(t.Context(), `UPDATE records SET document = `+literal+` WHERE key = $1`, k.String()) // #nosec G202 -- ours
 			must(t, err)
 			if n, err := result.RowsAffected(); n != 1 || err != nil {
@@ -85,7 +91,7 @@ func openSQL(t *testing.T, address string, o store.Options, garbage ...string) (
 
 // openRedis empties the servers at the address for each store.
 func openRedis(address string) Open {
-	return func(t *testing.T, o store.Options) (state.Store, []Spoil) {
+	return func(t testing.TB, o store.Options) (state.Store, []Spoil) {
 		s, err := store.NewRedis(address, o)
 		must(t, err)
 		t.Cleanup(func() { must(t, s.Close()) })
@@ -97,9 +103,9 @@ func openRedis(address string) Open {
 		name := func(k state.Key) string { return "statelab:record:" + k.String() }
 		var spoils []Spoil
 		for _, garbage := range []string{"\xff", "", "1 9\n", "1 9000000000000000\n{\"v\":1", "1 9000000000000000\n{\"v\":99,\"kind\":\"login\",\"expires\":9e15}"} {
-			spoils = append(spoils, func(t *testing.T, k state.Key) { must(t, client.Set(t.Context(), name(k), garbage, 0).Err()) })
+			spoils = append(spoils, func(t testing.TB, k state.Key) { must(t, client.Set(t.Context(), name(k), garbage, 0).Err()) })
 		}
-		return s, append(spoils, func(t *testing.T, k state.Key) { // of another type
+		return s, append(spoils, func(t testing.TB, k state.Key) { // of another type
 			must(t, client.Del(t.Context(), name(k)).Err())
 			must(t, client.LPush(t.Context(), name(k), "x").Err())
 		})

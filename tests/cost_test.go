@@ -1,0 +1,104 @@
+package tests
+
+import (
+	"maps"
+	"net/http"
+	"regexp"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"statelab/api"
+	"statelab/state"
+	"statelab/state/store"
+	"statelab/state/store/storetest"
+)
+
+// What a request asks of the store, whichever it is.
+func TestAReadAsksTheStoreOnce(t *testing.T) {
+	for name, open := range map[string]func(t *testing.T) *server{
+		"memory":   func(t *testing.T) *server { return running(t, "sqlite::memory:", "memory") },
+		"sqlite":   func(t *testing.T) *server { return running(t, "sqlite:"+t.TempDir()+"/x.db", "database") },
+		"postgres": func(t *testing.T) *server { return running(t, storetest.Postgres(t).Address, "database") },
+		"redis":    func(t *testing.T) *server { return running(t, "sqlite::memory:", storetest.Redis(t).Address) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t)
+			for _, slug := range strategies {
+				a := s.login(t, slug, alice, alicePassword).get("inspect").is(http.StatusOK)
+				reads := int64(0)
+				if s.traits(t, slug).Holder == state.HolderServer {
+					require.Equal(t, name, a.text("held.store"))
+					reads = 1
+				}
+				require.Equal(t, []int64{reads, 0}, []int64{a.number("cost.store_reads"), a.number("cost.store_writes")}, slug)
+			}
+		})
+	}
+}
+
+var commandCalls = regexp.MustCompile(`(?m)^cmdstat_([^:]+):calls=(\d+)`)
+
+// commands returns what a Redis has been asked to do during f, by command, as it
+// counts them itself. How connections begin is not part of it.
+func commands(t *testing.T, r *redis.Client, f func()) map[string]int {
+	t.Helper()
+	calls := func() map[string]int {
+		text, err := r.Info(t.Context(), "commandstats").Result()
+		require.NoError(t, err)
+		all := map[string]int{}
+		for _, m := range commandCalls.FindAllStringSubmatch(text, -1) {
+			all[m[1]], err = strconv.Atoi(m[2])
+			require.NoError(t, err)
+		}
+		return all
+	}
+	before := calls()
+	f()
+	all := calls()
+	maps.DeleteFunc(all, func(name string, n int) bool {
+		all[name] -= before[name]
+		return n == before[name] || name == "info" || name == "hello" || name == "select"
+	})
+	return all
+}
+
+func TestAReadIsOneCommandAtRedis(t *testing.T) {
+	server := storetest.Redis(t)
+	options, err := redis.ParseURL(server.Address)
+	require.NoError(t, err)
+	r := redis.NewClient(options)
+	defer func() { require.NoError(t, r.Close()) }()
+	s := newServer(t, func(c *api.Config) {
+		require.NoError(t, c.Store.Close())
+		c.Store, err = store.Open(server.Address, nil, store.Options{Now: c.Now})
+		require.NoError(t, err)
+	})
+	each(t, func(t *testing.T, slug string) {
+		const reads = 30
+		c := s.login(t, slug, alice, alicePassword)
+		c.patch(object{"theme": "dark"}).is(http.StatusOK) // Redis knows the scripts from now on
+		read := func(pause time.Duration) func() {
+			return func() {
+				for range reads {
+					s.clock.advance(pause)
+					c.get("profile").is(http.StatusOK)
+				}
+			}
+		}
+		busy, slow := commands(t, r, read(0)), commands(t, r, read(10*time.Second))
+		if s.traits(t, slug).Holder == state.HolderClient {
+			require.Empty(t, busy)
+			require.Empty(t, slow)
+			return
+		}
+		require.Equal(t, map[string]int{"get": reads}, busy)
+		// Once a minute one of them also writes that the login is in use: a script,
+		// whose own commands Redis counts as well.
+		const minutes = reads * 10 / 60
+		require.Equal(t, map[string]int{"get": reads + minutes, "evalsha": minutes, "set": minutes}, slow)
+	})
+}

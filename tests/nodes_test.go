@@ -1,0 +1,316 @@
+package tests
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"statelab/auth"
+	"statelab/state"
+	"statelab/state/store/storetest"
+)
+
+// Nodes are several statelabs that are one service: they share a database, a
+// store and a key file. As a load balancer they hand requests to each in turn.
+type nodes struct {
+	server // where the load balancer serves
+	all    []*process
+	out    []atomic.Bool // who gets no requests for now
+	turn   atomic.Int64
+	writes sync.RWMutex // held by each request that may not be repeated
+}
+
+// startNodes starts so many nodes at the same moment, over an empty database,
+// an empty store and no key file.
+func startNodes(t *testing.T, count int) *nodes {
+	t.Helper()
+	dir, database, logins := t.TempDir(), storetest.Postgres(t).Address, storetest.Redis(t).Address
+	n := &nodes{out: make([]atomic.Bool, count)}
+	for range count {
+		n.all = append(n.all, launch(t, dir, nil, "--listen", fmt.Sprint("localhost:", storetest.FreePort(t)), "--log-level", "warn",
+			"--database", database, "--store", logins, "--keys", filepath.Join(dir, "keys.json")))
+	}
+	for _, p := range n.all {
+		p.serves()
+	}
+	// Rewrite and not Director: that one adds X-Forwarded-For, which the
+	// classroom refuses.
+	balancer := httptest.NewServer(&httputil.ReverseProxy{Transport: n, Rewrite: func(r *httputil.ProxyRequest) { r.Out.Host = "" }})
+	t.Cleanup(balancer.Close)
+	n.url = balancer.URL
+	return n
+}
+
+// RoundTrip sends a request to the next node. When that is down it asks the one
+// after it, unless the node may have begun to do what cannot be repeated.
+func (n *nodes) RoundTrip(r *http.Request) (*http.Response, error) {
+	repeatable := r.Method == http.MethodGet || r.Method == http.MethodHead
+	if !repeatable {
+		n.writes.RLock()
+		defer n.writes.RUnlock()
+	}
+	body, err := io.ReadAll(cmp.Or[io.Reader](r.Body, http.NoBody))
+	if err != nil {
+		return nil, err
+	}
+	for range 2 * len(n.all) {
+		i := int(n.turn.Add(1)) % len(n.all)
+		if n.out[i].Load() {
+			continue
+		}
+		node, err := url.Parse(n.all[i].base)
+		if err != nil {
+			return nil, err
+		}
+		attempt := r.Clone(r.Context())
+		attempt.URL.Scheme, attempt.URL.Host, attempt.Body = node.Scheme, node.Host, io.NopCloser(bytes.NewReader(body))
+		resp, err := transport.RoundTrip(attempt)
+		var dialing *net.OpError
+		arrived := !errors.As(err, &dialing) || dialing.Op != "dial"
+		if err == nil || arrived && !repeatable {
+			return resp, err
+		}
+	}
+	return nil, errors.New("no node answers")
+}
+
+// again starts a node that has ended, at the same address.
+func (n *nodes) again(t *testing.T, i int) {
+	t.Helper()
+	p := n.all[i]
+	next := launch(p.t, p.cmd.Dir, nil, p.cmd.Args[1:]...)
+	next.serves()
+	require.Equal(t, p.base, next.base)
+	p.cmd, p.done, p.log = next.cmd, next.done, next.log
+	n.out[i].Store(false)
+}
+
+// restart restarts a node as one does for a new version. Whoever polls /readyz
+// learns of it before connections are refused.
+func (n *nodes) restart(t *testing.T, i int) {
+	t.Helper()
+	p := n.all[i]
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	require.Eventually(t, func() bool {
+		resp, err := http.Get(p.base + "/readyz")
+		if err != nil {
+			return true
+		}
+		defer func() { _ = resp.Body.Close() }()
+		return resp.StatusCode == http.StatusServiceUnavailable
+	}, recovery, 5*time.Millisecond)
+	n.out[i].Store(true)
+	require.Zero(t, p.ends(), "%s", p.log)
+	n.again(t, i)
+}
+
+// kill ends a node in the middle of what it does, and starts it again. A write
+// whose answer is lost has an outcome that nobody knows, so it waits until none
+// is on its way.
+func (n *nodes) kill(t *testing.T, i int) {
+	t.Helper()
+	n.writes.Lock()
+	err := n.all[i].cmd.Process.Kill()
+	n.all[i].ends()
+	n.writes.Unlock()
+	require.NoError(t, err)
+	n.again(t, i)
+}
+
+// at returns a copy of the client that asks this node.
+func (c *client) at(p *process) *client {
+	d := c.copy()
+	d.s = &server{url: p.base}
+	return d
+}
+
+// A member is a login that remembers what the service has acknowledged.
+type member struct {
+	*client
+	username, id     string
+	version, credits int64
+	nickname         string
+}
+
+// agrees requires an answer to belong to this member, and to have lost
+// nothing.
+func (v *member) agrees(a *answer) {
+	v.t.Helper()
+	a.is(http.StatusOK)
+	require.Equal(v.t, []any{v.slug, v.username, v.nickname, v.version, v.credits}, []any{
+		a.text("strategy"), a.text("user.username"), a.text("state.nickname"), a.number("version"), a.number("state.credits"),
+	})
+}
+
+// asks makes the member's request of this round.
+func (v *member) asks(round int) {
+	v.t.Helper()
+	switch round % 4 {
+	case 0:
+		v.agrees(v.get("profile"))
+	case 1:
+		v.nickname, v.version = fmt.Sprintf("%s-%d", v.id, round), v.version+1
+		v.agrees(v.patch(object{"nickname": v.nickname}))
+	case 2:
+		v.credits, v.version = v.credits-1, v.version+1
+		v.agrees(v.post("spend", object{"amount": 1}))
+	case 3:
+		v.agrees(v.renew())
+	}
+}
+
+func TestThreeNodesAreOneService(t *testing.T) {
+	n := startNodes(t, 3)
+	traits := map[string]state.Traits{}
+	for _, slug := range strategies {
+		traits[slug] = n.traits(t, slug)
+	}
+
+	t.Run("which has one set of keys and accounts, although they started at once", func(t *testing.T) {
+		keys := n.all[0].client("").do("GET", "/.well-known/jwks.json", nil).is(http.StatusOK).body
+		for _, p := range n.all {
+			require.Equal(t, string(keys), string(p.client("").do("GET", "/.well-known/jwks.json", nil).body))
+			c := p.client("session")
+			c.post("login", credentials{teacher, teacherPassword}).is(http.StatusOK)
+			require.Len(t, c.get("members").at("members"), 3)
+		}
+	})
+
+	t.Run("where a logout counts on every node", func(t *testing.T) {
+		for _, slug := range strategies {
+			c := n.login(t, slug, alice, alicePassword)
+			copies := []*client{c.at(n.all[1]), c.at(n.all[2])}
+			c.at(n.all[0]).post("logout", nil).is(http.StatusNoContent)
+			for _, other := range copies {
+				if traits[slug].Revocable {
+					other.get("profile").is(http.StatusUnauthorized, "unknown_session")
+				}
+				if traits[slug].Listable {
+					other.renew().is(http.StatusUnauthorized)
+				}
+			}
+		}
+	})
+
+	t.Run("where a new password ends the other logins on every node", func(t *testing.T) {
+		const first, second = "the first password", "the second password"
+		for i, slug := range strategies {
+			username := "user-" + slug
+			n.client(t, slug).do("POST", "/accounts", object{"username": username, "password": first}).is(http.StatusCreated)
+			others := map[string]*client{}
+			for _, other := range strategies {
+				others[other] = n.login(t, other, username, first)
+			}
+			c := n.login(t, slug, username, first)
+			c.s = &server{url: n.all[i%3].base}
+			c.route("PUT", "password", object{"current_password": first, "new_password": second}).is(http.StatusNoContent)
+			for _, p := range n.all {
+				c.at(p).get("profile").is(http.StatusOK)
+				for other, o := range others {
+					if traits[other].Revocable {
+						o.at(p).get("profile").is(http.StatusUnauthorized)
+					}
+					if traits[other].Listable {
+						o.at(p).renew().is(http.StatusUnauthorized)
+					}
+				}
+			}
+			n.login(t, slug, username, second)
+		}
+	})
+
+	t.Run("that loses no login when nodes are restarted and killed", func(t *testing.T) {
+		n.underTraffic(t, traits, func() {
+			for i := range n.all {
+				n.restart(t, i)
+			}
+			n.kill(t, 1)
+		})
+	})
+
+	t.Run("which counts failed sign-ins in one place", func(t *testing.T) {
+		for i := range auth.MaxPerAccount {
+			n.all[i%3].client("session").post("login", credentials{bob, wrong}).is(http.StatusUnauthorized, "bad_login")
+		}
+		for _, p := range n.all {
+			p.client("session").post("login", credentials{bob, bobPassword}).is(http.StatusTooManyRequests, "too_many_attempts")
+		}
+	})
+}
+
+// underTraffic logs 200 members in to each strategy, and does something to the
+// nodes while they go on asking. Then all of them are still there, but for those
+// who have logged out.
+func (n *nodes) underTraffic(t *testing.T, traits map[string]state.Traits, something func()) {
+	const logins, leaving = 200, 10 // every tenth leaves
+	accounts := [][2]string{{alice, alicePassword}, {bob, bobPassword}, {teacher, teacherPassword}}
+	members := map[string][]*member{}
+	var asking sync.WaitGroup
+	for _, slug := range strategies {
+		all := make([]*member, logins)
+		members[slug] = all
+		asking.Go(func() {
+			for i := range all {
+				who := accounts[i%len(accounts)]
+				all[i] = &member{client: n.login(t, slug, who[0], who[1]), username: who[0], id: fmt.Sprint(slug, i), version: 1, credits: state.DefaultCredits}
+			}
+		})
+	}
+	asking.Wait()
+
+	var over atomic.Bool
+	for _, slug := range strategies {
+		asking.Go(func() {
+			for asked := 0; asked < logins || !over.Load(); asked++ {
+				round, i := asked/logins, asked%logins
+				switch v := members[slug][i]; {
+				case i%leaving != 0:
+					v.asks(round + i)
+				case round == 0:
+					v.leaves(traits[slug])
+				}
+			}
+		})
+	}
+	func() {
+		defer asking.Wait()
+		defer over.Store(true)
+		something()
+	}()
+	for _, slug := range strategies {
+		for i, v := range members[slug] {
+			if i%leaving != 0 {
+				v.agrees(v.get("profile"))
+			}
+		}
+	}
+}
+
+// leaves logs out. A copy of what the member held is then good for no more than
+// the traits say.
+func (v *member) leaves(traits state.Traits) {
+	v.t.Helper()
+	last := v.copy()
+	v.post("logout", nil).is(http.StatusNoContent)
+	if traits.Revocable {
+		last.get("profile").is(http.StatusUnauthorized, "unknown_session")
+	}
+	if traits.Listable {
+		last.renew().is(http.StatusUnauthorized)
+	}
+}
