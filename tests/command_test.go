@@ -29,6 +29,9 @@ var binary = sync.OnceValues(func() (string, error) {
 	if built, err = os.MkdirTemp("", "statelab"); err != nil {
 		return "", err
 	}
+	if err := os.Chmod(built, 0o755); err != nil { // other users run it too
+		return "", err
+	}
 	path := filepath.Join(built, "statelab")
 	if out, err := exec.Command("go", "build", "-o", path, "..").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
@@ -63,10 +66,18 @@ func command(t *testing.T, dir string, env []string, args ...string) *exec.Cmd {
 // test.
 func start(t *testing.T, dir string, env []string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: command(t, dir, env, args...), log: new(bytes.Buffer), done: make(chan struct{})}
+	return launch(t, command(t, dir, env, args...))
+}
+
+// launch does that with a command that is prepared.
+func launch(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{t: t, cmd: cmd, log: new(bytes.Buffer), done: make(chan struct{})}
 	out, err := p.cmd.StdoutPipe()
 	require.NoError(t, err)
-	p.cmd.Stderr = p.log
+	if p.cmd.Stderr == nil {
+		p.cmd.Stderr = p.log
+	}
 	require.NoError(t, p.cmd.Start())
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
