@@ -157,7 +157,7 @@ func smallDisk(t *testing.T) (dir string, ok bool) {
 	t.Cleanup(func() { require.NoError(t, os.Remove(dir)) })
 	u, err := user.Lookup("postgres")
 	if err != nil || syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=6m,mode=0700,uid=%s,gid=%s", u.Uid, u.Gid)) != nil {
-		return "", false
+		return dir, false
 	}
 	t.Cleanup(func() { require.NoError(t, syscall.Unmount(dir, syscall.MNT_DETACH)) })
 	return dir, true
