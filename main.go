@@ -259,7 +259,10 @@ func (s *serve) Run(ctx context.Context, out streams) error {
 		return refuse("%v", err)
 	}
 	defer func() { _ = server.Close() }()
-	if err := server.AddDemoAccounts(ctx); err != nil {
+	switch err := server.AddDemoAccounts(ctx); {
+	case errors.Is(err, state.ErrUnavailable) && db.Kind == "postgres":
+		log.Warn("the database does not answer; it is asked again with each request that needs it", "error", err)
+	case err != nil:
 		return fmt.Errorf("the demo accounts could not be made: %w", err)
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.Listen)

@@ -165,6 +165,9 @@ func (col *column) login(c *gin.Context) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
+	if err := col.addDemoAccounts(c.Request.Context()); err != nil {
+		return 0, nil, err
+	}
 	start := time.Now()
 	a, err := col.accounts.SignIn(c.Request.Context(), in.Username.Value, in.Password.Value, remoteHost(c.Request))
 	of(c).auth = time.Since(start)

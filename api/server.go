@@ -64,6 +64,7 @@ type Server struct {
 	draining atomic.Bool
 	stop     context.CancelFunc
 	stopped  sync.WaitGroup
+	demo     atomic.Bool // the demo accounts are still to be made
 }
 
 // New wires a server. It is cheap. The caller closes it after its last request.
@@ -262,12 +263,25 @@ func DemoAccounts() []DemoAccount {
 	}
 }
 
-// AddDemoAccounts makes the demo accounts that do not exist yet.
+// AddDemoAccounts makes the demo accounts that do not exist yet. If the database
+// is down, the error wraps state.ErrUnavailable, and they are made when it
+// answers: before anybody signs in or registers, and before /readyz says so.
 func (s *Server) AddDemoAccounts(ctx context.Context) error {
+	s.demo.Store(true)
+	return s.addDemoAccounts(ctx)
+}
+
+// addDemoAccounts does what AddDemoAccounts has left undone. Several may do so
+// at once: each account is made by one of them.
+func (s *Server) addDemoAccounts(ctx context.Context) error {
+	if !s.demo.Load() {
+		return nil
+	}
 	for _, d := range DemoAccounts() {
 		if err := s.accounts.Demo(ctx, d.Username, d.Password, d.DisplayName, d.Role); err != nil {
-			return err
+			return accountsFailed(err)
 		}
 	}
+	s.demo.Store(false)
 	return nil
 }

@@ -218,7 +218,7 @@ func (s *Server) ready(c *gin.Context) (int, any, error) {
 	for _, part := range []struct {
 		name string
 		ping func(context.Context) error
-	}{{"database", s.accounts.Ping}, {"store", s.store.Ping}} {
+	}{{"database", s.accounts.Ping}, {"database", s.addDemoAccounts}, {"store", s.store.Ping}} {
 		if err := part.ping(ctx); err != nil {
 			return 0, nil, fmt.Errorf("%w: %w", faultf("store_unavailable", "The %s does not answer.", part.name), err)
 		}
@@ -240,6 +240,9 @@ func (s *Server) register(c *gin.Context) (int, any, error) {
 	}
 	if in.DisplayName == nil {
 		in.DisplayName = &in.Username.Value
+	}
+	if err := s.addDemoAccounts(c.Request.Context()); err != nil {
+		return 0, nil, err
 	}
 	a, err := s.accounts.Register(c.Request.Context(), in.Username.Value, in.Password.Value, *in.DisplayName)
 	if err != nil {

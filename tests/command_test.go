@@ -31,6 +31,9 @@ var binary = sync.OnceValues(func() (string, error) {
 	if built, err = os.MkdirTemp("", "statelab"); err != nil {
 		return "", err
 	}
+	if err := os.Chmod(built, 0o755); err != nil { // other users run it too
+		return "", err
+	}
 	path := filepath.Join(built, "statelab")
 	if out, err := exec.Command("go", "build", "-o", path, "..").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
@@ -66,18 +69,22 @@ func command(t *testing.T, dir string, env []string, args ...string) *exec.Cmd {
 // test.
 func start(t *testing.T, dir string, env []string, args ...string) *process {
 	t.Helper()
-	p := launch(t, dir, env, args...)
+	p := launch(t, command(t, dir, env, args...))
 	p.serves()
 	return p
 }
 
-// launch starts the program and does not wait for it. It ends with the test.
-func launch(t *testing.T, dir string, env []string, args ...string) *process {
+// launch starts a prepared program and does not wait for it. It ends with the
+// test.
+func launch(t *testing.T, cmd *exec.Cmd) *process {
 	t.Helper()
-	p := &process{t: t, cmd: command(t, dir, env, args...), log: new(bytes.Buffer), done: make(chan struct{})}
+	p := &process{t: t, cmd: cmd, log: new(bytes.Buffer), done: make(chan struct{})}
 	out, err := p.cmd.StdoutPipe()
 	require.NoError(t, err)
-	p.out, p.cmd.Stderr = out, p.log
+	p.out = out
+	if p.cmd.Stderr == nil {
+		p.cmd.Stderr = p.log
+	}
 	require.NoError(t, p.cmd.Start())
 	t.Cleanup(func() { _ = p.cmd.Process.Kill() })
 	return p

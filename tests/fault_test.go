@@ -170,21 +170,11 @@ func with(body any) func(*client) any { return func(*client) any { return body }
 var requests = []request{
 	{"GET", "profile", nothing}, {"HEAD", "profile", nothing}, {"PATCH", "profile", with(object{"note": "x"})}, {"POST", "spend", with(object{"amount": 1})},
 	{"GET", "inspect", nothing}, {"GET", "members", nothing}, {"GET", "logins", nothing}, {"DELETE", "logins/AAAAAAAAAAAAAAAAAAAAAA", nothing}, {"GET", "", nothing},
-	{"POST", "refresh", func(c *client) any {
-		if c.refresh != "" {
-			return object{"refresh_token": c.refresh}
-		}
-		return nil
-	}},
+	{"POST", "refresh", renewal},
 	{"POST", "login", with(credentials{teacher, teacherPassword})},
 	{"POST", "logout", nothing},
 	{"POST", "logout", with(object{"everywhere": true})},
-	{"POST", "logout", func(c *client) any {
-		if c.refresh != "" {
-			return object{"refresh_token": c.refresh}
-		}
-		return nil
-	}},
+	{"POST", "logout", renewal},
 }
 
 func (r request) of(c *client) *answer { return c.route(r.method, r.route, r.body(c)) }
