@@ -5,6 +5,8 @@ import (
 	"net/http"
 
 	"github.com/go-json-experiment/json"
+
+	"statelab/state/keys"
 )
 
 // cookie lets the client hold the whole login in a cookie; the server keeps
@@ -102,10 +104,10 @@ func (s *cookie) Refresh(w http.ResponseWriter, r *http.Request, _ string) (Logi
 }
 
 // End can only ask the client to forget. Whoever kept a copy keeps the login
-// until it expires.
+// until it expires. A cookie that could not be judged stays where it is.
 func (s *cookie) End(w http.ResponseWriter, r *http.Request, _ string) error {
 	_, err := s.Load(r)
-	if !errors.Is(err, ErrUnavailable) {
+	if !errors.Is(err, ErrUnavailable) && !errors.Is(err, keys.ErrNoKey) {
 		s.clear(w, r)
 	}
 	return err
