@@ -202,7 +202,7 @@ func TestRefusalsAreOneLineAndStatusTwo(t *testing.T) {
 		{[]string{"keys", "list"}, "statelab keys init"},
 		{[]string{"keys", "list", "--keys", "damaged.json"}, "damaged.json"},
 		{[]string{"keys", "rotate", "--keys", "damaged.json"}, "damaged.json"},
-		{[]string{"keys", "rotate", "--drop-previous", "--keys", "missing.json"}, "statelab keys init"},
+		{[]string{"keys", "rotate", "--drop-previous", "--keys", "missing.json"}, "statelab keys init --keys missing.json"},
 	} {
 		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
 			cmd := command(t, dir, nil, c.args...)

@@ -233,10 +233,6 @@ func write(f *os.File, made string, keys []*Key) error {
 // is the lock too: its name is fixed, so while it exists a second rotation is
 // refused, and none begins with keys that another is about to replace.
 func Rotate(path string, random io.Reader, now time.Time, dropPrevious bool) (*Ring, error) {
-	path, err := filepath.EvalSymlinks(path) // a link stays a link
-	if err != nil {
-		return nil, unread(path, err)
-	}
 	target, err := filepath.EvalSymlinks(path) // a link stays a link
 	if err != nil {
 		return nil, unread(path, err)
@@ -258,7 +254,7 @@ func Rotate(path string, random io.Reader, now time.Time, dropPrevious bool) (*R
 	if err != nil {
 		_ = tmp.Close()
 		_ = os.Remove(tmp.Name())
-		return nil, fmt.Errorf("keys: nothing was rotated: %w", err)
+		return nil, fmt.Errorf("nothing was rotated: %w", err)
 	}
 	// The new name is on the disk as soon as the directory is. Not every system
 	// can be asked for that.
