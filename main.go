@@ -117,6 +117,7 @@ func refuse(format string, args ...any) error { return &refusal{fmt.Sprintf(form
 type commands struct {
 	Serve   serve          `cmd:"" default:"withargs" help:"Serve the contract (the default)."`
 	Account accountCommand `cmd:"" help:"Add, change and list accounts. A running server follows within five seconds."`
+	Keys    keysCommand    `cmd:"" help:"Make, list and rotate the keys that sign, seal and verify."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
@@ -142,6 +143,65 @@ func version() string {
 		}
 	}
 	return "devel"
+}
+
+// keysCommand is what an operator does with a key file.
+type keysCommand struct {
+	Init   keysInit   `cmd:"" help:"Make a key file for a service; one that exists is not overwritten."`
+	List   keysList   `cmd:"" help:"List the keys, without their secrets."`
+	Rotate keysRotate `cmd:"" help:"Make new keys that sign from now on; the previous ones verify."`
+}
+
+// keyFile is the flag that these commands share.
+type keyFile struct {
+	Keys string `default:"statelab.keys.json" placeholder:"FILE" help:"The key file (${default})."`
+}
+
+type keysInit struct{ keyFile }
+
+func (c keysInit) Run(s streams) error {
+	return listed(s.out)(keys.Init(c.Keys, cryptorand.Reader, time.Now()))
+}
+
+type keysList struct {
+	keyFile
+	Public bool `help:"Print a key file for servers that only verify tokens: public keys, nothing secret."`
+}
+
+func (c keysList) Run(s streams) error {
+	ring, err := keys.Load(c.Keys)
+	if err == nil && c.Public {
+		return ring.WritePublic(s.out)
+	}
+	return listed(s.out)(ring, err)
+}
+
+type keysRotate struct {
+	keyFile
+	DropPrevious bool `help:"Drop the previous keys: what clients hold of cookies and tokens ends at once."`
+}
+
+func (c keysRotate) Run(s streams) error {
+	return listed(s.out)(keys.Rotate(c.Keys, cryptorand.Reader, time.Now(), c.DropPrevious))
+}
+
+// listed prints the keys of a file, or refuses what was asked for.
+func listed(w io.Writer) func(*keys.Ring, error) error {
+	return func(ring *keys.Ring, err error) error {
+		if err != nil {
+			return refuse("%v", err)
+		}
+		table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		_, _ = fmt.Fprintln(table, "ID\tPURPOSE\tCREATED\tUSE")
+		for _, k := range ring.All() {
+			does := "verifies"
+			if active, err := ring.Active(k.Purpose); err == nil && active == k {
+				does = "signs"
+			}
+			_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", k.ID, k.Purpose, k.Created.Format(time.RFC3339), does)
+		}
+		return table.Flush()
+	}
 }
 
 // serve has the flags of the server. The defaults are those of the classroom.
@@ -247,9 +307,11 @@ func (s *serve) Run(ctx context.Context, out streams) error {
 	if err != nil {
 		return refuse("%v: name another file with --keys, or remove it to get a new one", err)
 	}
+	watch := keys.NewWatch(ring, s.Keys, keys.Load, time.Now, log)
 	server, err := api.New(api.Config{
 		Database: db.DB, Store: logins, DatabaseStore: database, Keys: ring, Logger: log, OpenAPI: openAPI, Version: version(),
 		AllowOrigins: s.AllowOrigin, TokenAlg: s.TokenAlg, Denylist: s.Revocation == "denylist",
+		Checks: []api.Check{{Name: "keys", Ask: watch.Health}},
 		Lifetimes: state.Lifetimes{
 			SessionIdle: s.SessionIdle, SessionMax: s.SessionMax,
 			AccessTTL: s.AccessTTL, RefreshTTL: s.RefreshTTL, RefreshOverlap: s.RefreshOverlap,
@@ -269,9 +331,58 @@ func (s *serve) Run(ctx context.Context, out streams) error {
 	if err != nil {
 		return fmt.Errorf("%w: stop what is listening there, or name another address with --listen", err)
 	}
+	ctx, stop := follow(ctx, watch)
+	defer stop()
 	spareCollections(out.getenv)
 	greet(out.out, listener.Addr())
 	return serveUntil(ctx, listener, server, log)
+}
+
+// reloadEvery is how often the server looks whether its key file has changed.
+// SIGHUP is faster, where there is such a signal.
+const reloadEvery = 5 * time.Second
+
+// follow keeps a ring up to date until ctx ends, or it is stopped. The context
+// that it returns ends besides when the terminal is closed that the server was
+// started in: the system sends SIGHUP for that too, and a server that nobody
+// sees any more must not keep its port.
+func follow(ctx context.Context, watch *keys.Watch) (_ context.Context, stop func()) {
+	ctx, end := context.WithCancel(ctx)
+	ours := !signal.Ignored(syscall.SIGHUP) && hasTerminal() // nohup ignores it
+	signals, hangups, ticker := make(chan os.Signal, 1), make(chan os.Signal), time.NewTicker(reloadEvery)
+	signal.Notify(signals, syscall.SIGHUP)
+	go watch.Run(ctx, ticker.C, hangups)
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case hangup := <-signals:
+				if ours && !hasTerminal() {
+					end()
+					return
+				}
+				select {
+				case hangups <- hangup:
+				case <-ctx.Done():
+				}
+			}
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		ticker.Stop()
+		end()
+	}
+}
+
+// hasTerminal says whether the process belongs to a terminal that is open.
+func hasTerminal() bool {
+	tty, err := os.Open("/dev/tty")
+	if err != nil {
+		return false
+	}
+	return tty.Close() == nil
 }
 
 func (s *serve) logger(w io.Writer) *slog.Logger {

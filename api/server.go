@@ -48,6 +48,14 @@ type Config struct {
 	AllowOrigins []string        // whose pages may use the API with credentials; zero: only our own
 	OpenAPI      []byte          // openapi.yaml
 	Version      string          // of the program
+	Checks       []Check         // what /readyz asks besides the database and the store
+}
+
+// Check is a part that a server depends on. Ask returns what is wrong with it,
+// for the log alone, within a second.
+type Check struct {
+	Name string
+	Ask  func(context.Context) error
 }
 
 // Server is an http.Handler that serves the contract. Whoever made the store

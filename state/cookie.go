@@ -6,6 +6,8 @@ import (
 	"net/http"
 
 	"github.com/go-json-experiment/json"
+
+	"statelab/state/keys"
 )
 
 // cookie lets the client hold the whole login in a cookie; the server keeps
@@ -140,13 +142,14 @@ func (s *cookie) Refresh(w http.ResponseWriter, r *http.Request, _ string) (Logi
 }
 
 // End asks the client to forget. Without a denylist that is all it can do:
-// whoever kept a copy keeps the login until it expires.
+// whoever kept a copy keeps the login until it expires. A cookie that could not be
+// judged stays where it is.
 func (s *cookie) End(w http.ResponseWriter, r *http.Request, _ string) error {
 	l, err := s.Load(r)
 	if err == nil {
 		err = s.denylist.end(r.Context(), l)
 	}
-	if !errors.Is(err, ErrUnavailable) {
+	if !errors.Is(err, ErrUnavailable) && !errors.Is(err, keys.ErrNoKey) {
 		s.clear(w, r)
 	}
 	return err

@@ -194,12 +194,13 @@ func (s *token) key(t *jwt.Token) (any, error) {
 	}
 	k, err := s.Keys.Find(s.purpose, h.ID)
 	if err != nil {
-		return nil, ErrBadSignature
+		return nil, unmatched(err)
 	}
 	return s.verifying(k), nil
 }
 
-// parse verifies an access token.
+// parse verifies an access token. It returns keys.ErrNoKey where there is no key
+// to tell by.
 func (s *token) parse(text string) (claims, error) {
 	// The decoder skips CR and LF, so that many spellings would be one token.
 	if len(text) > TokenLimit || strings.ContainsFunc(text, notJOSE) {
@@ -210,6 +211,8 @@ func (s *token) parse(text string) (claims, error) {
 	switch {
 	case err == nil && c.ID != "" && c.Issued != 0 && c.NotBefore != 0 && c.ClientID == clientID && c.complete():
 		return c, nil
+	case errors.Is(err, keys.ErrNoKey):
+		return claims{}, err
 	case err == nil, !isDate(err):
 		return claims{}, ErrBadSignature
 	case errors.Is(err, jwt.ErrTokenExpired):
