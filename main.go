@@ -206,35 +206,35 @@ func listed(w io.Writer) func(*keys.Ring, error) error {
 
 // serve has the flags of the server. The defaults are those of the classroom.
 type serve struct {
-	Listen         string        `default:"localhost:8080" placeholder:"ADDRESS" help:"Address to serve on (${default}); the classroom serves loopback only."`
-	Database       string        `default:"sqlite:statelab-classroom.db" placeholder:"URL" help:"Where accounts are kept: sqlite:PATH or postgres://... (${default})."`
-	Store          string        `default:"memory" placeholder:"URL" help:"Where logins are kept: memory, database, redis://... or rediss://... (${default})."`
-	Keys           string        `default:"statelab-classroom.keys.json" placeholder:"FILE" help:"The key file (${default}); the classroom makes a missing one and keeps it."`
-	Classroom      bool          `default:"true" negatable:"" help:"Serve the classroom: demo accounts, this machine only (the default)."`
-	Strategies     []string      `default:"session,cookie,cookie-sealed,token" placeholder:"SLUG" help:"The strategies to mount (${default}); the classroom mounts all."`
-	AllowOrigin    []string      `placeholder:"ORIGIN" help:"Origins whose pages may use the API with credentials, such as http://localhost:5173 (none)."`
-	SessionIdle    time.Duration `default:"15m" placeholder:"TIME" help:"A login held by the server ends after so long without a request (${default})."`
-	SessionMax     time.Duration `default:"8h" placeholder:"TIME" help:"A session or a cookie ends after so long (${default})."`
-	AccessTTL      time.Duration `name:"access-ttl" default:"15m" placeholder:"TIME" help:"An access token is valid for so long (${default})."`
-	RefreshTTL     time.Duration `name:"refresh-ttl" default:"168h" placeholder:"TIME" help:"A token login ends after so long, however often it is refreshed (${default})."`
-	RefreshOverlap time.Duration `default:"10s" placeholder:"TIME" help:"The previous refresh token still returns the same successor for so long (${default})."`
-	TokenAlg       string        `default:"EdDSA" enum:"EdDSA,HS256" help:"What signs access tokens: EdDSA or HS256 (${default})."`
-	Revocation     string        `default:"none" enum:"none,denylist" help:"Whether copies held by clients can be ended: none (${default}), or denylist, a look-up in the store with each request."`
-	LogFormat      string        `default:"text" enum:"text,json" help:"The form of the log on standard error: text or json (${default})."`
-	LogLevel       string        `default:"info" enum:"debug,info,warn,error" help:"The least level to log: debug, info, warn or error (${default}); a line for each request is info."`
+	Listen          string        `default:"localhost:8080" placeholder:"ADDRESS" help:"Address to serve on (${default}); the classroom serves loopback only."`
+	Database        string        `default:"sqlite:statelab-classroom.db" placeholder:"URL" help:"Where accounts are kept: sqlite:PATH or postgres://... (${default})."`
+	Store           string        `default:"memory" placeholder:"URL" help:"Where logins are kept: memory, database, redis://... or rediss://... (${default})."`
+	Keys            string        `default:"statelab-classroom.keys.json" placeholder:"FILE" help:"The key file (${default}); the classroom makes a missing one and keeps it."`
+	Classroom       bool          `default:"true" negatable:"" help:"Serve the classroom: demo accounts, this machine only (the default)."`
+	Strategies      []string      `default:"session,cookie,cookie-sealed,token" placeholder:"SLUG" help:"The strategies to mount (${default}); the classroom mounts all."`
+	AllowOrigin     []string      `placeholder:"ORIGIN" help:"Origins whose pages may use the API with credentials, such as http://localhost:5173 (none)."`
+	SessionIdle     time.Duration `default:"15m" placeholder:"TIME" help:"A login held by the server ends after so long without a request (${default})."`
+	SessionMax      time.Duration `default:"8h" placeholder:"TIME" help:"A session or a cookie ends after so long (${default})."`
+	AccessTTL       time.Duration `name:"access-ttl" default:"15m" placeholder:"TIME" help:"An access token is valid for so long (${default})."`
+	RefreshTTL      time.Duration `name:"refresh-ttl" default:"168h" placeholder:"TIME" help:"A token login ends after so long, however often it is refreshed (${default})."`
+	RefreshOverlap  time.Duration `default:"10s" placeholder:"TIME" help:"The previous refresh token still returns the same successor for so long (${default})."`
+	TokenAlg        string        `default:"EdDSA" enum:"EdDSA,HS256" help:"What signs access tokens: EdDSA or HS256 (${default})."`
+	Revocation      string        `default:"none" enum:"none,denylist" help:"Whether copies held by clients can be ended: none (${default}), or denylist, a look-up in the store with each request."`
+	CredentialCache int           `default:"0" placeholder:"N" help:"How many verified credentials each client-held strategy may remember (${default}: each is verified each time)."`
+	LogFormat       string        `default:"text" enum:"text,json" help:"The form of the log on standard error: text or json (${default})."`
+	LogLevel        string        `default:"info" enum:"debug,info,warn,error" help:"The least level to log: debug, info, warn or error (${default}); a line for each request is info."`
 
 	Later `group:"Not in this version:"`
 }
 
 // Later are the flags that are named already and refused until they work.
 type Later struct {
-	TrustedProxy    []string `hidden:""`
-	TLSCert         string   `name:"tls-cert" hidden:""`
-	TLSKey          string   `name:"tls-key" hidden:""`
-	Metrics         string   `hidden:""`
-	Attacker        string   `hidden:""`
-	CredentialCache int      `hidden:""`
-	Cache           string   `hidden:""`
+	TrustedProxy []string `hidden:""`
+	TLSCert      string   `name:"tls-cert" hidden:""`
+	TLSKey       string   `name:"tls-key" hidden:""`
+	Metrics      string   `hidden:""`
+	Attacker     string   `hidden:""`
+	Cache        string   `hidden:""`
 }
 
 // check refuses what this version cannot do and what would not be safe.
@@ -243,7 +243,7 @@ func (s *serve) check() error {
 		return refuse("--no-classroom is not in this version: leave it out to serve the classroom")
 	}
 	if !reflect.ValueOf(s.Later).IsZero() {
-		return refuse("--trusted-proxy, --tls-cert, --tls-key, --metrics, --attacker, --credential-cache and --cache are not in this version: leave them out")
+		return refuse("--trusted-proxy, --tls-cert, --tls-key, --metrics, --attacker and --cache are not in this version: leave them out")
 	}
 	for _, slug := range s.Strategies {
 		if !slices.Contains(state.Slugs(), slug) {
@@ -271,6 +271,9 @@ func (s *serve) check() error {
 	}
 	if s.RefreshOverlap < 0 || s.RefreshOverlap > time.Minute {
 		return refuse("--refresh-overlap %s is out of range: use 0s to 1m, since a thief has as long", s.RefreshOverlap)
+	}
+	if s.CredentialCache < 0 {
+		return refuse("--credential-cache %d is no number of credentials: use 0 for none", s.CredentialCache)
 	}
 	if s.AccessTTL > time.Hour {
 		return refuse("--access-ttl %s is too long for a token that cannot be called back: use at most 1h", s.AccessTTL)
@@ -310,7 +313,7 @@ func (s *serve) Run(ctx context.Context, out streams) error {
 	watch := keys.NewWatch(ring, s.Keys, keys.Load, time.Now, log)
 	server, err := api.New(api.Config{
 		Database: db.DB, Store: logins, DatabaseStore: database, Keys: ring, Logger: log, OpenAPI: openAPI, Version: version(),
-		AllowOrigins: s.AllowOrigin, TokenAlg: s.TokenAlg, Denylist: s.Revocation == "denylist",
+		AllowOrigins: s.AllowOrigin, TokenAlg: s.TokenAlg, Denylist: s.Revocation == "denylist", CredentialCache: s.CredentialCache,
 		Checks: []api.Check{{Name: "keys", Ask: watch.Health}},
 		Lifetimes: state.Lifetimes{
 			SessionIdle: s.SessionIdle, SessionMax: s.SessionMax,

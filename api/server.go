@@ -42,13 +42,14 @@ type Config struct {
 	Rand   io.Reader        // zero: crypto/rand; must be cryptographically secure
 	Logger *slog.Logger     // zero: no log
 
-	Lifetimes    state.Lifetimes // zero: state.DefaultLifetimes
-	TokenAlg     string          // "EdDSA" (the zero value) or "HS256"
-	Denylist     bool            // logins that clients hold can be ended, for a look-up with each request
-	AllowOrigins []string        // whose pages may use the API with credentials; zero: only our own
-	OpenAPI      []byte          // openapi.yaml
-	Version      string          // of the program
-	Checks       []Check         // what /readyz asks besides the database and the store
+	Lifetimes       state.Lifetimes // zero: state.DefaultLifetimes
+	TokenAlg        string          // "EdDSA" (the zero value) or "HS256"
+	Denylist        bool            // logins that clients hold can be ended, for a look-up with each request
+	CredentialCache int             // verified credentials that each client-held strategy may remember; zero: none
+	AllowOrigins    []string        // whose pages may use the API with credentials; zero: only our own
+	OpenAPI         []byte          // openapi.yaml
+	Version         string          // of the program
+	Checks          []Check         // what /readyz asks besides the database and the store
 }
 
 // Check is a part that a server depends on. Ask returns what is wrong with it,
@@ -121,7 +122,7 @@ func New(config Config) (*Server, error) {
 		}
 		strategy, err := state.New(state.Config{
 			Slug: d.Slug, Store: stores[d.Place], Keys: config.Keys, Roles: s.role, Now: config.Now, Rand: config.Rand,
-			Lifetimes: config.Lifetimes, TokenAlg: config.TokenAlg, Denylist: config.Denylist,
+			Lifetimes: config.Lifetimes, TokenAlg: config.TokenAlg, Denylist: config.Denylist, CredentialCache: config.CredentialCache,
 		})
 		if err != nil {
 			return nil, err
