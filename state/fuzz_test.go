@@ -237,7 +237,7 @@ func FuzzAuthorization(f *testing.F) {
 // it, or refused: reading and writing never disagree on what a claim is.
 func FuzzClaims(f *testing.F) {
 	g := newGenuine(f, "token", "EdDSA")
-	s := g.Strategy.(*token)
+	s := g.Strategy.(bearerToken).token
 	key, err := s.Keys.Active(s.purpose)
 	require.NoError(f, err)
 	payload, err := jwt.NewParser().DecodeSegment(strings.Split(g.held, ".")[1])

@@ -11,6 +11,7 @@ import (
 // name, path and domain are those that it was set with.
 type jar struct {
 	slug     string
+	route    string // the one route of the strategy that the cookie is sent to, or "" for all
 	sameSite http.SameSite
 }
 
@@ -19,12 +20,20 @@ type jar struct {
 func secure(r *http.Request) bool { return r.TLS != nil || r.URL.Scheme == "https" }
 
 // CookieName returns the cookie's name. Over TLS the __Host- prefix makes browsers
-// refuse it from any other host or without Secure (RFC 6265bis, 4.1.3.2).
+// refuse it from any other host or without Secure (RFC 6265bis, 4.1.3.2). It
+// demands the path "/", so a cookie for one route has to do with __Secure-.
 func (j jar) CookieName(r *http.Request) string {
-	if secure(r) {
-		return "__Host-statelab_" + j.slug
+	name := "statelab_" + j.slug
+	if j.route != "" {
+		name += "_" + j.route
 	}
-	return "statelab_" + j.slug
+	switch {
+	case !secure(r):
+		return name
+	case j.route != "":
+		return "__Secure-" + name
+	}
+	return "__Host-" + name
 }
 
 // build returns the cookie with the attributes of this request. MaxAge tells
@@ -37,8 +46,12 @@ func (j jar) build(r *http.Request, value string, maxAge time.Duration) *http.Co
 		HttpOnly: true, // no script can read it (OWASP Session Management: HttpOnly Attribute)
 		SameSite: j.sameSite,
 	}
-	if secure(r) {
-		c.Secure, c.Path = true, "/" // __Host- demands both
+	c.Secure = secure(r)
+	switch {
+	case j.route != "":
+		c.Path += "/" + j.route
+	case c.Secure:
+		c.Path = "/" // __Host- demands it
 	}
 	return c
 }
@@ -50,13 +63,21 @@ const browsersForget = 400 * 24 * time.Hour
 // set puts value into the client's cookie for d, or returns a *TooLargeError
 // and sets nothing.
 func (j jar) set(w http.ResponseWriter, r *http.Request, value string, d time.Duration) (Credential, error) {
-	c := j.build(r, value, min(d, browsersForget))
-	size := len(c.Name) + len("=") + len(c.Value)
-	if limit := CookieLimit + len("="); size > limit { // browsers count name and value
-		return Credential{}, &TooLargeError{Limit: CookieLimit, Size: size - len("=")}
+	if err := j.fits(r, value); err != nil {
+		return Credential{}, err
 	}
+	c := j.build(r, value, min(d, browsersForget))
 	put(w, c)
-	return Credential{Kind: TransportCookie, Name: c.Name, Bytes: size}, nil
+	return Credential{Kind: TransportCookie, Name: c.Name, Bytes: len(c.Name) + len("=") + len(c.Value)}, nil
+}
+
+// fits returns a *TooLargeError for a value that browsers would drop: they count
+// name and value.
+func (j jar) fits(r *http.Request, value string) error {
+	if size := len(j.CookieName(r)) + len(value); size > CookieLimit {
+		return &TooLargeError{Limit: CookieLimit, Size: size}
+	}
+	return nil
 }
 
 // clear removes the client's cookie.

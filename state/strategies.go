@@ -76,6 +76,7 @@ var definitions = []Definition{
 	{"cookie-sealed", MountAlways, PlaceStore, NewSealedCookie},
 	{"token", MountAlways, PlaceStore, NewToken},
 	{"session-db", MountNamed, PlaceDatabase, NewSession},
+	{"token-cookie", MountNamed, PlaceStore, NewTokenCookie},
 }
 
 // Definitions returns all strategies in the order of comparison.

@@ -17,8 +17,8 @@ import (
 )
 
 // token keeps the login in a signed access token (RFC 7519, profile of RFC
-// 9068) that the client sends in the Authorization header (RFC 6750). It is
-// verified without asking anybody and therefore lives until it expires.
+// 9068). It is verified without asking anybody and therefore lives until it
+// expires. How it comes to the client and back is its carrier's.
 //
 // An opaque refresh token renews it. Each use replaces it (RFC 9700, 4.14.2),
 // and using an old one ends the family that descends from one login. So the
@@ -28,18 +28,44 @@ type token struct {
 	Config
 	ledger
 	*opened[claims]
+	carrier carrier
 	parser  *jwt.Parser
 	method  jwt.SigningMethod
 	purpose keys.Purpose
+}
+
+// A carrier brings tokens to the client and back.
+type carrier interface {
+	// access returns the access token that r carries, or else ErrNoCredential or
+	// ErrAmbiguous.
+	access(r *http.Request) (string, error)
+	// refresh returns the refresh token that a renewal is asked for with:
+	// presented came in the body. Errors as access.
+	refresh(r *http.Request, presented string) (string, error)
+	// fits returns a *TooLargeError for an access token that cannot be carried.
+	fits(r *http.Request, access string) error
+	// hand gives the client what it has to hold from now on. An access token
+	// comes without a refresh token where the one that the client has stays good.
+	hand(w http.ResponseWriter, r *http.Request, t tokens) Credential
+	// carried describes an access token for an Inspection.
+	carried(r *http.Request, access string, t Traits) Carried
+}
+
+// tokens are what a login is handed out as.
+type tokens struct {
+	access  string
+	refresh string        // or ""
+	lives   time.Duration // of the access token
+	ends    time.Duration // until the login does
 }
 
 var (
 	_ Strategy  = (*token)(nil)
 	_ Lister    = (*token)(nil)
 	_ Ender     = (*token)(nil)
-	_ Presenter = (*token)(nil)
 	_ Inspector = (*token)(nil)
 	_ Caching   = (*token)(nil)
+	_ Presenter = bearerToken{}
 )
 
 // Issuer is the iss claim on every node, and clientID the client_id that RFC
@@ -53,10 +79,12 @@ const (
 // 9068, 2.1; RFC 8725, 3.11).
 const tokenType = "at+jwt"
 
-// NewToken returns the strategy that signs access tokens with c.TokenAlg,
-// "HS256" or else EdDSA.
-func NewToken(c Config) Strategy {
-	s := &token{Config: c, method: jwt.SigningMethodEdDSA, purpose: keys.TokenEdDSA}
+// NewToken returns the strategy that signs access tokens with c.TokenAlg, "HS256"
+// or else EdDSA, and has them sent in the Authorization header.
+func NewToken(c Config) Strategy { return bearerToken{newToken(c, bearer{})} }
+
+func newToken(c Config, carrier carrier) *token {
+	s := &token{Config: c, carrier: carrier, method: jwt.SigningMethodEdDSA, purpose: keys.TokenEdDSA}
 	if c.TokenAlg == jwt.SigningMethodHS256.Alg() {
 		s.method, s.purpose = jwt.SigningMethodHS256, keys.TokenHS256
 	}
@@ -125,19 +153,20 @@ func (c claims) GetIssuer() (string, error)                   { return c.Issuer,
 func (c claims) GetSubject() (string, error)                  { return c.Subject, nil }
 func (c claims) GetAudience() (jwt.ClaimStrings, error)       { return jwt.ClaimStrings{c.Audience}, nil }
 
-// sign returns an access token for l that expires at the given second.
-func (s *token) sign(l Login, expires int64) (Credential, error) {
+// sign returns an access token for l that the carrier of r can carry and that
+// expires at the given second.
+func (s *token) sign(r *http.Request, l Login, expires int64) (tokens, error) {
 	k, err := s.Keys.Active(s.purpose)
 	if err != nil {
-		return Credential{}, err
+		return tokens{}, err
 	}
 	id, err := newSecret(s.Rand)
 	if err != nil {
-		return Credential{}, err
+		return tokens{}, err
 	}
 	now := s.Now().Unix()
 	if expires <= now {
-		return Credential{}, ErrExpired
+		return tokens{}, ErrExpired
 	}
 	t := jwt.NewWithClaims(s.method, claims{
 		Issuer: Issuer, Audience: s.Slug, ClientID: clientID, ID: id,
@@ -145,16 +174,13 @@ func (s *token) sign(l Login, expires int64) (Credential, error) {
 	})
 	t.Header["typ"], t.Header["kid"] = tokenType, k.ID
 	text, err := t.SignedString(s.signing(k))
+	if err == nil {
+		err = s.carrier.fits(r, text)
+	}
 	if err != nil {
-		return Credential{}, err
+		return tokens{}, err
 	}
-	if len(text) > TokenLimit {
-		return Credential{}, &TooLargeError{Limit: TokenLimit, Size: len(text)}
-	}
-	return Credential{
-		Kind: TransportBearer, AccessToken: text, TokenType: "Bearer",
-		ExpiresIn: expires - now, Bytes: len("Bearer ") + len(text),
-	}, nil
+	return tokens{access: text, lives: time.Duration(expires-now) * time.Second, ends: l.ExpiresAt.Sub(s.now())}, nil
 }
 
 // signing and verifying return a key in the form that golang-jwt wants.
@@ -203,7 +229,7 @@ func (s *token) key(t *jwt.Token) (any, error) {
 }
 
 // parse verifies an access token. It returns keys.ErrNoKey where there is no key
-// to tell by.
+// to tell by. With ErrExpired come the claims of a token that was good.
 func (s *token) parse(text string) (claims, error) {
 	// The decoder skips CR and LF, so that many spellings would be one token.
 	if len(text) > TokenLimit || strings.ContainsFunc(text, notJOSE) {
@@ -224,18 +250,19 @@ func (s *token) timely(c claims) error {
 	return nil
 }
 
-// verify returns the claims of a token that is good now, and the id of the key
-// that signed it.
+// verify returns the claims of a token that is good now, as parse does, and the
+// id of the key that signed it.
 func (s *token) verify(text string) (c claims, key string, err error) {
 	t, err := s.parser.ParseWithClaims(text, &c, s.key)
-	if err != nil {
-		return claims{}, "", judged(err)
-	}
-	if c.ID == "" || c.Issued == 0 || c.NotBefore == 0 || c.ClientID != clientID || !c.complete() {
+	err = judged(err)
+	switch {
+	case err != nil && !errors.Is(err, ErrExpired): // what it claims may be anybody's
+		return claims{}, "", err
+	case c.ID == "" || c.Issued == 0 || c.NotBefore == 0 || c.ClientID != clientID || !c.complete():
 		return claims{}, "", ErrBadSignature
 	}
 	key, _ = t.Header["kid"].(string)
-	return c, key, nil
+	return c, key, err
 }
 
 // judged turns an error of golang-jwt into one of ours.
@@ -274,31 +301,9 @@ func notJOSE(r rune) bool {
 	return true
 }
 
-// bearer returns the token of the Authorization header (RFC 6750, 2.1). No
-// other place counts: not the query, which ends in logs, and not the body.
-func bearer(r *http.Request) (string, error) {
-	found := ""
-	for _, line := range r.Header["Authorization"] {
-		scheme, text, _ := strings.Cut(line, " ")
-		if !strings.EqualFold(scheme, "Bearer") {
-			continue
-		}
-		if found != "" && found != text {
-			return "", ErrAmbiguous
-		}
-		if found = text; text == "" {
-			return "", ErrBadSignature
-		}
-	}
-	if found == "" {
-		return "", ErrNoCredential
-	}
-	return found, nil
-}
-
 // presented returns the claims of the access token that r carries.
 func (s *token) presented(r *http.Request) (claims, error) {
-	text, err := bearer(r)
+	text, err := s.carrier.access(r)
 	if err != nil {
 		return claims{}, err
 	}
@@ -310,18 +315,18 @@ func (s *token) expiry(now Micros, l Login) int64 {
 	return min(now.Add(s.AccessTTL), l.ExpiresAt).Time().Unix()
 }
 
-func (s *token) Start(_ http.ResponseWriter, r *http.Request, l Login) (Login, Credential, error) {
+func (s *token) Start(w http.ResponseWriter, r *http.Request, l Login) (Login, Credential, error) {
 	refresh, k, rotation, err := mint(s.Rand, s.Slug)
 	if err != nil {
 		return Login{}, Credential{}, err
 	}
 	now := s.now()
 	l.ID, l.IssuedAt, l.ExpiresAt = k.String(), now, now.Add(s.RefreshTTL)
-	c, err := s.sign(l, s.expiry(now, l))
+	t, err := s.sign(r, l, s.expiry(now, l))
 	if err != nil {
 		return Login{}, Credential{}, err
 	}
-	c.RefreshToken = refresh
+	t.refresh = refresh
 	rec := Record{
 		Kind: KindFamily, Strategy: s.Slug, Login: l, Rotation: rotation, LastSeen: now, Expires: l.ExpiresAt,
 	}
@@ -334,7 +339,7 @@ func (s *token) Start(_ http.ResponseWriter, r *http.Request, l Login) (Login, C
 	if err := s.replace(r.Context(), old, k, rec, now); err != nil {
 		return Login{}, Credential{}, err
 	}
-	return l, c, nil
+	return l, s.carrier.hand(w, r, t), nil
 }
 
 func (s *token) Load(r *http.Request) (Login, error) {
@@ -356,19 +361,19 @@ func (s *token) Load(r *http.Request) (Login, error) {
 // since the version that could tell is in the copy itself. The new token
 // expires when the presented one would have: changing a nickname must not be a
 // way to prolong a stolen token.
-func (s *token) Save(_ http.ResponseWriter, r *http.Request, l Login) (Login, Credential, error) {
+func (s *token) Save(w http.ResponseWriter, r *http.Request, l Login) (Login, Credential, error) {
 	held, err := s.presented(r)
 	if err != nil {
 		return Login{}, Credential{}, err
 	}
-	c, err := s.sign(l, held.Expires)
+	t, err := s.sign(r, l, held.Expires)
 	if err != nil {
 		return Login{}, Credential{}, err
 	}
 	if err := s.change(r.Context(), l.ID, func(rec *Record) { rec.Login = l }); err != nil {
 		return Login{}, Credential{}, err
 	}
-	return l, c, nil
+	return l, s.carrier.hand(w, r, t), nil
 }
 
 // change updates the family of a login, however often others are faster. It
@@ -403,7 +408,11 @@ func (s *token) revoke(ctx context.Context, k Key) error {
 	return err
 }
 
-func (s *token) Refresh(_ http.ResponseWriter, r *http.Request, presented string) (Login, Credential, error) {
+func (s *token) Refresh(w http.ResponseWriter, r *http.Request, presented string) (Login, Credential, error) {
+	presented, err := s.carrier.refresh(r, presented)
+	if err != nil {
+		return Login{}, Credential{}, err
+	}
 	o, ok := parseOpaque(s.Slug, presented)
 	if !ok {
 		return Login{}, Credential{}, ErrUnknown
@@ -426,17 +435,58 @@ func (s *token) Refresh(_ http.ResponseWriter, r *http.Request, presented string
 	case err != nil:
 		return Login{}, Credential{}, err
 	}
-	c, err := s.sign(rec.Login, s.expiry(now, rec.Login))
+	t, err := s.sign(r, rec.Login, s.expiry(now, rec.Login))
 	if err != nil {
 		return Login{}, Credential{}, err
 	}
-	c.RefreshToken = presented[:secretChars] + successor
-	return rec.Login, c, nil
+	t.refresh = presented[:secretChars] + successor
+	return rec.Login, s.carrier.hand(w, r, t), nil
 }
+
+func (s *token) End(_ http.ResponseWriter, r *http.Request, _ string) error {
+	l, err := s.Load(r)
+	if err != nil {
+		return err
+	}
+	return s.endLogin(r.Context(), l)
+}
+
+func (s *token) endLogin(ctx context.Context, l Login) error {
+	k, ok := ParseKey(l.ID)
+	if !ok {
+		return ErrUnknown
+	}
+	return s.revoke(ctx, k)
+}
+
+func (s *token) Inspect(r *http.Request) (Inspection, error) {
+	c, err := s.presented(r)
+	if err != nil {
+		return Inspection{}, err
+	}
+	text, _ := s.carrier.access(r)
+	header, _, _ := strings.Cut(text, ".")
+	decoded, _ := base64.RawURLEncoding.DecodeString(header) // verified with the rest
+	in := Inspection{Carried: s.carrier.carried(r, text, s.Traits())}
+	in.Carried.Decoded = map[string]any{"header": jsontext.Value(decoded), "claims": c}
+	switch _, rec, err := s.byID(r.Context(), c.Login.ID); {
+	case err == nil:
+		in.Held, err = s.describe(rec)
+		return in, err
+	case errors.Is(err, ErrUnknown): // ended, though the access token lives on
+		return in, nil
+	default:
+		return Inspection{}, err
+	}
+}
+
+// bearerToken is a token that the client sends in the Authorization header. Its
+// refresh token travels in bodies only.
+type bearerToken struct{ *token }
 
 // Present implements Presenter: for a logout everywhere by a client whose
 // access token has expired. An old refresh token ends its family here too.
-func (s *token) Present(ctx context.Context, presented string) (Login, error) {
+func (s bearerToken) Present(ctx context.Context, presented string) (Login, error) {
 	o, ok := parseOpaque(s.Slug, presented)
 	if !ok {
 		return Login{}, ErrUnknown
@@ -458,45 +508,65 @@ func (s *token) Present(ctx context.Context, presented string) (Login, error) {
 	return rec.Login, nil
 }
 
-func (s *token) End(_ http.ResponseWriter, r *http.Request, presented string) error {
-	var l Login
-	var err error
-	if presented != "" {
-		l, err = s.Present(r.Context(), presented)
-	} else {
-		l, err = s.Load(r)
+// End also takes a refresh token, so that a client whose access token has expired
+// can still log out.
+func (s bearerToken) End(w http.ResponseWriter, r *http.Request, presented string) error {
+	if presented == "" {
+		return s.token.End(w, r, "")
 	}
+	l, err := s.Present(r.Context(), presented)
 	if err != nil {
 		return err
 	}
-	k, ok := ParseKey(l.ID)
-	if !ok {
-		return ErrUnknown
-	}
-	return s.revoke(r.Context(), k)
+	return s.endLogin(r.Context(), l)
 }
 
-func (s *token) Inspect(r *http.Request) (Inspection, error) {
-	c, err := s.presented(r)
-	if err != nil {
-		return Inspection{}, err
+// bearer is the carrier of RFC 6750.
+type bearer struct{}
+
+const bearerPrefix = "Bearer "
+
+// access returns the token of the Authorization header (RFC 6750, 2.1). No
+// other place counts: not the query, which ends in logs, and not the body.
+func (bearer) access(r *http.Request) (string, error) {
+	found := ""
+	for _, line := range r.Header["Authorization"] {
+		scheme, text, _ := strings.Cut(line, " ")
+		if !strings.EqualFold(scheme, "Bearer") {
+			continue
+		}
+		if found != "" && found != text {
+			return "", ErrAmbiguous
+		}
+		if found = text; text == "" {
+			return "", ErrBadSignature
+		}
 	}
-	text, _ := bearer(r)
-	header, _, _ := strings.Cut(text, ".")
-	decoded, _ := base64.RawURLEncoding.DecodeString(header) // verified with the rest
-	t := s.Traits()
-	in := Inspection{Carried: Carried{
-		In: "authorization", Name: "Authorization", Bytes: len("Bearer ") + len(text), ValueMasked: mask(text),
-		Decoded:            map[string]any{"header": jsontext.Value(decoded), "claims": c},
+	if found == "" {
+		return "", ErrNoCredential
+	}
+	return found, nil
+}
+
+func (bearer) refresh(_ *http.Request, presented string) (string, error) { return presented, nil }
+
+func (bearer) fits(_ *http.Request, access string) error {
+	if len(access) > TokenLimit {
+		return &TooLargeError{Limit: TokenLimit, Size: len(access)}
+	}
+	return nil
+}
+
+func (bearer) hand(_ http.ResponseWriter, _ *http.Request, t tokens) Credential {
+	return Credential{
+		Kind: TransportBearer, AccessToken: t.access, TokenType: "Bearer", RefreshToken: t.refresh,
+		ExpiresIn: int64(t.lives / time.Second), Bytes: len(bearerPrefix) + len(t.access),
+	}
+}
+
+func (bearer) carried(_ *http.Request, access string, t Traits) Carried {
+	return Carried{
+		In: "authorization", Name: "Authorization", Bytes: len(bearerPrefix) + len(access), ValueMasked: mask(access),
 		ReadableWithoutKey: t.Readable, ProtectedBy: t.ProtectedBy,
-	}}
-	switch _, rec, err := s.byID(r.Context(), c.Login.ID); {
-	case err == nil:
-		in.Held, err = s.describe(rec)
-		return in, err
-	case errors.Is(err, ErrUnknown): // ended, though the access token lives on
-		return in, nil
-	default:
-		return Inspection{}, err
 	}
 }

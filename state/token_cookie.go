@@ -1,0 +1,84 @@
+package state
+
+import (
+	"errors"
+	"net/http"
+
+	"statelab/state/keys"
+)
+
+// cookieToken is a token that travels in an HttpOnly cookie: out of reach of
+// scripts, as RFC 10017, OAuth 2.0 for Browser-Based Applications, would have
+// it, and sent by the browser by itself, so that requests from other sites
+// matter again. The refresh token has a cookie of its own, which only the
+// request that renews carries.
+type cookieToken struct {
+	*token
+	cookieCarrier
+}
+
+var (
+	_ Strategy    = (*cookieToken)(nil)
+	_ Lister      = (*cookieToken)(nil)
+	_ Ender       = (*cookieToken)(nil)
+	_ Inspector   = (*cookieToken)(nil)
+	_ CookieNamer = (*cookieToken)(nil)
+	_ Caching     = (*cookieToken)(nil)
+)
+
+// NewTokenCookie returns the strategy that keeps the token of NewToken in a
+// cookie.
+func NewTokenCookie(c Config) Strategy {
+	carrier := cookieCarrier{
+		jar:     jar{slug: c.Slug, sameSite: http.SameSiteLaxMode},
+		renewal: jar{slug: c.Slug, route: "refresh", sameSite: http.SameSiteLaxMode},
+	}
+	return &cookieToken{newToken(c, carrier), carrier}
+}
+
+func (s *cookieToken) Traits() Traits {
+	t := s.token.Traits()
+	t.Transport, t.SentByBrowser, t.LimitBytes = TransportCookie, true, CookieLimit
+	return t
+}
+
+// End also takes an access token that has expired: the browser holds the refresh
+// token back from a logout, and a login must not go on for want of it.
+func (s *cookieToken) End(w http.ResponseWriter, r *http.Request, _ string) error {
+	l, err := s.Load(r)
+	if errors.Is(err, ErrExpired) {
+		c, _ := s.presented(r)
+		l, err = c.Login, nil
+	}
+	if err == nil {
+		err = s.endLogin(r.Context(), l)
+	}
+	if !errors.Is(err, ErrUnavailable) && !errors.Is(err, keys.ErrNoKey) {
+		s.clear(w, r)
+		s.renewal.clear(w, r)
+	}
+	return err
+}
+
+// cookieCarrier carries the access token in the cookie of the strategy and the
+// refresh token in one that is sent to the route that takes it.
+type cookieCarrier struct {
+	jar
+	renewal jar
+}
+
+func (c cookieCarrier) access(r *http.Request) (string, error) { return c.value(r) }
+
+func (c cookieCarrier) refresh(r *http.Request, _ string) (string, error) { return c.renewal.value(r) }
+
+func (c cookieCarrier) fits(r *http.Request, access string) error { return c.jar.fits(r, access) }
+
+func (c cookieCarrier) hand(w http.ResponseWriter, r *http.Request, t tokens) Credential {
+	// Browsers keep the access token beyond its own date, so that the server can
+	// say that it has expired, and is not told of no token at all.
+	credential, _ := c.set(w, r, t.access, t.ends) // it fits
+	if t.refresh != "" {
+		_, _ = c.renewal.set(w, r, t.refresh, t.ends)
+	}
+	return credential
+}
