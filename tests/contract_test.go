@@ -203,7 +203,7 @@ func TestChallenges(t *testing.T) {
 			r.Header.Add("Authorization", "Bearer another")
 			r.Header.Add("Cookie", "statelab_"+slug+"=another")
 		}
-		cookie := `Cookie realm="statelab", cookie-name="statelab_` + slug + `"`
+		cookie := c.challenge("")
 		for _, row := range []struct {
 			answer         *answer
 			status         int
@@ -242,7 +242,7 @@ func TestInspectionHoldsToTheTraits(t *testing.T) {
 		} else {
 			require.Contains(t, string(a.body), "a secret of mine")
 		}
-		for _, secret := range append([]string{c.access, c.refresh}, c.cookies["statelab_"+slug]) {
+		for _, secret := range append([]string{c.access, c.renews()}, c.cookies["statelab_"+slug]) {
 			if secret != "" {
 				require.NotContains(t, string(a.body), secret)
 				require.NotContains(t, string(a.body), secret[len(secret)-22:])

@@ -41,7 +41,7 @@ func TestACredentialThatIsRememberedIsStillJudged(t *testing.T) {
 			c := remembered(t, s, slug)
 			s.clock.advance(-2 * time.Second)
 			defer s.clock.advance(2 * time.Second)
-			if c.bearer() {
+			if c.renews() != "" {
 				c.get("profile").is(http.StatusUnauthorized, "not_yet_valid")
 			} else {
 				c.get("profile").is(http.StatusOK) // its value has no such date
@@ -75,13 +75,7 @@ func TestACredentialThatIsRememberedIsStillJudged(t *testing.T) {
 				if other == slug {
 					continue
 				}
-				o := s.client(t, other)
-				if o.bearer() {
-					o.access = c.held()
-				} else {
-					o.cookies["statelab_"+other] = c.held()
-				}
-				require.Equal(t, http.StatusUnauthorized, o.get("profile").status)
+				require.Equal(t, http.StatusUnauthorized, s.client(t, other).hold(c.held()).get("profile").status)
 			}
 		})
 		t.Run("one character", func(t *testing.T) {

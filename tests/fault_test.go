@@ -193,7 +193,7 @@ func TestAnOutageIsNeitherALogoutNorACrash(t *testing.T) {
 			for i, r := range requests {
 				t.Run(fmt.Sprint(operation, " ", r.method, " ", r.route, " ", i), func(t *testing.T) {
 					c := s.login(t, slug, teacher, teacherPassword)
-					profile, held, refresh := c.profile(), c.held(), c.refresh
+					profile, held, refresh := c.profile(), c.held(), c.renews()
 					if r.route == "profile" {
 						s.clock.advance(2 * time.Minute) // so that a read has something to write
 					}
@@ -219,7 +219,7 @@ func TestAnOutageIsNeitherALogoutNorACrash(t *testing.T) {
 					if a.is(http.StatusServiceUnavailable); r.method != "HEAD" {
 						a.unavailable("store_unavailable")
 					}
-					require.Equal(t, []string{held, refresh}, []string{c.held(), c.refresh})
+					require.Equal(t, []string{held, refresh}, []string{c.held(), c.renews()})
 					require.Equal(t, profile, c.profile())
 					c.renew().is(http.StatusOK)
 				})
@@ -579,7 +579,7 @@ func TestADatabaseThatFailsStopsSignInsOnly(t *testing.T) {
 	s := newServer(t)
 	each(t, func(t *testing.T, slug string) {
 		c := s.login(t, slug, teacher, teacherPassword)
-		before, held, refresh := c.profile(), c.held(), c.refresh
+		before, held, refresh := c.profile(), c.held(), c.renews()
 		s.away(t, true)
 		for what, a := range map[string]*answer{
 			"login":    s.client(t, slug).post("login", credentials{teacher, teacherPassword}),
@@ -595,7 +595,7 @@ func TestADatabaseThatFailsStopsSignInsOnly(t *testing.T) {
 				a.unavailable("store_unavailable")
 			})
 		}
-		require.Equal(t, []string{held, refresh}, []string{c.held(), c.refresh})
+		require.Equal(t, []string{held, refresh}, []string{c.held(), c.renews()})
 		require.Equal(t, before, c.profile())
 		c.patch(object{"theme": "dark"}).is(http.StatusOK)
 		c.post("spend", object{"amount": 1}).is(http.StatusOK)
@@ -723,7 +723,7 @@ func TestTheLogTellsEveryRequestAndNoSecret(t *testing.T) {
 				username := "carol-" + slug
 				c := s.client(t, slug)
 				c.send = func(r *http.Request) { // what every request carries
-					for _, held := range []string{strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "), c.held(), c.refresh} {
+					for _, held := range []string{strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "), c.held(), c.renews()} {
 						for part := range strings.SplitSeq(held, ".") {
 							secrets = append(secrets, part, part[len(part)/2:])
 						}

@@ -6,6 +6,7 @@ package tests
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"io"
 	"maps"
@@ -148,13 +149,14 @@ type client struct {
 	s       *server
 	slug    string
 	cookies map[string]string
+	paths   map[string]string // of cookies, where they have one
 	access  string
 	refresh string
 	send    func(*http.Request) // changes requests before they go
 }
 
 func (s *server) client(t testing.TB, slug string) *client {
-	return &client{t: t, s: s, slug: slug, cookies: map[string]string{}}
+	return &client{t: t, s: s, slug: slug, cookies: map[string]string{}, paths: map[string]string{}}
 }
 
 // login returns a client that has logged in.
@@ -173,7 +175,7 @@ type credentials struct {
 // copy is a thief's: it has the credentials as they are now.
 func (c *client) copy() *client {
 	d := *c
-	d.cookies = maps.Clone(c.cookies)
+	d.cookies, d.paths = maps.Clone(c.cookies), maps.Clone(c.paths)
 	return &d
 }
 
@@ -183,6 +185,30 @@ func (c *client) held() string {
 		return c.access
 	}
 	return c.cookies["statelab_"+c.slug]
+}
+
+// renews is what the client's next refresh carries besides: a refresh token, in
+// the body or in a cookie of its own, or "".
+func (c *client) renews() string {
+	return cmp.Or(c.refresh, c.cookies["statelab_"+c.slug+"_refresh"])
+}
+
+// hold gives the client a credential in the place of the one that it holds.
+func (c *client) hold(credential string) *client {
+	if c.bearer() {
+		c.access = credential
+	} else {
+		c.cookies["statelab_"+c.slug] = credential
+	}
+	return c
+}
+
+// lives is how long a credential is good that the client was just given.
+func (c *client) lives() time.Duration {
+	if c.renews() != "" {
+		return state.DefaultLifetimes().AccessTTL
+	}
+	return state.DefaultLifetimes().SessionMax
 }
 
 // bearer says whether the strategy's credential travels in a header.
@@ -255,7 +281,9 @@ func (c *client) try(method, path string, body any, change ...func(*http.Request
 	}
 	var pairs []string
 	for _, name := range slices.Sorted(maps.Keys(c.cookies)) {
-		pairs = append(pairs, name+"="+c.cookies[name])
+		if strings.HasPrefix(path, c.paths[name]) {
+			pairs = append(pairs, name+"="+c.cookies[name])
+		}
 	}
 	if len(pairs) > 0 {
 		r.Header.Set("Cookie", strings.Join(pairs, "; "))
@@ -306,7 +334,7 @@ func (c *client) keep(a *answer) {
 		if cookie.MaxAge < 0 {
 			delete(c.cookies, cookie.Name)
 		} else {
-			c.cookies[cookie.Name] = cookie.Value
+			c.cookies[cookie.Name], c.paths[cookie.Name] = cookie.Value, cookie.Path
 		}
 	}
 	if token := a.text("credential.access_token"); token != "" {
@@ -377,7 +405,7 @@ func (a *answer) check(r *http.Request) {
 		require.True(t, cookie.HttpOnly, what)
 		require.Equal(t, http.SameSiteLaxMode, cookie.SameSite, what)
 		require.Empty(t, cookie.Domain, what)
-		require.Contains(t, []string{"/" + strings.TrimPrefix(cookie.Name, "statelab_"), "/"}, cookie.Path, what)
+		require.Contains(t, []string{"/" + strings.ReplaceAll(strings.TrimPrefix(cookie.Name, "statelab_"), "_", "/"), "/"}, cookie.Path, what)
 	}
 	slug, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	if slices.Contains(strategies, slug) || a.status >= 400 {

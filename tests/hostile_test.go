@@ -959,7 +959,7 @@ func TestAStateThatDoesNotFitIsRefusedWhole(t *testing.T) {
 				}
 				most := sort.Search(20_000, func(n int) bool { return put(n+1).status != http.StatusOK })
 				put(most).is(http.StatusOK)
-				held, refresh, before := c.held(), c.refresh, c.profile()
+				held, refresh, before := c.held(), c.renews(), c.profile()
 				require.LessOrEqual(t, int64(len(held)), limit)
 
 				a := put(most + 1)
@@ -967,7 +967,7 @@ func TestAStateThatDoesNotFitIsRefusedWhole(t *testing.T) {
 				require.Equal(t, limit, a.number("limit"))
 				require.Greater(t, a.number("size"), limit)
 				require.Less(t, a.number("size"), limit+16, "it was refused before it had to be")
-				require.Equal(t, []string{held, refresh}, []string{c.held(), c.refresh}, "the client was given another credential")
+				require.Equal(t, []string{held, refresh}, []string{c.held(), c.renews()}, "the client was given another credential")
 
 				c.refused(before, put(20_000/len(character)), http.StatusRequestEntityTooLarge, "credential_too_large")
 				c.renew().is(http.StatusOK)

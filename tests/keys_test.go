@@ -70,7 +70,7 @@ func TestARotationEndsNothingUntilTheKeysAreDropped(t *testing.T) {
 			for _, c := range []*client{old, fresh, renewed} {
 				c.get("profile").is(http.StatusUnauthorized, "bad_signature")
 			}
-			if fresh.bearer() {
+			if fresh.renews() != "" {
 				fresh.renew().is(http.StatusOK) // a refresh token is a ticket to a record of the server's
 				fresh.get("profile").is(http.StatusOK)
 			}
@@ -138,7 +138,7 @@ func TestANodeWithPublicKeysOnly(t *testing.T) {
 		there.patch(object{"theme": "dark"}).unavailable("signing_unavailable")
 		there.post("spend", object{"amount": 1}).unavailable("signing_unavailable")
 		there.renew().unavailable("signing_unavailable")
-		if c.bearer() {
+		if c.renews() != "" {
 			require.Equal(t, profile, there.profile())
 			there.edit()
 			there.get("profile").is(http.StatusUnauthorized, "bad_signature")

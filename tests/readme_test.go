@@ -316,11 +316,7 @@ func (c *client) edit() {
 	if held[i]++; held[i] == '{' || held[i] == '[' || held[i] == ':' || held[i] == '`' || held[i] == '/' || held[i] == '.' {
 		held[i] = 'A'
 	}
-	if c.bearer() {
-		c.access = string(held)
-	} else {
-		c.cookies["statelab_"+c.slug] = string(held)
-	}
+	c.hold(string(held))
 }
 
 // A strategy's traits are promises, and the comparison is what is kept of them.
