@@ -15,10 +15,10 @@ import (
 type codec interface {
 	// encode returns the value, made with the active key.
 	encode(payload []byte) (string, error)
-	// decode returns the payload of a value and the key that made it. It returns
-	// ErrBadSignature for anything that encode did not return, and keys.ErrNoKey
-	// where there is no key to tell by.
-	decode(value string) ([]byte, *keys.Key, error)
+	// decode returns the payload of a value and the id of the key that made it. It
+	// returns ErrBadSignature for anything that encode did not return, if it can
+	// tell, and keys.ErrNoKey where there is no key to tell by.
+	decode(value string) (payload []byte, key string, err error)
 }
 
 // b64 is how bytes travel in a cookie. It refuses what encode never returns,
@@ -61,23 +61,23 @@ func (c signed) encode(payload []byte) (string, error) {
 	return text + "." + b64.EncodeToString(c.mac(k, text)), nil
 }
 
-func (c signed) decode(value string) ([]byte, *keys.Key, error) {
+func (c signed) decode(value string) ([]byte, string, error) {
 	text, seal, ok := strings.Cut(value, ".")
 	if !ok || len(seal) != macChars {
-		return nil, nil, ErrBadSignature
+		return nil, "", ErrBadSignature
 	}
 	presented, err := unbase64(seal)
 	if err != nil {
-		return nil, nil, err
+		return nil, "", err
 	}
 	// The signature before everything else: not a byte of the payload is looked
 	// at until it is known to be ours (OWASP ASVS 5.0, 9.1.1).
 	k, err := c.keys.Matching(keys.CookieSigning, func(k *keys.Key) bool { return hmac.Equal(presented, c.mac(k, text)) })
 	if err != nil {
-		return nil, nil, unmatched(err)
+		return nil, "", unmatched(err)
 	}
 	payload, err := unbase64(text)
-	return payload, k, err
+	return payload, k.ID, err
 }
 
 // unmatched turns the word of a ring that found no key for a credential into
@@ -105,10 +105,10 @@ func (c sealed) encode(payload []byte) (string, error) {
 	return b64.EncodeToString(k.AEAD().Seal(nil, nil, payload, []byte(c.slug))), nil //nolint:gosec // no fixed nonce: it takes none
 }
 
-func (c sealed) decode(value string) ([]byte, *keys.Key, error) {
+func (c sealed) decode(value string) ([]byte, string, error) {
 	box, err := unbase64(value)
 	if err != nil {
-		return nil, nil, err
+		return nil, "", err
 	}
 	var payload []byte
 	k, err := c.keys.Matching(keys.CookieSealing, func(k *keys.Key) bool {
@@ -116,7 +116,7 @@ func (c sealed) decode(value string) ([]byte, *keys.Key, error) {
 		return err == nil
 	})
 	if err != nil {
-		return nil, nil, unmatched(err)
+		return nil, "", unmatched(err)
 	}
-	return payload, k, nil
+	return payload, k.ID, nil
 }

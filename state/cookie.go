@@ -49,6 +49,7 @@ func newCookie(c Config, codec codec, purpose keys.Purpose, protection string) *
 	return &cookie{c, jar{slug: c.Slug, sameSite: http.SameSiteLaxMode}, codec, newDenylist(c, c.SessionMax), newOpened[Login](c, purpose), Traits{
 		Holder: HolderClient, Transport: TransportCookie, ProtectedBy: protection,
 		Readable: protection != ProtectedByEncryption, TamperProof: true, Revocable: c.Denylist, Everywhere: c.Denylist,
+		HTTPOnly: true, SameSite: true, StrictID: true, RenewsID: true, Expires: true,
 		SurvivesRestart: SurvivesWithKey, NeedsSharedStore: c.Denylist, NeedsSharedKey: true, SentByBrowser: true,
 		LimitBytes: CookieLimit,
 	}}
@@ -119,14 +120,14 @@ func (s *cookie) live(l Login) error {
 // verify returns the login that a value holds, and the id of the key that made
 // it.
 func (s *cookie) verify(value string) (l Login, key string, err error) {
-	payload, k, err := s.codec.decode(value)
+	payload, key, err := s.codec.decode(value)
 	if err != nil {
 		return Login{}, "", err
 	}
 	if json.Unmarshal(payload, &l, json.RejectUnknownMembers(true)) != nil || !l.complete() {
 		return Login{}, "", ErrBadSignature // of a form that this version does not make
 	}
-	return l, k.ID, s.live(l)
+	return l, key, s.live(l)
 }
 
 func (s *cookie) Load(r *http.Request) (Login, error) {

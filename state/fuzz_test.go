@@ -106,6 +106,9 @@ func newGenuine(tb testing.TB, slug, alg string) genuine {
 // login. Sealing the same twice gives two texts, so there only the login tells.
 func (g genuine) opens(t *testing.T, presented string, l Login) {
 	t.Helper()
+	if !g.Traits().TamperProof {
+		return // it may be anything, and no fault of the server
+	}
 	l.rev = g.login.rev
 	require.Equal(t, g.login, l, "%q opened another login", presented)
 	if g.Traits().ProtectedBy != ProtectedByEncryption {

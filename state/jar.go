@@ -13,6 +13,7 @@ type jar struct {
 	slug     string
 	route    string // the one route of the strategy that the cookie is sent to, or "" for all
 	sameSite http.SameSite
+	scripts  bool // may read it: it is not HttpOnly
 }
 
 // secure says whether the client came over TLS, to us or to a trusted proxy in
@@ -43,7 +44,7 @@ func (j jar) build(r *http.Request, value string, maxAge time.Duration) *http.Co
 		Name: j.CookieName(r), Value: value,
 		Path:     "/" + j.slug, // so that a request shows one strategy's cookie only
 		MaxAge:   int(maxAge.Round(time.Second) / time.Second),
-		HttpOnly: true, // no script can read it (OWASP Session Management: HttpOnly Attribute)
+		HttpOnly: !j.scripts, // no script can read it (OWASP Session Management: HttpOnly Attribute)
 		SameSite: j.sameSite,
 	}
 	c.Secure = secure(r)

@@ -53,7 +53,7 @@ func refreshInParallel(t *testing.T, s state.Strategy, rounds int) {
 				_, c, err := s.Refresh(w, r, refresh)
 				successor := c.RefreshToken
 				for _, cookie := range w.Result().Cookies() {
-					successor = cookie.String()
+					successor = cookie.Name + "=" + cookie.Value
 				}
 				mu.Lock()
 				defer mu.Unlock()

@@ -45,6 +45,7 @@ func (s *session) Traits() Traits {
 	return Traits{
 		Holder: HolderServer, KeptIn: s.Place, Transport: TransportCookie, ProtectedBy: ProtectedByRandomness,
 		TamperProof: true, RollbackProof: true, Revocable: true, Listable: true, Everywhere: true, Slides: true,
+		HTTPOnly: true, SameSite: true, StrictID: true, RenewsID: true, Expires: true, Versioned: true,
 		SurvivesRestart: string(s.Place), NeedsSharedStore: true, SentByBrowser: true,
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"encoding/base64"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -65,9 +66,12 @@ type Login struct {
 // complete says whether a login that a client has brought back has all that
 // every login has. It may be signed and yet come from another version.
 func (l *Login) complete() bool {
-	return l.ID != "" && l.Subject != "" && l.Username != "" && l.DisplayName != "" && l.Role != "" &&
-		l.Theme != "" && l.Language != "" && l.Credits >= 0 && l.Version >= 1 && l.IssuedAt > 0 && l.ExpiresAt > l.IssuedAt
+	return len(l.ID) == secretChars && !strings.ContainsFunc(l.ID, notJOSE) && l.Subject != "" && l.Username != "" && l.DisplayName != "" && l.Role != "" &&
+		l.Theme != "" && l.Language != "" && l.Credits >= 0 && l.Version >= 1 && l.IssuedAt > 0 && l.ExpiresAt > l.IssuedAt && l.ExpiresAt < endOfDates
 }
+
+// endOfDates is the first moment that RFC 3339 cannot write, the year 10000.
+const endOfDates Micros = 253402300800e6
 
 // What a new login starts with.
 const (

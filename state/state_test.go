@@ -82,12 +82,35 @@ func TestOverTLSCookiesAreBoundToTheHost(t *testing.T) {
 					require.Equal(t, "__Secure-statelab_"+slug+"_refresh", c.Name)
 				}
 				require.True(t, c.Secure)
-				require.True(t, c.HttpOnly)
+				require.Equal(t, s.Traits().HTTPOnly, c.HttpOnly)
 				require.Empty(t, c.Domain)
 				plain := httptest.NewRequest("GET", "http://statelab.example/", nil)
 				plain.AddCookie(c)
 				_, err := s.Load(plain)
 				require.ErrorIs(t, err, state.ErrNoCredential, "a cookie of TLS is nothing without it")
+			}
+		})
+	}
+}
+
+// Of two changes at once the later one is told, or else it wins.
+func TestOfTwoChangesAtOnce(t *testing.T) {
+	for _, slug := range state.Slugs() {
+		t.Run(slug, func(t *testing.T) {
+			s := newStrategy(t, slug)
+			r := carrying(t, s)
+			first, err := s.Load(r)
+			require.NoError(t, err)
+			second, err := s.Load(r.Clone(t.Context()))
+			require.NoError(t, err)
+			first.Credits, second.Theme = 70, "dark"
+			_, _, err = s.Save(httptest.NewRecorder(), r, first)
+			require.NoError(t, err)
+			_, _, err = s.Save(httptest.NewRecorder(), r, second)
+			if s.Traits().Versioned {
+				require.ErrorIs(t, err, state.ErrConflict)
+			} else {
+				require.NoError(t, err)
 			}
 		})
 	}

@@ -77,6 +77,7 @@ var definitions = []Definition{
 	{"token", MountAlways, PlaceStore, NewToken},
 	{"session-db", MountNamed, PlaceDatabase, NewSession},
 	{"token-cookie", MountNamed, PlaceStore, NewTokenCookie},
+	{"cookie-plain", MountLessons, PlaceStore, NewPlainCookie},
 }
 
 // Definitions returns all strategies in the order of comparison.

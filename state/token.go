@@ -110,6 +110,7 @@ func (s *token) Traits() Traits {
 	return Traits{
 		Holder: HolderClient, KeptIn: s.Place, Transport: TransportBearer, ProtectedBy: ProtectedBySignature,
 		Readable: true, TamperProof: true, Revocable: s.Denylist, Listable: true, Everywhere: true,
+		StrictID: true, RenewsID: true, Expires: true,
 		SurvivesRestart: survives, NeedsSharedStore: s.Denylist, NeedsSharedKey: true, LimitBytes: TokenLimit,
 	}
 }

@@ -39,6 +39,7 @@ func NewTokenCookie(c Config) Strategy {
 func (s *cookieToken) Traits() Traits {
 	t := s.token.Traits()
 	t.Transport, t.SentByBrowser, t.LimitBytes = TransportCookie, true, CookieLimit
+	t.HTTPOnly, t.SameSite = true, true
 	return t
 }
 

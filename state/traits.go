@@ -16,6 +16,15 @@ type Traits struct {
 	Everywhere    bool   `json:"everywhere"`     // one logout can end all of a user's logins
 	Slides        bool   `json:"slides"`         // use keeps the login alive; idleness ends it
 
+	// What the weak strategies of the classroom lack, in the words of OWASP's
+	// Session Management Cheat Sheet.
+	HTTPOnly  bool `json:"http_only"` // its cookie is out of reach of scripts
+	SameSite  bool `json:"same_site"` // its cookie says which requests of other sites carry it
+	StrictID  bool `json:"strict_id"` // an identifier counts only if the server has made it
+	RenewsID  bool `json:"renews_id"` // a login gives a new identifier, and refresh another
+	Expires   bool `json:"expires"`   // the server has an end for each login
+	Versioned bool `json:"versioned"` // of two changes at once, neither is lost
+
 	// SurvivesRestart names what must outlive the server's process for a login
 	// to survive: "store", "database", "key", or "always".
 	SurvivesRestart  string `json:"survives_restart"`
@@ -33,6 +42,7 @@ const (
 	TransportCookie = "cookie"
 	TransportBearer = "bearer"
 
+	ProtectedByNone       = "none"
 	ProtectedByRandomness = "randomness"
 	ProtectedBySignature  = "signature"
 	ProtectedByEncryption = "encryption"
@@ -40,6 +50,7 @@ const (
 	SurvivesWithStore    = string(PlaceStore)
 	SurvivesWithDatabase = string(PlaceDatabase)
 	SurvivesWithKey      = "key"
+	SurvivesAlways       = "always"
 )
 
 // Limits of what a client can hold.

@@ -205,7 +205,7 @@ func TestRefusalsAreOneLineAndStatusTwo(t *testing.T) {
 		{[]string{"--database", "postgres://u:sesame@localhost:x/db"}, "postgres://"},
 		{[]string{"--database", "sqlite:no/such/directory/x.db"}, "no/such/directory"},
 		{[]string{"--revocation", "all"}, "--revocation"},
-		{[]string{"--strategies", "seed"}, "--strategies"},
+		{[]string{"--strategies", "sessions"}, "--strategies"},
 		{[]string{"--metrics", "localhost:9464"}, "--metrics"},
 		{[]string{"--listen", "0.0.0.0:8080"}, "localhost"},
 		{[]string{"--listen", ":8080"}, "localhost"},

@@ -102,7 +102,7 @@ func TestCredentialBytesAreWhatTravels(t *testing.T) {
 		} else {
 			require.Equal(t, "cookie", a.text("credential.kind"))
 			name := a.text("credential.name")
-			require.Equal(t, "statelab_"+slug, name)
+			require.Equal(t, cookieName(slug), name)
 			require.Equal(t, int64(len(name+"="+c.cookies[name])), bytes)
 			require.NotContains(t, string(a.body), c.cookies[name], "a cookie's value stands in Set-Cookie only")
 		}
@@ -197,11 +197,10 @@ func TestChallenges(t *testing.T) {
 	s := newServer(t)
 	each(t, func(t *testing.T, slug string) {
 		c := s.login(t, slug, alice, alicePassword)
-		broken := c.copy()
-		broken.edit()
+		broken := c.copy().hold("broken")
 		twice := func(r *http.Request) {
 			r.Header.Add("Authorization", "Bearer another")
-			r.Header.Add("Cookie", "statelab_"+slug+"=another")
+			r.Header.Add("Cookie", cookieName(slug)+"=another")
 		}
 		cookie := c.challenge("")
 		for _, row := range []struct {
@@ -242,7 +241,7 @@ func TestInspectionHoldsToTheTraits(t *testing.T) {
 		} else {
 			require.Contains(t, string(a.body), "a secret of mine")
 		}
-		for _, secret := range append([]string{c.access, c.renews()}, c.cookies["statelab_"+slug]) {
+		for _, secret := range append([]string{c.access, c.renews()}, c.cookies[cookieName(slug)]) {
 			if secret != "" {
 				require.NotContains(t, string(a.body), secret)
 				require.NotContains(t, string(a.body), secret[len(secret)-22:])

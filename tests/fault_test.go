@@ -492,7 +492,7 @@ func TestAStoreThatHangsLetsGo(t *testing.T) {
 			w := httptest.NewRecorder()
 			q := httptest.NewRequest(r.method, "http://localhost/"+slug+r.path, strings.NewReader(r.good)).WithContext(ctx)
 			q.Header.Set("Content-Type", "application/json")
-			q.Header.Set("Cookie", "statelab_"+slug+"="+c.held())
+			q.Header.Set("Cookie", cookieName(slug)+"="+c.held())
 			q.Header.Set("Authorization", "Bearer "+c.held())
 			s.ServeHTTP(w, q)
 			if f.failures() > 0 {
@@ -744,8 +744,8 @@ func TestTheLogTellsEveryRequestAndNoSecret(t *testing.T) {
 				ask(c.do("GET", "/"+slug+"/canary-path", nil))
 				ask(c.do("DELETE", "/"+slug+"/logins/canary-id", nil))
 				ask(c.do("GET", "/canary-path/"+slug, nil))
-				ask(c.do("GET", "/"+slug+"/profile", nil, header("Cookie", "statelab_"+slug+"=canary-credential"), header("Authorization", "Bearer canary-credential")))
-				ask(c.do("GET", "/"+slug+"/profile", nil, header("Cookie", "statelab_"+slug+"=canary-1; statelab_"+slug+"=canary-2"), header("Authorization", "Bearer canary-1", "Bearer canary-2")))
+				ask(c.do("GET", "/"+slug+"/profile", nil, header("Cookie", cookieName(slug)+"=canary-credential"), header("Authorization", "Bearer canary-credential")))
+				ask(c.do("GET", "/"+slug+"/profile", nil, header("Cookie", cookieName(slug)+"=canary-1; statelab_"+slug+"=canary-2"), header("Authorization", "Bearer canary-1", "Bearer canary-2")))
 				ask(c.do("POST", "/"+slug+"/spend", nil, from("cross-site", "http://canary.example")))
 				ask(c.do("GET", "/"+slug+"/profile", nil, func(r *http.Request) { r.Host = "canary.example" }))
 				for _, panics := range []bool{false, true} {

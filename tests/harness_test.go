@@ -47,6 +47,33 @@ func TestMain(m *testing.M) {
 // strategies are the columns that every matrix runs over.
 var strategies = state.Slugs()
 
+// A promise is what holds for a strategy, whatever the server is told.
+type promise struct {
+	state.Definition
+	state.Traits
+	cookie string // its name without TLS, or what it would be
+}
+
+// promises are those of all strategies, by slug.
+var promises = sync.OnceValue(func() map[string]promise {
+	all := map[string]promise{}
+	for _, d := range state.Definitions() {
+		s, err := state.New(state.Config{Slug: d.Slug, Store: faultyStore{}, Rand: cryptorand.Reader})
+		if err != nil {
+			panic(err)
+		}
+		p := promise{d, s.Traits(), "statelab_" + d.Slug}
+		if namer, ok := s.(state.CookieNamer); ok {
+			p.cookie = namer.CookieName(httptest.NewRequest("GET", "/", nil))
+		}
+		all[d.Slug] = p
+	}
+	return all
+})
+
+// cookieName is the name of a strategy's cookie without TLS.
+func cookieName(slug string) string { return promises()[slug].cookie }
+
 // The demo accounts.
 const (
 	alice, alicePassword     = "alice", "wonderland"
@@ -184,13 +211,13 @@ func (c *client) held() string {
 	if c.bearer() {
 		return c.access
 	}
-	return c.cookies["statelab_"+c.slug]
+	return c.cookies[cookieName(c.slug)]
 }
 
 // renews is what the client's next refresh carries besides: a refresh token, in
 // the body or in a cookie of its own, or "".
 func (c *client) renews() string {
-	return cmp.Or(c.refresh, c.cookies["statelab_"+c.slug+"_refresh"])
+	return cmp.Or(c.refresh, c.cookies[cookieName(c.slug)+"_refresh"])
 }
 
 // hold gives the client a credential in the place of the one that it holds.
@@ -198,7 +225,7 @@ func (c *client) hold(credential string) *client {
 	if c.bearer() {
 		c.access = credential
 	} else {
-		c.cookies["statelab_"+c.slug] = credential
+		c.cookies[cookieName(c.slug)] = credential
 	}
 	return c
 }
@@ -397,17 +424,18 @@ func (a *answer) check(r *http.Request) {
 	require.Contains(t, a.header.Get("Content-Security-Policy"), "default-src 'none'", what)
 	require.Contains(t, a.header.Get("Content-Security-Policy"), "frame-ancestors 'none'", what)
 
+	slug, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	names := map[string]bool{}
 	for _, cookie := range a.cookies {
 		require.False(t, names[cookie.Name], "%s sets %s twice", what, cookie.Name)
 		names[cookie.Name] = true
 		require.LessOrEqual(t, len(cookie.Name)+len(cookie.Value), state.CookieLimit, what)
-		require.True(t, cookie.HttpOnly, what)
-		require.Equal(t, http.SameSiteLaxMode, cookie.SameSite, what)
+		traits := promises()[slug].Traits
+		require.Equal(t, traits.HTTPOnly, cookie.HttpOnly, what)
+		require.Equal(t, traits.SameSite, cookie.SameSite == http.SameSiteLaxMode, what)
 		require.Empty(t, cookie.Domain, what)
 		require.Contains(t, []string{"/" + strings.ReplaceAll(strings.TrimPrefix(cookie.Name, "statelab_"), "_", "/"), "/"}, cookie.Path, what)
 	}
-	slug, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	if slices.Contains(strategies, slug) || a.status >= 400 {
 		require.Equal(t, []string{"no-store"}, a.header["Cache-Control"], what)
 	}

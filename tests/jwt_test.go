@@ -137,7 +137,7 @@ func (c *client) challenge(bearer string) string {
 	if c.bearer() {
 		return bearer
 	}
-	return `Cookie realm="statelab", cookie-name="statelab_` + c.slug + `"`
+	return `Cookie realm="statelab", cookie-name="` + cookieName(c.slug) + `"`
 }
 
 // accepts requires a token to open the profile.
@@ -540,7 +540,7 @@ func TestAccessAndRefreshTokensAreNotEachOther(t *testing.T) {
 			if c.bearer() {
 				return other.post(route, object{"refresh_token": token})
 			}
-			other.cookies["statelab_"+c.slug+"_refresh"] = token
+			other.cookies[cookieName(c.slug)+"_refresh"] = token
 			return other.post("refresh", nil) // the one route that the cookie is sent to
 		}
 		for name, presented := range map[string]string{
@@ -570,7 +570,7 @@ func TestAccessAndRefreshTokensAreNotEachOther(t *testing.T) {
 // clientHeld runs a test for every strategy whose cookie is the state. A token in
 // a cookie is one of eachToken's.
 func clientHeld(t *testing.T, s *server, f func(t *testing.T, slug string)) {
-	eachCookie(t, s, func(t *testing.T, slug string) {
+	eachStrict(t, s, func(t *testing.T, slug string) {
 		if s.traits(t, slug).Holder == state.HolderClient && s.login(t, slug, alice, alicePassword).renews() == "" {
 			f(t, slug)
 		}
@@ -582,7 +582,7 @@ func TestACookieHasOneSpelling(t *testing.T) {
 	s := newServer(t)
 	clientHeld(t, s, func(t *testing.T, slug string) {
 		c, b := s.login(t, slug, alice, alicePassword), s.login(t, slug, bob, bobPassword)
-		name, mine, theirs := "statelab_"+slug, c.held(), b.held()
+		name, mine, theirs := cookieName(slug), c.held(), b.held()
 		bad := map[string]string{
 			"half": mine[:len(mine)/2], "nothing in front": "." + mine, "a point behind": mine + ".", "a point in front of it": mine[:1] + "." + mine[1:], "padding": mine + "=", "twice": mine + mine,
 			"a character more": mine + "A", "a character less": mine[:len(mine)-1], "four characters less": mine[:len(mine)-4], "the end of another": mine[:len(mine)-43] + theirs[len(theirs)-43:],
@@ -649,7 +649,7 @@ func TestACookieOfAnotherVersionIsRefused(t *testing.T) {
 		whole = in.Carried.Decoded
 		seal := func(payload string) string { return seal[s.traits(t, slug).ProtectedBy](slug, payload) }
 		ask := func(t *testing.T, payload string) *answer {
-			return s.client(t, slug).do("GET", "/"+slug+"/profile", nil, header("Cookie", "statelab_"+slug+"="+seal(payload)))
+			return s.client(t, slug).do("GET", "/"+slug+"/profile", nil, header("Cookie", cookieName(slug)+"="+seal(payload)))
 		}
 		require.Equal(t, c.profile(), string(ask(t, string(whole)).is(http.StatusOK).body))
 

@@ -137,7 +137,7 @@ func TestAnUnknownIdentifierCreatesNothing(t *testing.T) {
 		before := s.records(t)
 		for _, planted := range []string{"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "x", "", "a.b.c"} {
 			c := s.client(t, slug)
-			c.cookies["statelab_"+slug] = planted
+			c.cookies[cookieName(slug)] = planted
 			c.get("profile").is(http.StatusUnauthorized)
 			c.get("inspect").is(http.StatusUnauthorized)
 		}
@@ -374,7 +374,7 @@ func TestTwentyParallelRefreshesHaveOneSuccessor(t *testing.T) {
 			case a.status == http.StatusOK && c.renews() != "":
 				won[tabs[i].renews()] = true
 			case a.status == http.StatusOK:
-				won[tabs[i].cookies["statelab_"+slug]] = true
+				won[tabs[i].cookies[cookieName(slug)]] = true
 				tabs[i].get("profile").is(http.StatusOK)
 			default:
 				require.Equal(t, state.HolderServer, traits.Holder, "%s", a.body)

@@ -1,7 +1,6 @@
 package tests
 
 import (
-	"bytes"
 	"encoding/base64"
 	"fmt"
 	"net/http"
@@ -201,7 +200,7 @@ func comparison(t *testing.T) string {
 	answers := func(a *answer) bool { return a.status == http.StatusOK }
 	rows := []row{
 		{"who holds the state", func(slug string) string {
-			if fresh(slug).get("inspect").number("cost.store_reads") > 0 {
+			if fresh(slug).get("inspect").at("carried.decoded") == nil {
 				return "the server"
 			}
 			return "the client"
@@ -211,7 +210,10 @@ func comparison(t *testing.T) string {
 			if a.text("credential.kind") == "bearer" {
 				return "`Authorization: Bearer`"
 			}
-			return "an HttpOnly cookie"
+			if s.traits(t, slug).HTTPOnly {
+				return "an HttpOnly cookie"
+			}
+			return "a cookie that scripts can read"
 		}},
 		{"bytes with each request, alice's first", func(slug string) string {
 			return fmt.Sprint(fresh(slug).get("inspect").number("carried.bytes"))
@@ -230,26 +232,27 @@ func comparison(t *testing.T) string {
 			return yes(readable(c.held(), "FINDME"))
 		}},
 		{"an edited credential is refused", func(slug string) string {
-			c := fresh(slug)
-			c.edit()
-			return yes(c.get("profile").status == http.StatusUnauthorized)
+			return yes(!attacks["forgery"].try(t, s, slug))
 		}},
 		{"an older copy brings spent credits back", func(slug string) string {
-			c := fresh(slug)
-			old := c.copy()
-			c.post("spend", object{"amount": 30}).is(http.StatusOK)
-			return yes(old.get("profile").number("state.credits") == 100)
+			return yes(attacks["rollback"].try(t, s, slug))
 		}},
+		{"an identifier planted before the login is the victim's after it", func(slug string) string { return yes(attacks["fixation"].try(t, s, slug)) }},
+		{"scripts can read it", func(slug string) string { return yes(attacks["theft by a script"].try(t, s, slug)) }},
+		{"the server never ends it by itself", func(slug string) string { return yes(attacks["a login for ever"].try(t, s, slug)) }},
 		{"a copy after logout lives for", func(slug string) string {
 			c := fresh(slug)
 			thief, lived := c.copy(), time.Duration(0)
 			c.post("logout", nil).is(http.StatusNoContent)
-			for answers(thief.get("profile")) {
+			for answers(thief.get("profile")) && lived < 24*time.Hour {
 				s.clock.advance(time.Minute)
 				lived += time.Minute
 			}
-			if lived == 0 {
+			switch lived {
+			case 0:
 				return "0s"
+			case 24 * time.Hour:
+				return "ever"
 			}
 			return strings.TrimSuffix(strings.TrimSuffix(lived.String(), "0s"), "0m")
 		}},
@@ -302,11 +305,20 @@ func comparison(t *testing.T) string {
 // readable says whether a text can be found in a credential without any key.
 func readable(credential, text string) bool {
 	for _, part := range strings.Split(credential, ".") {
-		if decoded, err := base64.RawURLEncoding.DecodeString(part); err == nil && bytes.Contains(decoded, []byte(text)) {
+		if strings.Contains(decoded(part), text) {
 			return true
 		}
 	}
 	return strings.Contains(credential, text)
+}
+
+// decoded is what a part of a credential says in base64url, or "".
+func decoded(part string) string {
+	text, err := base64.RawURLEncoding.DecodeString(part)
+	if err != nil {
+		return ""
+	}
+	return string(text)
 }
 
 // edit changes the credential that the client holds, in its middle.
@@ -331,12 +343,15 @@ func TestTraitsAgreeWithTheComparison(t *testing.T) {
 	for i, slug := range strategies {
 		traits := s.traits(t, slug)
 		for question, want := range map[string]bool{
-			"whoever sees the credential can read the state": traits.Readable,
-			"an edited credential is refused":                traits.TamperProof,
-			"an older copy brings spent credits back":        !traits.RollbackProof,
-			"the server can list a user's logins":            traits.Listable,
-			"lives on after a restart, memory store":         traits.SurvivesRestart != state.SurvivesWithStore,
-			"the browser sends it by itself (CSRF matters)":  traits.SentByBrowser,
+			"whoever sees the credential can read the state":                  traits.Readable,
+			"an edited credential is refused":                                 traits.TamperProof,
+			"an older copy brings spent credits back":                         !traits.RollbackProof,
+			"scripts can read it":                                             !traits.HTTPOnly,
+			"the server never ends it by itself":                              !traits.Expires,
+			"an identifier planted before the login is the victim's after it": !traits.RenewsID,
+			"the server can list a user's logins":                             traits.Listable,
+			"lives on after a restart, memory store":                          traits.SurvivesRestart != state.SurvivesWithStore,
+			"the browser sends it by itself (CSRF matters)":                   traits.SentByBrowser,
 		} {
 			require.Equal(t, want, row(question)[i] == "yes", "%s: %s", slug, question)
 		}

@@ -75,7 +75,7 @@ expect() {
   place=${path#/}
   place=${place%%/*}
   case $place in
-  session | cookie | cookie-sealed | token | session-db | token-cookie)
+  session | cookie | cookie-sealed | token | session-db | token-cookie | cookie-plain)
     [ "$(header Cache-Control)" = no-store ] || fail "it may be cached" ;;
   esac
   steps=$((steps + 1))
@@ -107,7 +107,7 @@ forget() {
   printf 'cookie = "%s/jar"\ncookie-jar = "%s/jar"\n' "$work" "$work" >"$work/carry"
 }
 
-for s in session cookie cookie-sealed token session-db token-cookie; do
+for s in session cookie cookie-sealed token session-db token-cookie cookie-plain; do
   forget
   step 'sign in' 200 '"credits":100' POST "/$s/login" -H "$json" --data "@$bodies/alice.json"
   has "\"strategy\":\"$s\"" || fail "it is not of $s"
@@ -132,7 +132,7 @@ for s in session cookie cookie-sealed token session-db token-cookie; do
   esac
   carry
   case $s in
-  cookie | cookie-sealed) step 'list my logins' 501 '"code":"not_supported_by_strategy"' GET "/$s/logins" ;;
+  cookie | cookie-sealed | cookie-plain) step 'list my logins' 501 '"code":"not_supported_by_strategy"' GET "/$s/logins" ;;
   *) step 'list my logins' 200 '"current":true' GET "/$s/logins" ;;
   esac
   step 'look behind the curtain' 200 '"carried":{' GET "/$s/inspect"

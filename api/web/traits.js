@@ -16,6 +16,12 @@
  * @property {boolean} listable
  * @property {boolean} everywhere
  * @property {boolean} slides
+ * @property {boolean} http_only
+ * @property {boolean} same_site
+ * @property {boolean} strict_id
+ * @property {boolean} renews_id
+ * @property {boolean} expires
+ * @property {boolean} versioned
  * @property {'store' | 'database' | 'key' | 'always'} survives_restart
  * @property {boolean} needs_shared_store
  * @property {boolean} needs_shared_key
