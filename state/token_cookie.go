@@ -55,8 +55,10 @@ func (s *cookieToken) End(w http.ResponseWriter, r *http.Request, _ string) erro
 		err = s.endLogin(r.Context(), l)
 	}
 	if !errors.Is(err, ErrUnavailable) && !errors.Is(err, keys.ErrNoKey) {
-		s.clear(w, r)
+		// In this order: of two cookies that one answer clears, curl 7.88 forgets only
+		// the last.
 		s.renewal.clear(w, r)
+		s.clear(w, r)
 	}
 	return err
 }
