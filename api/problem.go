@@ -123,6 +123,7 @@ var sentinels = []struct {
 	{state.ErrNotYetValid, "not_yet_valid", "Its first moment lies ahead of this server's clock."},
 	{state.ErrRevoked, "revoked", "Log in again."},
 	{state.ErrReuse, "reuse_detected", "A refresh token works once. Since the server cannot tell who used it first, the login was ended. Log in again."},
+	{state.ErrNotSupported, "not_supported_by_strategy", "There is no way to do that where the state is kept like this. Nothing has changed."},
 	{state.ErrConflict, "overloaded", "Others keep changing this login. Try again."},
 	{state.ErrFull, "overloaded", "There are as many logins as this server takes. Nobody is logged out for a new one; try again later."},
 	{state.ErrUnavailable, "store_unavailable", "Whether the credential is good cannot be said right now. Nothing has changed; try again."},

@@ -18,6 +18,10 @@ var (
 	ErrReuse        = errors.New("state: a refresh token was used twice")
 )
 
+// ErrNotSupported means that a strategy by its nature cannot do what was asked.
+// Nothing has changed.
+var ErrNotSupported = errors.New("state: the strategy cannot do that")
+
 // What can go wrong on the server's side.
 var (
 	// ErrConflict means that the record has changed since it was read. It can

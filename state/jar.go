@@ -139,10 +139,14 @@ func (j jar) value(r *http.Request) (string, error) {
 	return found, nil
 }
 
-// carried describes a cookie for an Inspection. Its first characters are
-// enough to recognise it and far too few to use it.
+// carried describes the jar's cookie for an Inspection.
 func (j jar) carried(r *http.Request, value string, t Traits) Carried {
-	name := j.CookieName(r)
+	return carriedCookie(j.CookieName(r), value, t)
+}
+
+// carriedCookie describes a cookie for an Inspection. Its first characters are
+// enough to recognise it and far too few to use it.
+func carriedCookie(name, value string, t Traits) Carried {
 	return Carried{
 		In: TransportCookie, Name: name, Bytes: len(name) + len("=") + len(value),
 		ValueMasked: mask(value), ReadableWithoutKey: t.Readable, ProtectedBy: t.ProtectedBy,

@@ -70,6 +70,9 @@ func TestOverTLSCookiesAreBoundToTheHost(t *testing.T) {
 	for _, slug := range state.Slugs() {
 		t.Run(slug, func(t *testing.T) {
 			s := newStrategy(t, slug)
+			if s.Traits().Transport == state.TransportCookie && !s.Traits().SameSite {
+				t.Skip("its cookie has no attributes")
+			}
 			w := httptest.NewRecorder()
 			r := httptest.NewRequest("POST", "https://statelab.example/", nil)
 			_, _, err := s.Start(w, r, state.NewLogin("01M807", "alice", "Alice", "member"))

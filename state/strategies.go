@@ -16,7 +16,7 @@ import (
 type Config struct {
 	Slug string // names the strategy in paths, cookies, tokens and records
 
-	Store Store // the one at Place
+	Store Store // the one at Place, or nil where that is no store
 	Place Place // where it keeps its records: filled in by New
 	Keys  *keys.Ring
 	Roles Roles
@@ -42,13 +42,14 @@ func (c *Config) role(ctx context.Context, subject string) (string, error) {
 	return role, failed(err)
 }
 
-// A Place is one of the stores that a server has for its strategies.
+// A Place is where a server keeps what its strategies hold.
 type Place string
 
 // The places.
 const (
 	PlaceStore    Place = "store"    // the store that the operator has chosen
 	PlaceDatabase Place = "database" // the database of the accounts, whatever was chosen
+	PlaceProcess  Place = "process"  // the strategy's own memory, which is no Store and ends with the process
 )
 
 // A Mount says where a strategy is served.
@@ -78,6 +79,7 @@ var definitions = []Definition{
 	{"session-db", MountNamed, PlaceDatabase, NewSession},
 	{"token-cookie", MountNamed, PlaceStore, NewTokenCookie},
 	{"cookie-plain", MountLessons, PlaceStore, NewPlainCookie},
+	{"session-stock", MountLessons, PlaceProcess, NewStockSession},
 }
 
 // Definitions returns all strategies in the order of comparison.

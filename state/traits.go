@@ -26,7 +26,7 @@ type Traits struct {
 	Versioned bool `json:"versioned"` // of two changes at once, neither is lost
 
 	// SurvivesRestart names what must outlive the server's process for a login
-	// to survive: "store", "database", "key", or "always".
+	// to survive: "store", "database" or "key"; "process": it never does; "always".
 	SurvivesRestart  string `json:"survives_restart"`
 	NeedsSharedStore bool   `json:"needs_shared_store"` // several nodes must share a store
 	NeedsSharedKey   bool   `json:"needs_shared_key"`   // several nodes must share a key

@@ -18,8 +18,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"statelab/state"
 )
 
 // built is where binary has put the program; TestMain removes it.
@@ -173,7 +171,7 @@ func TestKeysAndAccountsOutliveARestart(t *testing.T) {
 	again.client("session").post("login", credentials{"carol", "down the rabbit hole"}).is(http.StatusOK)
 	for _, c := range clients {
 		c.s = &server{url: again.base}
-		if c.s.traits(t, c.slug).SurvivesRestart != state.SurvivesWithStore {
+		if outlives(c.s.traits(t, c.slug)) {
 			c.get("profile").is(http.StatusOK)
 		} else {
 			c.get("profile").is(http.StatusUnauthorized, "unknown_session")

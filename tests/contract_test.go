@@ -64,7 +64,7 @@ func TestStateFromLoginToLogout(t *testing.T) {
 		require.Empty(t, a.text("state.nickname"))
 		require.Equal(t, []any{}, a.at("state.cart"))
 
-		a = c.renew().is(http.StatusOK)
+		a = c.renewed()
 		require.Equal(t, int64(4), a.number("version"), "a refresh is no change of state")
 		require.Equal(t, int64(70), a.number("state.credits"))
 
@@ -142,7 +142,7 @@ func TestConditionalRequests(t *testing.T) {
 		// A refresh may move the end, which changes the tag and not the version.
 		third := c.get("profile").header.Get("ETag")
 		s.clock.advance(time.Second)
-		c.renew().is(http.StatusOK)
+		c.renewed()
 		c.do("PATCH", path, object{"theme": "dark"}, with("If-Match", third)).is(http.StatusOK)
 	})
 }
@@ -214,6 +214,9 @@ func TestChallenges(t *testing.T) {
 			{c.do("GET", "/"+slug+"/profile", nil, twice), 400, `Bearer realm="statelab", error="invalid_request"`, ""},
 			{c.get("members"), 403, `Bearer realm="statelab", error="insufficient_scope"`, ""},
 		} {
+			if row.status == http.StatusBadRequest && !strict(s.traits(t, slug)) {
+				continue // it takes one of the two
+			}
 			want := row.cookie
 			if c.bearer() {
 				want = row.bearer
@@ -233,7 +236,7 @@ func TestInspectionHoldsToTheTraits(t *testing.T) {
 		require.Equal(t, slug, a.text("strategy"))
 		require.Equal(t, traits.Readable, a.at("carried.readable_without_key"))
 		require.Equal(t, traits.ProtectedBy, a.text("carried.protected_by"))
-		require.Equal(t, traits.NeedsSharedStore, a.number("cost.store_reads") > 0)
+		require.Equal(t, asks(traits), a.number("cost.store_reads") > 0)
 		require.Zero(t, a.number("cost.store_writes"))
 		if traits.Holder == state.HolderServer {
 			require.Equal(t, "a secret of mine", a.text("held.record.login.note"))

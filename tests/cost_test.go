@@ -30,7 +30,7 @@ func TestAReadAsksTheStoreOnce(t *testing.T) {
 			for _, slug := range strategies {
 				a := s.login(t, slug, alice, alicePassword).get("inspect").is(http.StatusOK)
 				reads := int64(0)
-				if s.traits(t, slug).Holder == state.HolderServer {
+				if asks(s.traits(t, slug)) {
 					require.Equal(t, name, a.text("held.store"))
 					reads = 1
 				}

@@ -71,6 +71,21 @@ var promises = sync.OnceValue(func() map[string]promise {
 	return all
 })
 
+// shared are the strategies that several nodes can serve, and one node after
+// another: those whose state is not in the memory of one process.
+var shared = slices.DeleteFunc(slices.Clone(strategies), func(slug string) bool { return promises()[slug].KeptIn == state.PlaceProcess })
+
+// asks says whether a store is asked about each request.
+func asks(traits state.Traits) bool {
+	return traits.NeedsSharedStore && traits.KeptIn != state.PlaceProcess
+}
+
+// outlives says whether a login lives on in the next process, if that one has the
+// same database and the same keys, and a store in memory.
+func outlives(traits state.Traits) bool {
+	return traits.SurvivesRestart != state.SurvivesWithStore && traits.SurvivesRestart != string(state.PlaceProcess)
+}
+
 // cookieName is the name of a strategy's cookie without TLS.
 func cookieName(slug string) string { return promises()[slug].cookie }
 
@@ -261,6 +276,18 @@ func (c *client) patch(body any) *answer              { return c.route("PATCH", 
 
 // renew refreshes the login in the way of its strategy.
 func (c *client) renew() *answer { return c.post("refresh", renewal(c)) }
+
+// renewed does so and requires that it worked, or that it changed nothing where a
+// strategy cannot.
+func (c *client) renewed() *answer {
+	c.t.Helper()
+	a := c.renew()
+	if promises()[c.slug].RenewsID {
+		return a.is(http.StatusOK)
+	}
+	a.is(http.StatusNotImplemented, "not_supported_by_strategy")
+	return c.get("profile").is(http.StatusOK)
+}
 
 // renewal is the body of a request that refreshes what the client holds.
 func renewal(c *client) any {

@@ -17,6 +17,7 @@ import (
 	cryptorand "crypto/rand"
 
 	"statelab/api"
+	"statelab/state"
 	"statelab/state/keys"
 )
 
@@ -71,7 +72,7 @@ func TestARotationEndsNothingUntilTheKeysAreDropped(t *testing.T) {
 				c.get("profile").is(http.StatusUnauthorized, "bad_signature")
 			}
 			if fresh.renews() != "" {
-				fresh.renew().is(http.StatusOK) // a refresh token is a ticket to a record of the server's
+				fresh.renewed() // a refresh token is a ticket to a record of the server's
 				fresh.get("profile").is(http.StatusOK)
 			}
 		})
@@ -125,13 +126,16 @@ func TestANodeWithPublicKeysOnly(t *testing.T) {
 	require.Equal(t, s.keyIDs(t), node.keyIDs(t))
 	each(t, func(t *testing.T, slug string) {
 		c := s.login(t, slug, alice, alicePassword)
+		if s.traits(t, slug).KeptIn == state.PlaceProcess {
+			t.Skip("another node knows nobody")
+		}
 		profile, records := c.profile(), s.records(t)
 		there := c.copy()
 		there.s = node
 		if !s.traits(t, slug).NeedsSharedKey {
 			require.Equal(t, profile, there.profile())
 			there.patch(object{"theme": "dark"}).is(http.StatusOK)
-			there.renew().is(http.StatusOK)
+			there.renewed()
 			return
 		}
 		node.client(t, slug).post("login", credentials{alice, alicePassword}).unavailable("signing_unavailable")
@@ -153,7 +157,7 @@ func TestANodeWithPublicKeysOnly(t *testing.T) {
 		require.Equal(t, records, s.records(t))
 		require.Equal(t, profile, c.profile())
 		s.clock.advance(time.Minute) // beyond the overlap, within which a used refresh token would still do
-		c.renew().is(http.StatusOK)
+		c.renewed()
 	})
 }
 
@@ -165,7 +169,7 @@ func TestPublicKeysAreNothingToHS256(t *testing.T) {
 	c.get("profile").unavailable("signing_unavailable")
 	c.renew().unavailable("signing_unavailable")
 	c.s = s
-	c.renew().is(http.StatusOK)
+	c.renewed()
 }
 
 // A node that has not heard of a rotation yet looks at its file before it
@@ -232,7 +236,9 @@ func TestNobodyNoticesARotation(t *testing.T) {
 					case 1:
 						a = c.patch(object{"nickname": "Alice"})
 					case 3:
-						a = c.renew()
+						if a = c.renew(); !promises()[slug].RenewsID {
+							a = c.get("profile")
+						}
 					default:
 						a = c.get("profile")
 					}

@@ -15,7 +15,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"statelab/state"
 	"statelab/state/store/storetest"
 )
 
@@ -51,8 +50,8 @@ func survives(t *testing.T, kills int, dir, database string) {
 	}
 	p := up()
 	var writers, renewers []*worker
-	for _, slug := range strategies {
-		if s.traits(t, slug).Holder == state.HolderServer {
+	for _, slug := range shared {
+		if asks(s.traits(t, slug)) {
 			writers = append(writers, &worker{client: s.login(t, slug, alice, alicePassword)}, &worker{client: s.login(t, slug, bob, bobPassword)})
 		}
 		if s.traits(t, slug).Listable {
@@ -140,7 +139,7 @@ func TestALogThatIsFullStopsNobody(t *testing.T) {
 	cmd.Stderr = full
 	p := launch(t, cmd)
 	p.serves()
-	for _, slug := range strategies {
+	for _, slug := range shared {
 		c := p.client(slug)
 		c.post("login", credentials{alice, alicePassword}).is(http.StatusOK)
 		for range 20 {

@@ -32,7 +32,7 @@ func TestARedisThatIsDownAtTheStart(t *testing.T) {
 	s := running(t, "sqlite::memory:", server.Address)
 	o := newOutage(t, s)
 	o.clients = map[string]*client{}
-	for _, slug := range strategies {
+	for _, slug := range shared {
 		if _, writing := storeAway.hits(s.traits(t, slug)); !writing {
 			o.clients[slug] = s.login(t, slug, alice, alicePassword)
 		}

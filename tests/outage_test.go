@@ -65,7 +65,7 @@ var (
 // changing, renewing or ending one.
 func (f fault) hits(traits state.Traits) (reading, writing bool) {
 	hit := traits.KeptIn != "" && (f.place == "" || f.place == traits.KeptIn)
-	return hit && traits.NeedsSharedStore && !f.readable, hit
+	return hit && asks(traits) && !f.readable, hit
 }
 
 // An outage is a server and its clients, who live through a fault of its store.
@@ -101,7 +101,7 @@ func outageOf(t *testing.T, s *server) *outage {
 func (s *server) loginAll(t *testing.T) map[string]*client {
 	t.Helper()
 	clients := map[string]*client{}
-	for _, slug := range strategies {
+	for _, slug := range shared {
 		clients[slug] = s.login(t, slug, alice, alicePassword)
 	}
 	return clients
@@ -246,7 +246,7 @@ func (o *outage) keeps() {
 	o.t.Helper()
 	for slug, c := range o.clients {
 		c.get("profile").is(http.StatusOK)
-		c.renew().is(http.StatusOK)
+		c.renewed()
 		c.patch(object{"nickname": "Alice"}).is(http.StatusOK)
 		if leaver := o.leavers[slug]; !slices.Contains(o.left, slug) {
 			leaver.get("profile").is(http.StatusOK)

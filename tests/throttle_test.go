@@ -73,7 +73,7 @@ func TestTenFailuresOfAnAccountAreTheLast(t *testing.T) {
 		// Her login, everybody else, and she herself from elsewhere are not affected.
 		existing.get("profile").is(http.StatusOK)
 		existing.patch(object{"theme": "dark"}).is(http.StatusOK)
-		existing.renew().is(http.StatusOK)
+		existing.renewed()
 		c.post("login", credentials{bob, bobPassword}).is(http.StatusOK)
 		s.client(t, slug).signInFrom("127.0.0.2", alice, alicePassword).is(http.StatusOK)
 		s.client(t, slug).signInFrom("127.0.0.3", alice, wrong).throttled(auth.ThrottleWindow) // one more guess is one too many

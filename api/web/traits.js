@@ -6,7 +6,7 @@
 /**
  * @typedef {object} Traits
  * @property {'server' | 'client'} holder
- * @property {'store' | 'database' | ''} kept_in
+ * @property {'store' | 'database' | 'process' | ''} kept_in
  * @property {'cookie' | 'bearer'} transport
  * @property {'none' | 'signature' | 'encryption' | 'randomness'} protected_by
  * @property {boolean} readable
@@ -22,7 +22,7 @@
  * @property {boolean} renews_id
  * @property {boolean} expires
  * @property {boolean} versioned
- * @property {'store' | 'database' | 'key' | 'always'} survives_restart
+ * @property {'store' | 'database' | 'process' | 'key' | 'always'} survives_restart
  * @property {boolean} needs_shared_store
  * @property {boolean} needs_shared_key
  * @property {boolean} sent_by_browser
