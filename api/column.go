@@ -165,17 +165,22 @@ func (col *column) login(c *gin.Context) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
+	l, credential, err := col.signIn(c, in.Username.Value, in.Password.Value)
+	return col.logged(c, l, credential, err)
+}
+
+// signIn checks a password and starts a login.
+func (col *column) signIn(c *gin.Context, username, password string) (state.Login, state.Credential, error) {
 	if err := col.addDemoAccounts(c.Request.Context()); err != nil {
-		return 0, nil, err
+		return state.Login{}, state.Credential{}, err
 	}
 	start := time.Now()
-	a, err := col.accounts.SignIn(c.Request.Context(), in.Username.Value, in.Password.Value, remoteHost(c.Request))
+	a, err := col.accounts.SignIn(c.Request.Context(), username, password, remoteHost(c.Request))
 	of(c).auth = time.Since(start)
 	if err != nil {
-		return 0, nil, accountsFailed(err)
+		return state.Login{}, state.Credential{}, accountsFailed(err)
 	}
-	l, credential, err := col.strategy.Start(c.Writer, c.Request, state.NewLogin(a.ID, a.Username, a.DisplayName, a.Role))
-	return col.logged(c, l, credential, err)
+	return col.strategy.Start(c.Writer, c.Request, state.NewLogin(a.ID, a.Username, a.DisplayName, a.Role))
 }
 
 func (col *column) profile(c *gin.Context) (int, any, error) {

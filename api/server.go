@@ -166,7 +166,12 @@ func (s *Server) routes() *gin.Engine {
 
 	for _, col := range s.columns {
 		g := e.Group("/"+col.slug, col.note)
-		read(g, "/", col.page)
+		if paged, ok := col.strategy.(state.Paged); ok {
+			read(g, "/", col.ownPage(paged))
+			g.POST("/", col.form)
+		} else {
+			read(g, "/", col.page)
+		}
 		g = g.Group("", s.onlyJSON)
 		g.POST("/login", s.json(col.login))
 		read(g, "/profile", s.json(col.profile))

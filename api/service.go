@@ -5,9 +5,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"mime"
 	"net/http"
 	"strings"
 	"sync"
@@ -91,6 +93,53 @@ func (s *Server) page(c *gin.Context) web.Page {
 func (col *column) page(c *gin.Context) {
 	col.html(c, func(b *bytes.Buffer) error { return web.Strategy(b, col.Server.page(c), col.slug) })
 }
+
+// ownPage answers with the page of a strategy that has one. What it shows may be
+// somebody's markup, and it is of one origin with all the other pages here: a
+// script in it could open them, read what they show, and ask in their name. So its
+// policy lets no script run, nothing be loaded, and the form be sent to the page
+// alone: markup that somebody has put into their name is seen, and reaches nothing.
+func (col *column) ownPage(paged state.Paged) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		html, err := paged.Page(c.Writer, c.Request)
+		if err != nil {
+			col.fail(c, err)
+			return
+		}
+		h := c.Writer.Header()
+		h["Content-Type"] = headerHTML
+		h["Content-Security-Policy"] = []string{"default-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action http://" + c.Request.Host + c.Request.URL.Path}
+		c.Writer.WriteHeader(http.StatusOK)
+		_, _ = c.Writer.WriteString(html)
+	}
+}
+
+// form signs in whoever has filled in the form of such a page, and leads back to
+// it.
+func (col *column) form(c *gin.Context) {
+	r := c.Request
+	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != formType {
+		col.fail(c, faultf("unsupported_media_type", "Send %s, as a form does.", formType))
+		return
+	}
+	r.Body = http.MaxBytesReader(c.Writer, r.Body, maxBody)
+	if err := r.ParseForm(); err != nil {
+		var long *http.MaxBytesError
+		if errors.As(err, &long) {
+			col.fail(c, faultf("payload_too_large", "A body has at most %d bytes.", maxBody))
+			return
+		}
+		col.fail(c, faultf("invalid_request", "The body is no form."))
+		return
+	}
+	if _, _, err := col.signIn(c, r.PostForm.Get("username"), r.PostForm.Get("password")); err != nil {
+		col.fail(c, err)
+		return
+	}
+	c.Redirect(http.StatusSeeOther, r.URL.Path)
+}
+
+const formType = "application/x-www-form-urlencoded"
 
 // html answers with a document under the policy that its scripts work in.
 func (s *Server) html(c *gin.Context, render func(*bytes.Buffer) error) {

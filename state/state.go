@@ -184,6 +184,14 @@ type Caching interface {
 	CacheLookups() (hits, misses uint64)
 }
 
+// Paged is a Strategy with a page of its own, at the path where the others have the
+// one that is the same for all. It has a form, which is sent to the page itself.
+type Paged interface {
+	// Page returns the page as HTML, and sets the cookies that come with it. Errors
+	// as Load, but that nobody needs to be logged in.
+	Page(w http.ResponseWriter, r *http.Request) (string, error)
+}
+
 // Inspector is a Strategy that can show a learner what a request carried and
 // what the server holds for it. Both come without any secret.
 type Inspector interface {

@@ -80,6 +80,7 @@ var definitions = []Definition{
 	{"token-cookie", MountNamed, PlaceStore, NewTokenCookie},
 	{"cookie-plain", MountLessons, PlaceStore, NewPlainCookie},
 	{"session-stock", MountLessons, PlaceProcess, NewStockSession},
+	{"seed", MountLessons, PlaceProcess, NewSeed},
 }
 
 // Definitions returns all strategies in the order of comparison.

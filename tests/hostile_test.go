@@ -865,7 +865,7 @@ func TestMessagesOnTheWire(t *testing.T) {
 	s := newServer(t)
 	each(t, func(t *testing.T, slug string) {
 		c := s.login(t, slug, alice, alicePassword)
-		credential := "Cookie: statelab_" + slug + "=" + c.held() + "\r\n"
+		credential := "Cookie: " + cookieName(slug) + "=" + c.held() + "\r\n"
 		if c.bearer() {
 			credential = "Authorization: Bearer " + c.held() + "\r\n"
 		}
@@ -944,7 +944,7 @@ func TestASchemeInTheTargetIsNoTLS(t *testing.T) {
 		const body = `{"username":"alice","password":"wonderland"}`
 		login := s.wire(t, fmt.Sprintf("POST https://HOST/%s/login HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", slug, len(body), body), false)
 		require.Contains(t, login, "HTTP/1.1 200 ")
-		require.Contains(t, login, "Set-Cookie: statelab_"+slug+"=")
+		require.Contains(t, login, "Set-Cookie: "+cookieName(slug)+"=")
 		prefixed := s.wire(t, fmt.Sprintf("GET https://HOST/%s/profile HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nCookie: __Host-statelab_%[1]s=%s\r\n\r\n", slug, c.held()), false)
 		require.Contains(t, prefixed, "HTTP/1.1 401 ", "a __Host- cookie was taken without TLS")
 	})

@@ -75,7 +75,7 @@ expect() {
   place=${path#/}
   place=${place%%/*}
   case $place in
-  session | cookie | cookie-sealed | token | session-db | token-cookie | cookie-plain | session-stock)
+  session | cookie | cookie-sealed | token | session-db | token-cookie | cookie-plain | session-stock | seed)
     [ "$(header Cache-Control)" = no-store ] || fail "it may be cached" ;;
   esac
   steps=$((steps + 1))
@@ -107,7 +107,7 @@ forget() {
   printf 'cookie = "%s/jar"\ncookie-jar = "%s/jar"\n' "$work" "$work" >"$work/carry"
 }
 
-for s in session cookie cookie-sealed token session-db token-cookie cookie-plain session-stock; do
+for s in session cookie cookie-sealed token session-db token-cookie cookie-plain session-stock seed; do
   forget
   step 'sign in' 200 '"credits":100' POST "/$s/login" -H "$json" --data "@$bodies/alice.json"
   has "\"strategy\":\"$s\"" || fail "it is not of $s"
@@ -128,12 +128,12 @@ for s in session cookie cookie-sealed token session-db token-cookie cookie-plain
   step 'spend more than there is' 409 '"code":"insufficient_credits"' POST "/$s/spend" -H "$json" --data "@$bodies/spend-1000.json"
   case $s in
   token) step 'renew the login' 200 '"credits":70' POST "/$s/refresh" -H "$json" --data "@$work/refresh.json" ;;
-  session-stock) step 'renew the login' 501 '"code":"not_supported_by_strategy"' POST "/$s/refresh" ;;
+  session-stock | seed) step 'renew the login' 501 '"code":"not_supported_by_strategy"' POST "/$s/refresh" ;;
   *) step 'renew the login' 200 '"credits":70' POST "/$s/refresh" ;;
   esac
   carry
   case $s in
-  cookie | cookie-sealed | cookie-plain | session-stock) step 'list my logins' 501 '"code":"not_supported_by_strategy"' GET "/$s/logins" ;;
+  cookie | cookie-sealed | cookie-plain | session-stock | seed) step 'list my logins' 501 '"code":"not_supported_by_strategy"' GET "/$s/logins" ;;
   *) step 'list my logins' 200 '"current":true' GET "/$s/logins" ;;
   esac
   step 'look behind the curtain' 200 '"carried":{' GET "/$s/inspect"
