@@ -179,7 +179,7 @@ func (s *seed) Page(w http.ResponseWriter, r *http.Request) (string, error) {
 	if !carried {
 		s.tell(w, id)
 	}
-	body := `<form method="post" action=""><input type="text" name="username"><input type="password" name="password"><input type="submit" value="Login"></form>`
+	body := `<form method="post" action=""><input type="text" name="username" autocomplete="username"><input type="password" name="password" autocomplete="current-password"><input type="submit" value="Login"></form>`
 	if l.ID != "" {
 		body = "<h1>Welcome, " + l.DisplayName + "!</h1>"
 	}

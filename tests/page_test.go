@@ -423,6 +423,7 @@ var scenarios = []struct {
 	{"a server that is gone is no logout", both, goneServer},
 	{"curl lines do the same", korean, curlLines},
 	{"each strategy has a page", korean, strategyPages},
+	{"a page of its own works too", korean, ownPages},
 	{"the other name of this machine leads to it", english, otherName},
 }
 
@@ -760,6 +761,9 @@ func languages(t *testing.T, v *visitor) {
 	v.reloads()
 	look() // with the note that a token was lost
 	for _, slug := range strategies {
+		if promises()[slug].page {
+			continue // it speaks one language
+		}
 		v.opens("/" + slug + "/")
 		look()
 		change()
@@ -998,6 +1002,30 @@ func strategyPages(t *testing.T, v *visitor) {
 		require.Equal(t, traits.SentByBrowser && !traits.HTTPOnly, len(js[[]any](v, reachable)) > 0, "even where the path of the cookie is")
 		v.acts("logout")
 		require.Equal(t, v.word("sees.nothing"), v.text(testid("script-sees")))
+	}
+}
+
+// ownPages are those that a strategy has in place of ours: their form works, under
+// a policy that lets a name reach nothing.
+func ownPages(t *testing.T, v *visitor) {
+	const name = `<img src=x onerror="document.title='mine'">`
+	v.s.client(t, "").do("POST", "/accounts", object{"username": "mallory", "password": "twinkle twinkle", "display_name": name})
+	for slug, p := range promises() {
+		if !p.page {
+			continue
+		}
+		v.goes(v.origin + "/" + slug + "/")
+		v.does(`document.querySelector('[name=username]').value = 'alice'; document.querySelector('[name=password]').value = 'wonderland'; document.querySelector('[type=submit]').click()`)
+		v.until(`document.querySelector('h1')`)
+		require.Equal(t, "Welcome, Alice!", v.text("h1"))
+		require.Equal(t, cookieName(slug)+"="+v.cookies(slug)[0].Value, js[string](v, `document.cookie`), "script can read it")
+
+		planted := v.s.client(t, slug).hold(v.cookies(slug)[0].Value)
+		planted.post("login", credentials{"mallory", "twinkle twinkle"}).is(http.StatusOK)
+		v.goes(v.origin + "/" + slug + "/")
+		require.Equal(t, 1, js[int](v, `document.querySelectorAll('h1 img').length`), "the name is markup")
+		require.Equal(t, "seed", js[string](v, `document.title`), "and no script of it runs")
+		require.NotEmpty(t, v.console(), "the browser says what it has refused")
 	}
 }
 
