@@ -20,7 +20,7 @@ import (
 func NewPlainCookie(c Config) Strategy {
 	c.Denylist, c.CredentialCache = false, 0
 	s := newCookie(c, plain{}, "", ProtectedByNone)
-	s.jar.scripts, s.traits.HTTPOnly = true, false
+	s.scripts, s.traits.HTTPOnly = true, false
 	s.traits.TamperProof, s.traits.StrictID = false, false
 	s.traits.SurvivesRestart, s.traits.NeedsSharedKey = SurvivesAlways, false
 	return s

@@ -96,13 +96,14 @@ func (s *seed) keep(w http.ResponseWriter, id string, carried bool, l Login) (Lo
 	s.sessions[id] = l
 	s.mu.Unlock()
 	if !carried {
-		s.tell(w, id)
+		tell(w, id, 0)
 	}
 	return l, Credential{Kind: TransportCookie, Name: seedCookie, Bytes: len(seedCookie) + len("=") + len(id)}, nil
 }
 
-func (s *seed) tell(w http.ResponseWriter, id string) {
-	put(w, &http.Cookie{Name: seedCookie, Value: id})
+// tell sets the client's cookie, or removes it where maxAge is negative.
+func tell(w http.ResponseWriter, id string, maxAge int) {
+	put(w, &http.Cookie{Name: seedCookie, Value: id, MaxAge: maxAge}) //nolint:gosec // without an attribute: that is the lesson
 }
 
 func (s *seed) Start(w http.ResponseWriter, r *http.Request, l Login) (Login, Credential, error) {
@@ -151,7 +152,7 @@ func (s *seed) Refresh(_ http.ResponseWriter, r *http.Request, _ string) (Login,
 func (s *seed) End(w http.ResponseWriter, r *http.Request, _ string) error {
 	_, err := s.Load(r)
 	if err == nil {
-		put(w, &http.Cookie{Name: seedCookie, MaxAge: -1})
+		tell(w, "", -1)
 	}
 	return err
 }
@@ -177,7 +178,7 @@ func (s *seed) Page(w http.ResponseWriter, r *http.Request) (string, error) {
 		return "", err
 	}
 	if !carried {
-		s.tell(w, id)
+		tell(w, id, 0)
 	}
 	body := `<form method="post" action=""><input type="text" name="username" autocomplete="username"><input type="password" name="password" autocomplete="current-password"><input type="submit" value="Login"></form>`
 	if l.ID != "" {
