@@ -82,10 +82,10 @@ type fault struct {
 	leaves func(library, alg string) bool
 }
 
-func nobody(string, string) bool              { return false }
-func jsonwebtoken(library, _ string) bool     { return library == "jsonwebtoken" }
-func whoHasOneKey(library, alg string) bool   { return jsonwebtoken(library, alg) || alg == "HS256" }
-func whoeverReadsLists(string, _ string) bool { return true } // RFC 7519, 4.1.3 allows a list; our own tokens never have one
+func nobody(_, _ string) bool               { return false }
+func jsonwebtoken(library, _ string) bool   { return library == "jsonwebtoken" }
+func whoHasOneKey(library, alg string) bool { return jsonwebtoken(library, alg) || alg == "HS256" }
+func whoeverReadsLists(_, _ string) bool    { return true } // RFC 7519, 4.1.3 allows a list; our own tokens never have one
 
 // faults are tokens with one thing wrong each.
 func (m forge) faults(now int64) map[string]fault {
