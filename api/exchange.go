@@ -58,6 +58,7 @@ var (
 	headerNoRefer  = []string{"no-referrer"}
 	headerSameSite = []string{"same-origin"}
 	headerNoStore  = []string{"no-store"}
+	headerClose    = []string{"close"}
 	headerJSON     = []string{"application/json; charset=utf-8"}
 	headerProblem  = []string{"application/problem+json; charset=utf-8"}
 	headerHTML     = []string{"text/html; charset=utf-8"}
@@ -78,6 +79,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h["Cross-Origin-Resource-Policy"] = headerSameSite
 	h["Content-Security-Policy"] = headerDataPolicy
 	h["Cache-Control"] = headerNoStore // unless the route says otherwise
+	if len(r.TransferEncoding) > 0 || r.ContentLength != 0 && !r.ProtoAtLeast(1, 1) {
+		// net/http does not tell whether a length stood beside the chunks, nor in
+		// HTTP/1.0 chunks beside the length. Somebody on the way may have gone by the
+		// other one, so what follows on this connection must not be read as requests
+		// (RFC 9112, 6.1).
+		h["Connection"] = headerClose
+	}
 
 	r = r.WithContext(x)
 	r.URL.Scheme = "" // a request line must not say that it came over TLS

@@ -364,6 +364,7 @@ func (a *answer) check(r *http.Request) {
 	} {
 		require.Equal(t, []string{want}, a.header[name], what)
 	}
+	require.Empty(t, a.header.Get("Clear-Site-Data"), "%s would log out of the other strategies too", what)
 	require.Regexp(t, `^[0-9a-z]{16}$`, a.header.Get("X-Request-Id"), what)
 	require.Regexp(t, `^auth;dur=[0-9.]+, store;dur=[0-9.]+, handler;dur=[0-9.]+$`, a.header.Get("Server-Timing"), what)
 	require.Contains(t, a.header.Get("Content-Security-Policy"), "default-src 'none'", what)
