@@ -75,9 +75,9 @@ var libraries = map[string]func(alg string) bool{
 	"jsonwebtoken": func(alg string) bool { return alg == "HS256" },
 }
 
-// A fault is one thing that is wrong with a token that has our signature. Some
+// A flaw is one thing that is wrong with a token that has our signature. Some
 // are left to the caller by a library: it has no option for them.
-type fault struct {
+type flaw struct {
 	forge
 	leaves func(library, alg string) bool
 }
@@ -88,9 +88,9 @@ func whoHasOneKey(library, alg string) bool { return jsonwebtoken(library, alg) 
 func whoeverReadsLists(_, _ string) bool    { return true } // RFC 7519, 4.1.3 allows a list; our own tokens never have one
 
 // faults are tokens with one thing wrong each.
-func (m forge) faults(now int64) map[string]fault {
+func (m forge) flaws(now int64) map[string]flaw {
 	alg := map[string]string{"EdDSA": `"Ed25519"`, "HS256": `"HS512"`}[m.c.s.config.TokenAlg]
-	return map[string]fault{
+	return map[string]flaw{
 		"typ": {m.withHeader("typ", `"JWT"`), jsonwebtoken}, "no typ": {m.withHeader("typ", ""), jsonwebtoken},
 		"alg": {m.withHeader("alg", alg), nobody}, "kid": {m.withHeader("kid", `"0a1b2c3d"`), whoHasOneKey},
 		"crit": {m.withHeader("x", `1`).withHeader("crit", `["x"]`), jsonwebtoken},
@@ -107,7 +107,7 @@ func (m forge) faults(now int64) map[string]fault {
 func TestOthersAgreeOnTokens(t *testing.T) {
 	eachToken(t, func(t *testing.T, s *server, m forge) {
 		alg := s.config.TokenAlg
-		faults := m.faults(s.clock.Now().Unix())
+		faults := m.flaws(s.clock.Now().Unix())
 		tampered := m.c.copy()
 		tampered.edit()
 		tokens := map[string]string{"genuine": m.token(), "tampered": tampered.access}
