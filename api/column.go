@@ -169,7 +169,7 @@ func (col *column) login(c *gin.Context) (int, any, error) {
 		return 0, nil, err
 	}
 	start := time.Now()
-	a, err := col.accounts.SignIn(c.Request.Context(), in.Username.Value, in.Password.Value, remoteHost(c.Request))
+	a, err := col.accounts.SignIn(c.Request.Context(), in.Username.Value, in.Password.Value, of(c).client)
 	of(c).auth = time.Since(start)
 	if err != nil {
 		return 0, nil, accountsFailed(err)
@@ -468,7 +468,7 @@ func (col *column) password(c *gin.Context) (int, any, error) {
 		return 0, nil, err
 	}
 	ctx := c.Request.Context()
-	err = col.accounts.ChangePassword(ctx, l.Subject, in.Current.Value, in.New.Value, remoteHost(c.Request), func() error {
+	err = col.accounts.ChangePassword(ctx, l.Subject, in.Current.Value, in.New.Value, of(c).client, func() error {
 		// Whoever knew the old password is out, in every strategy that can put
 		// somebody out (OWASP ASVS 5.0, 7.4.3), also if the client does not wait
 		// for it. This login stays.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"statelab/state"
 	"statelab/state/store"
 )
 
@@ -23,6 +24,7 @@ type exchange struct {
 	start  time.Time
 	cost   store.Cost    // what the stores were asked
 	auth   time.Duration // spent on finding out who asks, stores included
+	client string        // the address of the client
 	column *column       // the strategy that serves the request, if one does
 	route  string        // the pattern, never the path: a path may hold a mistake worth hiding
 	code   string        // of the problem, if the answer is one
@@ -65,6 +67,9 @@ var (
 	// An answer that is data shows nothing, runs nothing and is framed by
 	// nobody, whatever a browser takes it for.
 	headerDataPolicy = []string{"default-src 'none'; frame-ancestors 'none'"}
+	// Whoever came over TLS once comes that way for a year (RFC 6797; OWASP ASVS
+	// 5.0, 3.4.1). Over plain HTTP it would mean nothing.
+	headerTransport = []string{"max-age=31536000; includeSubDomains"}
 )
 
 // ServeHTTP answers one request. Everything that holds for all answers is here.
@@ -88,7 +93,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 
 	r = r.WithContext(x)
-	r.URL.Scheme = "" // a request line must not say that it came over TLS
+	s.place(x, r)
+	if state.Secure(r) {
+		h["Strict-Transport-Security"] = headerTransport
+	}
 	s.engine.ServeHTTP(x, r)
 	s.accessLine(x, r)
 }
@@ -167,6 +175,6 @@ func (s *Server) accessLine(x *exchange, r *http.Request) {
 		attrs = append(attrs, slog.Int("store_reads", x.cost.Reads), slog.Int("store_writes", x.cost.Writes))
 	}
 	attrs = append(attrs, slog.Int("bytes", x.bytes), slog.Int64("us", time.Since(x.start).Microseconds()),
-		slog.String("request_id", x.id[0]), slog.String("address", remoteHost(r)))
+		slog.String("request_id", x.id[0]), slog.String("address", x.client))
 	s.log.LogAttrs(r.Context(), slog.LevelInfo, "request", attrs...)
 }

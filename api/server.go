@@ -11,7 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"slices"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,7 +33,13 @@ type Config struct {
 	Database      *sql.DB     // of the accounts, as store.OpenDatabase returns it with auth.Migrations
 	Store         state.Store // of logins, refresh families and counts of failed sign-ins
 	DatabaseStore state.Store // the same in the database, for strategies that are placed there
-	Strategies    []string    // slugs of those to mount; zero: all that there are
+	Strategies    []string    // slugs of those to mount besides those that always are
+
+	// Classroom opens what only learners on this machine may see: every strategy,
+	// the weak ones too, and the demo accounts. It answers this machine alone. The
+	// zero value is a service for others, where none of that exists.
+	Classroom      bool
+	TrustedProxies []netip.Prefix // whose X-Forwarded-For and -Proto are believed; zero: nobody's
 
 	Keys   *keys.Ring
 	Hasher auth.Hasher // zero: argon2id with auth.ProductionParams
@@ -109,15 +115,18 @@ func New(config Config) (*Server, error) {
 			return nil, fmt.Errorf("api: allowed origin: %w", err)
 		}
 	}
+	if err := state.CheckNames(config.Classroom, config.Strategies); err != nil {
+		return nil, fmt.Errorf("api: %w", err)
+	}
 	// From here on nothing fails: the counter holds what Close has to free.
 	s.counter = newCounter(s.store, config.Now)
 	s.accounts = auth.New(auth.Config{
 		Database: config.Database, Hasher: config.Hasher, Counter: s.counter,
-		Now: config.Now, Rand: config.Rand,
+		Now: config.Now, Rand: config.Rand, Published: config.published(),
 	})
 	stores := map[state.Place]state.Store{state.PlaceStore: s.store, state.PlaceDatabase: store.Counted(config.DatabaseStore)}
 	for _, d := range state.Definitions() {
-		if config.Strategies != nil && !slices.Contains(config.Strategies, d.Slug) {
+		if !d.Mounted(config.Classroom, config.Strategies) {
 			continue
 		}
 		strategy, err := state.New(state.Config{
@@ -141,8 +150,11 @@ func (s *Server) routes() *gin.Engine {
 	e := gin.New()
 	e.HandleMethodNotAllowed, e.RedirectTrailingSlash, e.RedirectFixedPath = true, false, false
 	e.UseRawPath = true          // /session%2Fprofile is not /session/profile
-	_ = e.SetTrustedProxies(nil) // no header says where a request comes from
-	e.Use(s.note, s.recover, s.onlyLocal)
+	_ = e.SetTrustedProxies(nil) // place finds out where a request comes from
+	e.Use(s.note, s.recover)
+	if s.config.Classroom {
+		e.Use(s.onlyLocal)
+	}
 	if origins := s.config.AllowOrigins; len(origins) > 0 {
 		e.Use(shareWith(origins))
 	}
@@ -270,6 +282,35 @@ func DemoAccounts() []DemoAccount {
 		{"bob", "cheshire-cat", "Bob", auth.RoleMember},
 		{"teacher", "queen-of-hearts", "Teacher", auth.RoleAdmin},
 	}
+}
+
+// published are the passwords that open nothing outside the classroom. Without
+// that, whoever registered a demo account there would keep a service, which
+// refuses to start over one, from starting again.
+func (c *Config) published() []string {
+	if c.Classroom {
+		return nil
+	}
+	var all []string
+	for _, d := range DemoAccounts() {
+		all = append(all, d.Password)
+	}
+	return all
+}
+
+// FindDemoAccount returns the username of a demo account that is in the
+// database with its published password, or "". An account that only has the
+// name is somebody else's.
+func (s *Server) FindDemoAccount(ctx context.Context) (string, error) {
+	for _, d := range DemoAccounts() {
+		switch opens, err := s.accounts.Opens(ctx, d.Username, d.Password); {
+		case err != nil:
+			return "", err
+		case opens:
+			return d.Username, nil
+		}
+	}
+	return "", nil
 }
 
 // AddDemoAccounts makes the demo accounts that do not exist yet. If the database

@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -37,14 +38,14 @@ var common = sync.OnceValue(func() map[string]struct{} {
 
 // checkPassword returns an *InvalidError if a password may not be chosen. It
 // looks at it exactly as received.
-func checkPassword(member, password string) error {
+func (a *Accounts) checkPassword(member, password string) error {
 	switch n := utf8.RuneCountInString(password); {
 	case n < MinPassword:
 		return &InvalidError{member, fmt.Sprintf("A password has at least %d characters.", MinPassword)}
 	case n > MaxPassword:
 		return &InvalidError{member, fmt.Sprintf("A password has at most %d characters.", MaxPassword)}
 	}
-	if _, ok := common()[strings.ToLower(password)]; ok {
+	if _, ok := common()[strings.ToLower(password)]; ok || slices.Contains(a.published, password) {
 		return &InvalidError{member, "This password is one of the most common ones, which are tried first. Choose another."}
 	}
 	return nil

@@ -14,14 +14,14 @@ type jar struct {
 	sameSite http.SameSite
 }
 
-// secure says whether the client came over TLS, to us or to a trusted proxy in
+// Secure says whether the client came over TLS, to us or to a trusted proxy in
 // front (package api then sets the scheme).
-func secure(r *http.Request) bool { return r.TLS != nil || r.URL.Scheme == "https" }
+func Secure(r *http.Request) bool { return r.TLS != nil || r.URL.Scheme == "https" }
 
 // CookieName returns the cookie's name. Over TLS the __Host- prefix makes browsers
 // refuse it from any other host or without Secure (RFC 6265bis, 4.1.3.2).
 func (j jar) CookieName(r *http.Request) string {
-	if secure(r) {
+	if Secure(r) {
 		return "__Host-statelab_" + j.slug
 	}
 	return "statelab_" + j.slug
@@ -37,7 +37,7 @@ func (j jar) build(r *http.Request, value string, maxAge time.Duration) *http.Co
 		HttpOnly: true, // no script can read it (OWASP Session Management: HttpOnly Attribute)
 		SameSite: j.sameSite,
 	}
-	if secure(r) {
+	if Secure(r) {
 		c.Secure, c.Path = true, "/" // __Host- demands both
 	}
 	return c

@@ -48,11 +48,11 @@ type process struct {
 	out    io.Reader
 	banner string
 	base   string
-	log    *bytes.Buffer
+	log    *output
 	done   chan struct{} // closed when it has ended
 }
 
-var pageLine = regexp.MustCompile(`page\s+(http://localhost:\d+)`)
+var pageLine = regexp.MustCompile(`page\s+(https?://\S+:\d+)`)
 
 // command prepares the program to run in dir, with nothing in its environment
 // but what is given.
@@ -78,7 +78,7 @@ func start(t *testing.T, dir string, env []string, args ...string) *process {
 // test.
 func launch(t *testing.T, cmd *exec.Cmd) *process {
 	t.Helper()
-	p := &process{t: t, cmd: cmd, log: new(bytes.Buffer), done: make(chan struct{})}
+	p := &process{t: t, cmd: cmd, log: new(output), done: make(chan struct{})}
 	out, err := p.cmd.StdoutPipe()
 	require.NoError(t, err)
 	p.out = out
@@ -111,6 +111,30 @@ func (p *process) serves() {
 	}
 	require.NotNil(p.t, match, "%s%s", p.banner, p.log)
 	p.base = match[1]
+}
+
+// output is what a process has written so far.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(b)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// logs waits until the program has written these words to its log.
+func (p *process) logs(words string) {
+	p.t.Helper()
+	require.Eventually(p.t, func() bool { return strings.Contains(p.log.String(), words) }, 5*time.Second, 10*time.Millisecond, words)
 }
 
 // client returns a client of the running program.
@@ -191,6 +215,25 @@ func TestFlagsAndVariables(t *testing.T) {
 	require.Empty(t, p.client("").do("GET", "/.well-known/jwks.json", nil).at("keys"), "HS256 has no public key")
 }
 
+// refused requires the program not to start, and to say why in one line.
+func refused(t *testing.T, dir string, env []string, says string, args ...string) {
+	t.Helper()
+	t.Run(strings.Join(append(env, args...), " "), func(t *testing.T) {
+		cmd := command(t, dir, env, args...)
+		var stdout, stderr bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &stdout, &stderr
+		require.NoError(t, cmd.Start())
+		defer time.AfterFunc(20*time.Second, func() { _ = cmd.Process.Kill() }).Stop() // if it starts after all
+		_ = cmd.Wait()
+		require.Equal(t, 2, cmd.ProcessState.ExitCode(), "%s", stderr.String())
+		require.Equal(t, 1, strings.Count(stderr.String(), "\n"), "%s", stderr.String())
+		require.Contains(t, stderr.String(), says)
+		require.NotContains(t, stderr.String(), "sesame", "a password out of an address")
+		require.NotContains(t, stderr.String(), "c2VjcmV0", "a secret out of a key file")
+		require.Empty(t, stdout.String())
+	})
+}
+
 func TestRefusalsAreOneLineAndStatusTwo(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "damaged.json"), []byte(`{"version":1,"keys":[{"secret":"c2VjcmV0"`), 0o600))
@@ -198,7 +241,6 @@ func TestRefusalsAreOneLineAndStatusTwo(t *testing.T) {
 		args []string
 		says string
 	}{
-		{[]string{"--no-classroom"}, "--no-classroom"},
 		{[]string{"--store", "http://u:sesame@localhost"}, "memory"},
 		{[]string{"--store", "redis://u:sesame@localhost:x"}, "redis://"},
 		{[]string{"--database", "mysql://u:sesame@localhost/db"}, "sqlite:"},
@@ -211,6 +253,8 @@ func TestRefusalsAreOneLineAndStatusTwo(t *testing.T) {
 		{[]string{"--listen", ":8080"}, "localhost"},
 		{[]string{"--listen", "example.org:8080"}, "localhost"},
 		{[]string{"--listen", "nonsense"}, "--listen"},
+		{[]string{"--listen", "localhost:http"}, "--listen"},
+		{[]string{"--trusted-proxy", "127.0.0.1/32"}, "--no-classroom"},
 		{[]string{"--keys", "damaged.json"}, "damaged.json"},
 		{[]string{"--session-max", "never"}, "--session-max"},
 		{[]string{"--session-idle", "0s"}, "--session-idle"},
@@ -228,18 +272,7 @@ func TestRefusalsAreOneLineAndStatusTwo(t *testing.T) {
 		{[]string{"keys", "rotate", "--keys", "damaged.json"}, "damaged.json"},
 		{[]string{"keys", "rotate", "--drop-previous", "--keys", "missing.json"}, "statelab keys init --keys missing.json"},
 	} {
-		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
-			cmd := command(t, dir, nil, c.args...)
-			var stdout, stderr bytes.Buffer
-			cmd.Stdout, cmd.Stderr = &stdout, &stderr
-			_ = cmd.Run()
-			require.Equal(t, 2, cmd.ProcessState.ExitCode(), "%s", stderr.String())
-			require.Equal(t, 1, strings.Count(stderr.String(), "\n"), "%s", stderr.String())
-			require.Contains(t, stderr.String(), c.says)
-			require.NotContains(t, stderr.String(), "sesame", "a password out of an address")
-			require.NotContains(t, stderr.String(), "c2VjcmV0", "a secret out of a key file")
-			require.Empty(t, stdout.String())
-		})
+		refused(t, dir, nil, c.says, c.args...)
 	}
 	left, err := filepath.Glob(filepath.Join(dir, "*keys.json*"))
 	require.NoError(t, err)

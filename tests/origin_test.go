@@ -126,7 +126,7 @@ func (s *server) all(t *testing.T, slug, origin string, f func(what string, a *a
 		"the same profile":      {"GET", "profile", nil, header("If-None-Match", "*"), 304},
 		"a page":                {"GET", "", nil, nil, 200},
 		"no JSON":               {"PATCH", "profile", raw("["), nil, 400},
-		"two credentials":       {"GET", "profile", nil, func(r *http.Request) { twice(r, "statelab_"+slug) }, 400},
+		"two credentials":       {"GET", "profile", nil, func(r *http.Request) { twice(r, c.cookieName()) }, 400},
 		"no credential":         {"GET", "profile", nil, func(r *http.Request) { r.Header.Del("Cookie"); r.Header.Del("Authorization") }, 401},
 		"a wrong password":      {"POST", "login", credentials{alice, "wrong"}, nil, 401},
 		"no admin":              {"GET", "members", nil, nil, 403},
