@@ -160,6 +160,7 @@ type serve struct {
 	RefreshOverlap time.Duration `default:"10s" placeholder:"TIME" help:"The previous refresh token still returns the same successor for so long (${default})."`
 	TokenAlg       string        `default:"EdDSA" enum:"EdDSA,HS256" help:"What signs access tokens: EdDSA or HS256 (${default})."`
 	Revocation     string        `default:"none" enum:"none,denylist" help:"Whether copies held by clients can be ended: none (${default}), or denylist, a look-up in the store with each request."`
+	Metrics        string        `placeholder:"ADDRESS" help:"Address to serve /metrics on, for Prometheus, such as localhost:9464 (none); the classroom serves loopback only."`
 	LogFormat      string        `default:"text" enum:"text,json" help:"The form of the log on standard error: text or json (${default})."`
 	LogLevel       string        `default:"info" enum:"debug,info,warn,error" help:"The least level to log: debug, info, warn or error (${default}); a line for each request is info."`
 
@@ -171,7 +172,6 @@ type Later struct {
 	TrustedProxy    []string `hidden:""`
 	TLSCert         string   `name:"tls-cert" hidden:""`
 	TLSKey          string   `name:"tls-key" hidden:""`
-	Metrics         string   `hidden:""`
 	Attacker        string   `hidden:""`
 	CredentialCache int      `hidden:""`
 	Cache           string   `hidden:""`
@@ -183,7 +183,7 @@ func (s *serve) check() error {
 		return refuse("--no-classroom is not in this version: leave it out to serve the classroom")
 	}
 	if !reflect.ValueOf(s.Later).IsZero() {
-		return refuse("--trusted-proxy, --tls-cert, --tls-key, --metrics, --attacker, --credential-cache and --cache are not in this version: leave them out")
+		return refuse("--trusted-proxy, --tls-cert, --tls-key, --attacker, --credential-cache and --cache are not in this version: leave them out")
 	}
 	for _, slug := range s.Strategies {
 		if !slices.Contains(state.Slugs(), slug) {
@@ -194,8 +194,17 @@ func (s *serve) check() error {
 	if err != nil {
 		return refuse("--listen %q is no address: use one such as localhost:8080", s.Listen)
 	}
-	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+	if !isLoopback(host) {
 		return refuse("--listen %s would show the classroom, with its published passwords, to others: use localhost", s.Listen)
+	}
+	if s.Metrics != "" {
+		host, _, err := net.SplitHostPort(s.Metrics)
+		if err != nil {
+			return refuse("--metrics %q is no address: use one such as localhost:9464", s.Metrics)
+		}
+		if !isLoopback(host) {
+			return refuse("--metrics %s would show the classroom to others: use localhost", s.Metrics)
+		}
 	}
 	for _, origin := range s.AllowOrigin {
 		if err := api.CheckOrigin(origin); err != nil {
@@ -216,6 +225,12 @@ func (s *serve) check() error {
 		return refuse("--access-ttl %s is too long for a token that cannot be called back: use at most 1h", s.AccessTTL)
 	}
 	return nil
+}
+
+// isLoopback says whether only this machine reaches what listens on the host.
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // Run serves until ctx ends.
@@ -262,13 +277,31 @@ func (s *serve) Run(ctx context.Context, out streams) error {
 	if err := server.AddDemoAccounts(ctx); err != nil {
 		return fmt.Errorf("the demo accounts could not be made: %w", err)
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.Listen)
+	listener, err := listen(ctx, "--listen", s.Listen)
 	if err != nil {
-		return fmt.Errorf("%w: stop what is listening there, or name another address with --listen", err)
+		return err
+	}
+	var metricsAddr net.Addr
+	if s.Metrics != "" {
+		listener, err := listen(ctx, "--metrics", s.Metrics)
+		if err != nil {
+			return err
+		}
+		metricsAddr = listener.Addr()
+		defer serveMetrics(ctx, listener, server, log)()
 	}
 	spareCollections(out.getenv)
-	greet(out.out, listener.Addr())
+	greet(out.out, listener.Addr(), metricsAddr)
 	return serveUntil(ctx, listener, server, log)
+}
+
+// listen opens the address that a flag names.
+func listen(ctx context.Context, flag, address string) (net.Listener, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		err = fmt.Errorf("%w: stop what is listening there, or name another address with %s", err, flag)
+	}
+	return listener, err
 }
 
 func (s *serve) logger(w io.Writer) *slog.Logger {
@@ -410,10 +443,14 @@ func (listAccounts) Run(ctx context.Context, c *commands, s streams) error {
 	})
 }
 
-// greet says where to begin.
-func greet(w io.Writer, addr net.Addr) {
+// greet says where to begin, and where the metrics are if they have a listener.
+func greet(w io.Writer, addr, metricsAddr net.Addr) {
 	_, port, _ := net.SplitHostPort(addr.String())
 	base := "http://localhost:" + port
+	more := ""
+	if metricsAddr != nil {
+		more = fmt.Sprintf("  metrics   http://%s/metrics\n", metricsAddr)
+	}
 	demo := api.DemoAccounts()
 	var accounts []string
 	for _, d := range demo {
@@ -425,11 +462,12 @@ func greet(w io.Writer, addr net.Addr) {
   accounts  %[2]s
   try       curl -i -H 'Content-Type: application/json' -d '{"username":"%[3]s","password":"%[4]s"}' %[1]s/session/login
             200, a Set-Cookie: statelab_session=..., and the profile; the same for /cookie, /cookie-sealed and /token
-  stop      Ctrl-C
-`, base, strings.Join(accounts, ", "), demo[0].Username, demo[0].Password)
+%[5]s  stop      Ctrl-C
+`, base, strings.Join(accounts, ", "), demo[0].Username, demo[0].Password, more)
 }
 
-// How long things may take. The sum of the two last ones bounds a shutdown.
+// How long things may take. The sum of the two last ones bounds a shutdown, and
+// half a second more if the metrics have a listener.
 const (
 	readHeaderTimeout = 5 * time.Second // slow headers (slowloris)
 	readTimeout       = 10 * time.Second
@@ -472,17 +510,42 @@ func spareCollections(getenv func(string) string) {
 	retune(nil)
 }
 
-// serveUntil serves on the listener until ctx ends; then /readyz turns 503,
-// requests in flight finish, and it returns nil.
-func serveUntil(ctx context.Context, listener net.Listener, server *api.Server, log *slog.Logger) error {
-	h := &http.Server{
-		Handler:           server,
+// newHTTP returns the server of a listener.
+func newHTTP(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
 		ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
 		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 
 		DisableGeneralOptionsHandler: true, // OPTIONS * is answered as everything else
 	}
+}
+
+// serveMetrics serves the metrics on a listener of their own until stop is called:
+// last of all, so that they tell of the end too.
+func serveMetrics(ctx context.Context, listener net.Listener, server *api.Server, log *slog.Logger) (stop func()) {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", server.Metrics())
+	h := newHTTP(mux, log)
+	served := make(chan error, 1)
+	go func() { served <- h.Serve(listener) }()
+	return func() {
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainNotice)
+		defer cancel()
+		if h.Shutdown(grace) != nil {
+			_ = h.Close() // whoever scrapes slowly comes again
+		}
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			log.Error("the metrics were not served to the end", slog.Any("error", err))
+		}
+	}
+}
+
+// serveUntil serves on the listener until ctx ends; then /readyz turns 503,
+// requests in flight finish, and it returns nil.
+func serveUntil(ctx context.Context, listener net.Listener, server *api.Server, log *slog.Logger) error {
+	h := newHTTP(server, log)
 	served := make(chan error, 1)
 	go func() { served <- h.Serve(listener) }()
 	select {
