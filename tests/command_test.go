@@ -46,6 +46,7 @@ type process struct {
 	banner string
 	base   string
 	log    *bytes.Buffer
+	canary *canary
 	done   chan struct{} // closed when it has ended
 }
 
@@ -74,12 +75,18 @@ func start(t *testing.T, dir string, env []string, args ...string) *process {
 // launch starts the program and does not wait for it. It ends with the test.
 func launch(t *testing.T, dir string, env []string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: command(t, dir, env, args...), log: new(bytes.Buffer), done: make(chan struct{})}
+	p := &process{t: t, cmd: command(t, dir, env, args...), log: new(bytes.Buffer), canary: newCanary(nil), done: make(chan struct{})}
 	out, err := p.cmd.StdoutPipe()
 	require.NoError(t, err)
 	p.out, p.cmd.Stderr = out, p.log
 	require.NoError(t, p.cmd.Start())
-	t.Cleanup(func() { _ = p.cmd.Process.Kill() })
+	t.Cleanup(func() {
+		_ = p.cmd.Process.Kill()
+		if p.base != "" {
+			p.ends() // then its log is complete
+			require.Empty(t, p.canary.leaks(p.log.String()), "a credential is in the log")
+		}
+	})
 	return p
 }
 
@@ -108,7 +115,7 @@ func (p *process) serves() {
 
 // client returns a client of the running program.
 func (p *process) client(slug string) *client {
-	return (&server{url: p.base}).client(p.t, slug)
+	return (&server{url: p.base, canary: p.canary}).client(p.t, slug)
 }
 
 // ends waits for the program to end and returns its exit status.
