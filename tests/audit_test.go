@@ -8,6 +8,10 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	cryptorand "crypto/rand"
+
+	"statelab/auth"
 )
 
 // audited does something and returns what that has left in the audit trail. The
@@ -138,6 +142,17 @@ func TestReuseIsAudited(t *testing.T) {
 			})
 		}
 	})
+}
+
+func TestWhatAnOperatorDoesIsAudited(t *testing.T) {
+	s := newServer(t)
+	id := s.login(t, "session", bob, bobPassword).get("profile").text("user.id")
+	beside := auth.New(auth.Config{Database: s.config.Database, Hasher: cheapHasher(), Now: s.clock.Now, Rand: cryptorand.Reader})
+	before := len(s.canary.trail(t))
+	require.NoError(t, beside.SetRole(t.Context(), bob, auth.RoleAdmin))
+	require.Eventually(t, func() bool { return len(s.canary.trail(t)) > before }, promptness, 20*time.Millisecond)
+	line := s.canary.trail(t)[before]
+	require.Equal(t, []any{"account_changed", id}, []any{line["event"], line["subject"]})
 }
 
 func TestRefusalsAreAudited(t *testing.T) {

@@ -3,12 +3,14 @@ package tests
 import (
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -174,6 +176,34 @@ func TestTheMetricsHaveAListenerOfTheirOwn(t *testing.T) {
 		status, _ := ask(r.method, r.path)
 		require.Contains(t, []int{http.StatusNotFound, http.StatusMethodNotAllowed}, status, r.path)
 	}
+
+	conn, rest := p.halfway()
+	defer func() { _ = conn.Close() }()
+	p.client("").do("GET", "/readyz", nil).is(http.StatusOK)
 	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	require.Eventually(t, func() bool {
+		c, err := net.Dial("tcp", conn.RemoteAddr().String())
+		if err == nil {
+			_ = c.Close()
+		}
+		return err != nil
+	}, 5*time.Second, 5*time.Millisecond, "the other listener is closed")
+	status, _ = ask("GET", "/metrics")
+	require.Equal(t, http.StatusOK, status, "they tell of the end too")
+	_, err := io.WriteString(conn, rest)
+	require.NoError(t, err)
 	require.Zero(t, p.ends())
+}
+
+func TestReadmeMetricsAreTheServers(t *testing.T) {
+	s := newServer(t)
+	s.login(t, "session", alice, alicePassword)
+	section := regexp.MustCompile(`(?s)## Observability\n(.*?)\n## `).FindStringSubmatch(readme(t))
+	require.NotNil(t, section)
+	for text, expr := range map[string]string{section[1]: "`(statelab_\\w+)`", s.exposition(): `(?m)^# TYPE (statelab_\w+) `} {
+		for _, name := range regexp.MustCompile(expr).FindAllStringSubmatch(text, -1) {
+			require.Contains(t, section[1], "`"+name[1]+"`")
+			require.Contains(t, s.exposition(), "\n# TYPE "+name[1]+" ")
+		}
+	}
 }
