@@ -3,9 +3,11 @@ package tests
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -78,13 +80,18 @@ func (w *canary) leaks(text string) []string {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var found []string
-	for secret := range w.secrets {
-		if strings.Contains(text, secret) {
-			found = append(found, secret)
+	found := map[string]bool{}
+	for i := range max(len(text)-tail+1, 0) { // one pass, however many there are
+		if end := text[i : i+tail]; w.secrets[end] {
+			found[end] = true
 		}
 	}
-	return found
+	for secret := range w.secrets {
+		if len(secret) < tail && strings.Contains(text, secret) {
+			found[secret] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
 }
 
 // forget is for a test that leaks on purpose.
