@@ -117,6 +117,7 @@ func refuse(format string, args ...any) error { return &refusal{fmt.Sprintf(form
 type commands struct {
 	Serve   serve          `cmd:"" default:"withargs" help:"Serve the contract (the default)."`
 	Account accountCommand `cmd:"" help:"Add, change and list accounts. A running server follows within five seconds."`
+	Keys    keysCommand    `cmd:"" help:"Make, list and rotate the keys that sign, seal and verify."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
@@ -144,37 +145,96 @@ func version() string {
 	return "devel"
 }
 
+// keysCommand is what an operator does with a key file.
+type keysCommand struct {
+	Init   keysInit   `cmd:"" help:"Make a key file for a service; one that exists is not overwritten."`
+	List   keysList   `cmd:"" help:"List the keys, without their secrets."`
+	Rotate keysRotate `cmd:"" help:"Make new keys that sign from now on; the previous ones verify."`
+}
+
+// keyFile is the flag that these commands share.
+type keyFile struct {
+	Keys string `default:"statelab.keys.json" placeholder:"FILE" help:"The key file (${default})."`
+}
+
+type keysInit struct{ keyFile }
+
+func (c keysInit) Run(s streams) error {
+	return listed(s.out)(keys.Init(c.Keys, cryptorand.Reader, time.Now()))
+}
+
+type keysList struct {
+	keyFile
+	Public bool `help:"Print a key file for servers that only verify tokens: public keys, nothing secret."`
+}
+
+func (c keysList) Run(s streams) error {
+	ring, err := keys.Load(c.Keys)
+	if err == nil && c.Public {
+		return ring.WritePublic(s.out)
+	}
+	return listed(s.out)(ring, err)
+}
+
+type keysRotate struct {
+	keyFile
+	DropPrevious bool `help:"Drop the previous keys: what clients hold of cookies and tokens ends at once."`
+}
+
+func (c keysRotate) Run(s streams) error {
+	return listed(s.out)(keys.Rotate(c.Keys, cryptorand.Reader, time.Now(), c.DropPrevious))
+}
+
+// listed prints the keys of a file, or refuses what was asked for.
+func listed(w io.Writer) func(*keys.Ring, error) error {
+	return func(ring *keys.Ring, err error) error {
+		if err != nil {
+			return refuse("%v", err)
+		}
+		table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		_, _ = fmt.Fprintln(table, "ID\tPURPOSE\tCREATED\tUSE")
+		for _, k := range ring.All() {
+			does := "verifies"
+			if active, err := ring.Active(k.Purpose); err == nil && active == k {
+				does = "signs"
+			}
+			_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", k.ID, k.Purpose, k.Created.Format(time.RFC3339), does)
+		}
+		return table.Flush()
+	}
+}
+
 // serve has the flags of the server. The defaults are those of the classroom.
 type serve struct {
-	Listen         string        `default:"localhost:8080" placeholder:"ADDRESS" help:"Address to serve on (${default}); the classroom serves loopback only."`
-	Database       string        `default:"sqlite:statelab-classroom.db" placeholder:"URL" help:"Where accounts are kept: sqlite:PATH or postgres://... (${default})."`
-	Store          string        `default:"memory" placeholder:"URL" help:"Where logins are kept: memory, database, redis://... or rediss://... (${default})."`
-	Keys           string        `default:"statelab-classroom.keys.json" placeholder:"FILE" help:"The key file (${default}); the classroom makes a missing one and keeps it."`
-	Classroom      bool          `default:"true" negatable:"" help:"Serve the classroom: demo accounts, this machine only (the default)."`
-	Strategies     []string      `default:"session,cookie,cookie-sealed,token" placeholder:"SLUG" help:"The strategies to mount (${default}); the classroom mounts all."`
-	AllowOrigin    []string      `placeholder:"ORIGIN" help:"Origins whose pages may use the API with credentials, such as http://localhost:5173 (none)."`
-	SessionIdle    time.Duration `default:"15m" placeholder:"TIME" help:"A login held by the server ends after so long without a request (${default})."`
-	SessionMax     time.Duration `default:"8h" placeholder:"TIME" help:"A session or a cookie ends after so long (${default})."`
-	AccessTTL      time.Duration `name:"access-ttl" default:"15m" placeholder:"TIME" help:"An access token is valid for so long (${default})."`
-	RefreshTTL     time.Duration `name:"refresh-ttl" default:"168h" placeholder:"TIME" help:"A token login ends after so long, however often it is refreshed (${default})."`
-	RefreshOverlap time.Duration `default:"10s" placeholder:"TIME" help:"The previous refresh token still returns the same successor for so long (${default})."`
-	TokenAlg       string        `default:"EdDSA" enum:"EdDSA,HS256" help:"What signs access tokens: EdDSA or HS256 (${default})."`
-	Revocation     string        `default:"none" enum:"none,denylist" help:"Whether copies held by clients can be ended: none (${default}), or denylist, a look-up in the store with each request."`
-	Metrics        string        `placeholder:"ADDRESS" help:"Address to serve /metrics on, for Prometheus, such as localhost:9464 (none); the classroom serves loopback only."`
-	LogFormat      string        `default:"text" enum:"text,json" help:"The form of the log on standard error: text or json (${default})."`
-	LogLevel       string        `default:"info" enum:"debug,info,warn,error" help:"The least level to log: debug, info, warn or error (${default}); a line for each request is info."`
+	Listen          string        `default:"localhost:8080" placeholder:"ADDRESS" help:"Address to serve on (${default}); the classroom serves loopback only."`
+	Database        string        `default:"sqlite:statelab-classroom.db" placeholder:"URL" help:"Where accounts are kept: sqlite:PATH or postgres://... (${default})."`
+	Store           string        `default:"memory" placeholder:"URL" help:"Where logins are kept: memory, database, redis://... or rediss://... (${default})."`
+	Keys            string        `default:"statelab-classroom.keys.json" placeholder:"FILE" help:"The key file (${default}); the classroom makes a missing one and keeps it."`
+	Classroom       bool          `default:"true" negatable:"" help:"Serve the classroom: demo accounts, this machine only (the default)."`
+	Strategies      []string      `default:"session,cookie,cookie-sealed,token" placeholder:"SLUG" help:"The strategies to mount (${default}); the classroom mounts all."`
+	AllowOrigin     []string      `placeholder:"ORIGIN" help:"Origins whose pages may use the API with credentials, such as http://localhost:5173 (none)."`
+	SessionIdle     time.Duration `default:"15m" placeholder:"TIME" help:"A login held by the server ends after so long without a request (${default})."`
+	SessionMax      time.Duration `default:"8h" placeholder:"TIME" help:"A session or a cookie ends after so long (${default})."`
+	AccessTTL       time.Duration `name:"access-ttl" default:"15m" placeholder:"TIME" help:"An access token is valid for so long (${default})."`
+	RefreshTTL      time.Duration `name:"refresh-ttl" default:"168h" placeholder:"TIME" help:"A token login ends after so long, however often it is refreshed (${default})."`
+	RefreshOverlap  time.Duration `default:"10s" placeholder:"TIME" help:"The previous refresh token still returns the same successor for so long (${default})."`
+	TokenAlg        string        `default:"EdDSA" enum:"EdDSA,HS256" help:"What signs access tokens: EdDSA or HS256 (${default})."`
+	Revocation      string        `default:"none" enum:"none,denylist" help:"Whether copies held by clients can be ended: none (${default}), or denylist, a look-up in the store with each request."`
+	CredentialCache int           `default:"0" placeholder:"N" help:"How many verified credentials each client-held strategy may remember (${default}: each is verified each time)."`
+	Metrics         string        `placeholder:"ADDRESS" help:"Address to serve /metrics on, for Prometheus, such as localhost:9464 (none); the classroom serves loopback only."`
+	LogFormat       string        `default:"text" enum:"text,json" help:"The form of the log on standard error: text or json (${default})."`
+	LogLevel        string        `default:"info" enum:"debug,info,warn,error" help:"The least level to log: debug, info, warn or error (${default}); a line for each request is info."`
 
 	Later `group:"Not in this version:"`
 }
 
 // Later are the flags that are named already and refused until they work.
 type Later struct {
-	TrustedProxy    []string `hidden:""`
-	TLSCert         string   `name:"tls-cert" hidden:""`
-	TLSKey          string   `name:"tls-key" hidden:""`
-	Attacker        string   `hidden:""`
-	CredentialCache int      `hidden:""`
-	Cache           string   `hidden:""`
+	TrustedProxy []string `hidden:""`
+	TLSCert      string   `name:"tls-cert" hidden:""`
+	TLSKey       string   `name:"tls-key" hidden:""`
+	Attacker     string   `hidden:""`
+	Cache        string   `hidden:""`
 }
 
 // check refuses what this version cannot do and what would not be safe.
@@ -183,7 +243,7 @@ func (s *serve) check() error {
 		return refuse("--no-classroom is not in this version: leave it out to serve the classroom")
 	}
 	if !reflect.ValueOf(s.Later).IsZero() {
-		return refuse("--trusted-proxy, --tls-cert, --tls-key, --attacker, --credential-cache and --cache are not in this version: leave them out")
+		return refuse("--trusted-proxy, --tls-cert, --tls-key, --attacker and --cache are not in this version: leave them out")
 	}
 	for _, slug := range s.Strategies {
 		if !slices.Contains(state.Slugs(), slug) {
@@ -220,6 +280,9 @@ func (s *serve) check() error {
 	}
 	if s.RefreshOverlap < 0 || s.RefreshOverlap > time.Minute {
 		return refuse("--refresh-overlap %s is out of range: use 0s to 1m, since a thief has as long", s.RefreshOverlap)
+	}
+	if s.CredentialCache < 0 {
+		return refuse("--credential-cache %d is no number of credentials: use 0 for none", s.CredentialCache)
 	}
 	if s.AccessTTL > time.Hour {
 		return refuse("--access-ttl %s is too long for a token that cannot be called back: use at most 1h", s.AccessTTL)
@@ -262,9 +325,11 @@ func (s *serve) Run(ctx context.Context, out streams) error {
 	if err != nil {
 		return refuse("%v: name another file with --keys, or remove it to get a new one", err)
 	}
+	watch := keys.NewWatch(ring, s.Keys, keys.Load, time.Now, log)
 	server, err := api.New(api.Config{
 		Database: db.DB, Store: logins, DatabaseStore: database, Keys: ring, Logger: log, OpenAPI: openAPI, Version: version(),
-		AllowOrigins: s.AllowOrigin, TokenAlg: s.TokenAlg, Denylist: s.Revocation == "denylist",
+		AllowOrigins: s.AllowOrigin, TokenAlg: s.TokenAlg, Denylist: s.Revocation == "denylist", CredentialCache: s.CredentialCache,
+		Checks: []api.Check{{Name: "keys", Ask: watch.Health}},
 		Lifetimes: state.Lifetimes{
 			SessionIdle: s.SessionIdle, SessionMax: s.SessionMax,
 			AccessTTL: s.AccessTTL, RefreshTTL: s.RefreshTTL, RefreshOverlap: s.RefreshOverlap,
@@ -274,7 +339,10 @@ func (s *serve) Run(ctx context.Context, out streams) error {
 		return refuse("%v", err)
 	}
 	defer func() { _ = server.Close() }()
-	if err := server.AddDemoAccounts(ctx); err != nil {
+	switch err := server.AddDemoAccounts(ctx); {
+	case errors.Is(err, state.ErrUnavailable) && db.Kind == "postgres":
+		log.Warn("the database does not answer; it is asked again with each request that needs it", "error", err)
+	case err != nil:
 		return fmt.Errorf("the demo accounts could not be made: %w", err)
 	}
 	listener, err := listen(ctx, "--listen", s.Listen)
@@ -290,6 +358,8 @@ func (s *serve) Run(ctx context.Context, out streams) error {
 		metricsAddr = listener.Addr()
 		defer serveMetrics(ctx, listener, server, log)()
 	}
+	ctx, stop := follow(ctx, watch)
+	defer stop()
 	spareCollections(out.getenv)
 	greet(out.out, listener.Addr(), metricsAddr)
 	return serveUntil(ctx, listener, server, log)
@@ -302,6 +372,53 @@ func listen(ctx context.Context, flag, address string) (net.Listener, error) {
 		err = fmt.Errorf("%w: stop what is listening there, or name another address with %s", err, flag)
 	}
 	return listener, err
+}
+
+// reloadEvery is how often the server looks whether its key file has changed.
+// SIGHUP is faster, where there is such a signal.
+const reloadEvery = 5 * time.Second
+
+// follow keeps a ring up to date until ctx ends, or it is stopped. The context
+// that it returns ends besides when the terminal is closed that the server was
+// started in: the system sends SIGHUP for that too, and a server that nobody
+// sees any more must not keep its port.
+func follow(ctx context.Context, watch *keys.Watch) (_ context.Context, stop func()) {
+	ctx, end := context.WithCancel(ctx)
+	ours := !signal.Ignored(syscall.SIGHUP) && hasTerminal() // nohup ignores it
+	signals, hangups, ticker := make(chan os.Signal, 1), make(chan os.Signal), time.NewTicker(reloadEvery)
+	signal.Notify(signals, syscall.SIGHUP)
+	go watch.Run(ctx, ticker.C, hangups)
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case hangup := <-signals:
+				if ours && !hasTerminal() {
+					end()
+					return
+				}
+				select {
+				case hangups <- hangup:
+				case <-ctx.Done():
+				}
+			}
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		ticker.Stop()
+		end()
+	}
+}
+
+// hasTerminal says whether the process belongs to a terminal that is open.
+func hasTerminal() bool {
+	tty, err := os.Open("/dev/tty")
+	if err != nil {
+		return false
+	}
+	return tty.Close() == nil
 }
 
 func (s *serve) logger(w io.Writer) *slog.Logger {

@@ -13,10 +13,10 @@ import (
 	"statelab/state"
 )
 
-// Audit writes a line of the audit trail: who may come in, who is out, and why
+// auditLine writes a line of the audit trail: who may come in, who is out, and why
 // (OWASP Logging: Which events to log). It names people by the ids of their
 // accounts and logins by fingerprints, and never holds a credential.
-func (s *Server) Audit(ctx context.Context, event string, attrs ...slog.Attr) {
+func (s *Server) auditLine(ctx context.Context, event string, attrs ...slog.Attr) {
 	s.log.LogAttrs(ctx, slog.LevelInfo, "audit", append([]slog.Attr{slog.String("event", event)}, attrs...)...)
 }
 
@@ -33,7 +33,7 @@ func (s *Server) audit(c *gin.Context, event string, attrs ...slog.Attr) {
 	if x.login != "" {
 		attrs = append(attrs, slog.String("login", s.fingerprint(x.login)))
 	}
-	s.Audit(x, event, append(attrs, slog.String("address", remoteHost(c.Request)), slog.String("request_id", x.id[0]))...)
+	s.auditLine(x, event, append(attrs, slog.String("address", remoteHost(c.Request)), slog.String("request_id", x.id[0]))...)
 }
 
 // about notes whose login the request turned out to be about.

@@ -173,6 +173,9 @@ func (col *column) login(c *gin.Context) (int, any, error) {
 }
 
 func (col *column) signIn(c *gin.Context, username, password string) (state.Login, state.Credential, error) {
+	if err := col.addDemoAccounts(c.Request.Context()); err != nil {
+		return state.Login{}, state.Credential{}, err
+	}
 	start := time.Now()
 	a, err := col.accounts.SignIn(c.Request.Context(), username, password, remoteHost(c.Request))
 	of(c).auth = time.Since(start)

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"statelab/state"
 	"statelab/state/store"
 )
 
@@ -106,10 +107,26 @@ func (m *metrics) serve(columns []*column, routes []Route) {
 		m.routes[r] = m.classesOf(slug, within)
 	}
 	for _, col := range columns {
+		if c, ok := col.strategy.(state.Caching); ok && col.config.CredentialCache > 0 {
+			m.cacheOf(col.slug, c)
+		}
 		m.signIns.WithLabelValues(col.slug, outcomeUnavailable)
 		for _, outcome := range outcomes { // a first one must not look like none before it
 			m.signIns.WithLabelValues(col.slug, outcome)
 		}
+	}
+}
+
+// cacheOf counts what a strategy that remembers credentials finds again.
+func (m *metrics) cacheOf(slug string, c state.Caching) {
+	for result, value := range map[string]func() uint64{
+		"hit":  func() uint64 { hits, _ := c.CacheLookups(); return hits },
+		"miss": func() uint64 { _, misses := c.CacheLookups(); return misses },
+	} {
+		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "statelab_credential_cache_total", Help: "Credentials that were remembered as verified, and those that were not.",
+			ConstLabels: prometheus.Labels{"strategy": slug, "result": result},
+		}, func() float64 { return float64(value()) }))
 	}
 }
 

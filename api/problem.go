@@ -126,7 +126,7 @@ var sentinels = []struct {
 	{state.ErrConflict, "overloaded", "Others keep changing this login. Try again."},
 	{state.ErrFull, "overloaded", "There are as many logins as this server takes. Nobody is logged out for a new one; try again later."},
 	{state.ErrUnavailable, "store_unavailable", "Whether the credential is good cannot be said right now. Nothing has changed; try again."},
-	{keys.ErrNoKey, "signing_unavailable", "It has keys to verify with, but none to sign."},
+	{keys.ErrNoKey, "signing_unavailable", "It has no key for that: this takes a secret which only other servers of the service hold. Nothing has changed."},
 	{auth.ErrBadLogin, "bad_login", "Check both; capital letters count in the password."},
 	{auth.ErrUsernameTaken, "username_taken", "Choose another one."},
 	{auth.ErrOverloaded, "overloaded", "Too many sign-ins are waiting. Try again."},

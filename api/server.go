@@ -42,12 +42,21 @@ type Config struct {
 	Rand   io.Reader        // zero: crypto/rand; must be cryptographically secure
 	Logger *slog.Logger     // zero: no log
 
-	Lifetimes    state.Lifetimes // zero: state.DefaultLifetimes
-	TokenAlg     string          // "EdDSA" (the zero value) or "HS256"
-	Denylist     bool            // logins that clients hold can be ended, for a look-up with each request
-	AllowOrigins []string        // whose pages may use the API with credentials; zero: only our own
-	OpenAPI      []byte          // openapi.yaml
-	Version      string          // of the program
+	Lifetimes       state.Lifetimes // zero: state.DefaultLifetimes
+	TokenAlg        string          // "EdDSA" (the zero value) or "HS256"
+	Denylist        bool            // logins that clients hold can be ended, for a look-up with each request
+	CredentialCache int             // verified credentials that each client-held strategy may remember; zero: none
+	AllowOrigins    []string        // whose pages may use the API with credentials; zero: only our own
+	OpenAPI         []byte          // openapi.yaml
+	Version         string          // of the program
+	Checks          []Check         // what /readyz asks besides the database and the store
+}
+
+// Check is a part that a server depends on. Ask returns what is wrong with it,
+// for the log alone, within a second.
+type Check struct {
+	Name string
+	Ask  func(context.Context) error
 }
 
 // Server is an http.Handler that serves the contract. Whoever made the store
@@ -66,6 +75,7 @@ type Server struct {
 	draining atomic.Bool
 	stop     context.CancelFunc
 	stopped  sync.WaitGroup
+	demo     atomic.Bool // the demo accounts are still to be made
 }
 
 // New wires a server. It is cheap. The caller closes it after its last request.
@@ -118,7 +128,7 @@ func New(config Config) (*Server, error) {
 		}
 		strategy, err := state.New(state.Config{
 			Slug: d.Slug, Store: store.Counted(stores[d.Place], s.metrics.operationsOf(d.Slug)), Keys: config.Keys, Roles: s.role, Now: config.Now, Rand: config.Rand,
-			Lifetimes: config.Lifetimes, TokenAlg: config.TokenAlg, Denylist: config.Denylist,
+			Lifetimes: config.Lifetimes, TokenAlg: config.TokenAlg, Denylist: config.Denylist, CredentialCache: config.CredentialCache,
 		})
 		if err != nil {
 			return nil, err
@@ -270,12 +280,25 @@ func DemoAccounts() []DemoAccount {
 	}
 }
 
-// AddDemoAccounts makes the demo accounts that do not exist yet.
+// AddDemoAccounts makes the demo accounts that do not exist yet. If the database
+// is down, the error wraps state.ErrUnavailable, and they are made when it
+// answers: before anybody signs in or registers, and before /readyz says so.
 func (s *Server) AddDemoAccounts(ctx context.Context) error {
+	s.demo.Store(true)
+	return s.addDemoAccounts(ctx)
+}
+
+// addDemoAccounts does what AddDemoAccounts has left undone. Several may do so
+// at once: each account is made by one of them.
+func (s *Server) addDemoAccounts(ctx context.Context) error {
+	if !s.demo.Load() {
+		return nil
+	}
 	for _, d := range DemoAccounts() {
 		if err := s.accounts.Demo(ctx, d.Username, d.Password, d.DisplayName, d.Role); err != nil {
-			return err
+			return accountsFailed(err)
 		}
 	}
+	s.demo.Store(false)
 	return nil
 }

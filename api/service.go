@@ -215,14 +215,11 @@ func (s *Server) ready(c *gin.Context) (int, any, error) {
 		return 0, nil, faultf("overloaded", "This server is shutting down.")
 	}
 	out := Readiness{Status: "ready", Checks: map[string]string{}}
-	for _, part := range []struct {
-		name string
-		ping func(context.Context) error
-	}{{"database", s.accounts.Ping}, {"store", s.store.Ping}} {
-		if err := part.ping(ctx); err != nil {
-			return 0, nil, fmt.Errorf("%w: %w", faultf("store_unavailable", "The %s does not answer.", part.name), err)
+	for _, part := range append([]Check{{"database", s.accounts.Ping}, {"database", s.addDemoAccounts}, {"store", s.store.Ping}}, s.config.Checks...) {
+		if err := part.Ask(ctx); err != nil {
+			return 0, nil, fmt.Errorf("%w: %w", faultf("store_unavailable", "This part is not in order: %s.", part.Name), err)
 		}
-		out.Checks[part.name] = "ok"
+		out.Checks[part.Name] = "ok"
 	}
 	return http.StatusOK, out, nil
 }
@@ -240,6 +237,9 @@ func (s *Server) register(c *gin.Context) (int, any, error) {
 	}
 	if in.DisplayName == nil {
 		in.DisplayName = &in.Username.Value
+	}
+	if err := s.addDemoAccounts(c.Request.Context()); err != nil {
+		return 0, nil, err
 	}
 	a, err := s.accounts.Register(c.Request.Context(), in.Username.Value, in.Password.Value, *in.DisplayName)
 	if err != nil {

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// What an operator does to accounts is done in the database, beside the servers
-// that use it. An Ending tells them which logins end by it: those of the account
-// that began by the moment At. The account may be gone.
+// Ending says which logins end by what an operator did to an account: its own
+// that began by the moment At. The account may be gone. Operators work in the
+// database, beside the servers that use it, and these look there.
 type Ending struct {
 	AccountID string
 	At        time.Time

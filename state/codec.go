@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"strings"
 
 	"statelab/state/keys"
@@ -14,8 +15,9 @@ import (
 type codec interface {
 	// encode returns the value, made with the active key.
 	encode(payload []byte) (string, error)
-	// decode returns the payload of a value and the key that made it, or
-	// ErrBadSignature for anything that encode did not return.
+	// decode returns the payload of a value and the key that made it. It returns
+	// ErrBadSignature for anything that encode did not return, and keys.ErrNoKey
+	// where there is no key to tell by.
 	decode(value string) ([]byte, *keys.Key, error)
 }
 
@@ -68,15 +70,23 @@ func (c signed) decode(value string) ([]byte, *keys.Key, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, k := range c.keys.Verifying(keys.CookieSigning) {
-		// The signature before everything else: not a byte of the payload is
-		// looked at until it is known to be ours (OWASP ASVS 5.0, 9.1.1).
-		if hmac.Equal(presented, c.mac(k, text)) {
-			payload, err := unbase64(text)
-			return payload, k, err
-		}
+	// The signature before everything else: not a byte of the payload is looked
+	// at until it is known to be ours (OWASP ASVS 5.0, 9.1.1).
+	k, err := c.keys.Matching(keys.CookieSigning, func(k *keys.Key) bool { return hmac.Equal(presented, c.mac(k, text)) })
+	if err != nil {
+		return nil, nil, unmatched(err)
 	}
-	return nil, nil, ErrBadSignature
+	payload, err := unbase64(text)
+	return payload, k, err
+}
+
+// unmatched turns the word of a ring that found no key for a credential into
+// one about the credential. Without any key, there is nothing to say about it.
+func unmatched(err error) error {
+	if errors.Is(err, keys.ErrNoMatch) {
+		return ErrBadSignature
+	}
+	return err
 }
 
 // sealed is base64url(nonce ‖ AES-256-GCM(payload)): nobody without the key
@@ -100,10 +110,13 @@ func (c sealed) decode(value string) ([]byte, *keys.Key, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, k := range c.keys.Verifying(keys.CookieSealing) {
-		if payload, err := k.AEAD().Open(nil, nil, box, []byte(c.slug)); err == nil {
-			return payload, k, nil
-		}
+	var payload []byte
+	k, err := c.keys.Matching(keys.CookieSealing, func(k *keys.Key) bool {
+		payload, err = k.AEAD().Open(nil, nil, box, []byte(c.slug))
+		return err == nil
+	})
+	if err != nil {
+		return nil, nil, unmatched(err)
 	}
-	return nil, nil, ErrBadSignature
+	return payload, k, nil
 }

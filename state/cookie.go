@@ -6,6 +6,8 @@ import (
 	"net/http"
 
 	"github.com/go-json-experiment/json"
+
+	"statelab/state/keys"
 )
 
 // cookie lets the client hold the whole login in a cookie; the server keeps
@@ -20,29 +22,31 @@ type cookie struct {
 	jar
 	codec    codec
 	denylist denylist
-	traits   Traits
+	*opened[Login]
+	traits Traits
 }
 
 var (
 	_ Strategy  = (*cookie)(nil)
 	_ Ender     = (*cookie)(nil)
 	_ Inspector = (*cookie)(nil)
+	_ Caching   = (*cookie)(nil)
 )
 
 // NewSignedCookie returns the strategy whose cookie can be read by its holder
 // and not be edited.
 func NewSignedCookie(c Config) Strategy {
-	return newCookie(c, signed{c.Slug, c.Keys}, ProtectedBySignature)
+	return newCookie(c, signed{c.Slug, c.Keys}, keys.CookieSigning, ProtectedBySignature)
 }
 
 // NewSealedCookie returns the strategy whose cookie can neither be read nor be
 // edited by its holder.
 func NewSealedCookie(c Config) Strategy {
-	return newCookie(c, sealed{c.Slug, c.Keys}, ProtectedByEncryption)
+	return newCookie(c, sealed{c.Slug, c.Keys}, keys.CookieSealing, ProtectedByEncryption)
 }
 
-func newCookie(c Config, codec codec, protection string) *cookie {
-	return &cookie{c, jar{c.Slug, http.SameSiteLaxMode}, codec, newDenylist(c, c.SessionMax), Traits{
+func newCookie(c Config, codec codec, purpose keys.Purpose, protection string) *cookie {
+	return &cookie{c, jar{c.Slug, http.SameSiteLaxMode}, codec, newDenylist(c, c.SessionMax), newOpened[Login](c, purpose), Traits{
 		Holder: HolderClient, Transport: TransportCookie, ProtectedBy: protection,
 		Readable: protection != ProtectedByEncryption, TamperProof: true, Revocable: c.Denylist, Everywhere: c.Denylist,
 		SurvivesRestart: SurvivesWithKey, NeedsSharedStore: c.Denylist, NeedsSharedKey: true, SentByBrowser: true,
@@ -101,18 +105,28 @@ func (s *cookie) Save(w http.ResponseWriter, r *http.Request, l Login) (Login, C
 
 // open returns the login that a value holds, whether or not it has been ended.
 func (s *cookie) open(value string) (Login, error) {
-	payload, _, err := s.codec.decode(value)
-	if err != nil {
-		return Login{}, err
-	}
-	var l Login
-	if json.Unmarshal(payload, &l, json.RejectUnknownMembers(true)) != nil || !l.complete() {
-		return Login{}, ErrBadSignature // of a form that this version does not make
-	}
+	return s.opened.open(value, s.verify, s.live)
+}
+
+// live returns ErrExpired if a login is past its date.
+func (s *cookie) live(l Login) error {
 	if s.now() >= l.ExpiresAt {
-		return Login{}, ErrExpired
+		return ErrExpired
 	}
-	return l, nil
+	return nil
+}
+
+// verify returns the login that a value holds, and the id of the key that made
+// it.
+func (s *cookie) verify(value string) (l Login, key string, err error) {
+	payload, k, err := s.codec.decode(value)
+	if err != nil {
+		return Login{}, "", err
+	}
+	if json.Unmarshal(payload, &l, json.RejectUnknownMembers(true)) != nil || !l.complete() {
+		return Login{}, "", ErrBadSignature // of a form that this version does not make
+	}
+	return l, k.ID, s.live(l)
 }
 
 func (s *cookie) Load(r *http.Request) (Login, error) {
@@ -140,13 +154,14 @@ func (s *cookie) Refresh(w http.ResponseWriter, r *http.Request, _ string) (Logi
 }
 
 // End asks the client to forget. Without a denylist that is all it can do:
-// whoever kept a copy keeps the login until it expires.
+// whoever kept a copy keeps the login until it expires. A cookie that could not be
+// judged stays where it is.
 func (s *cookie) End(w http.ResponseWriter, r *http.Request, _ string) (Login, error) {
 	l, err := s.Load(r)
 	if err == nil {
 		err = s.denylist.end(r.Context(), l)
 	}
-	if !errors.Is(err, ErrUnavailable) {
+	if !errors.Is(err, ErrUnavailable) && !errors.Is(err, keys.ErrNoKey) {
 		s.clear(w, r)
 	}
 	return l, err

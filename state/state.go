@@ -173,6 +173,13 @@ type CookieNamer interface {
 	CookieName(r *http.Request) string
 }
 
+// Caching is a Strategy that may remember the credentials it has verified.
+type Caching interface {
+	// CacheLookups returns how many credentials were remembered and how many
+	// were not. Both are 0 where nothing is remembered.
+	CacheLookups() (hits, misses uint64)
+}
+
 // Inspector is a Strategy that can show a learner what a request carried and
 // what the server holds for it. Both come without any secret.
 type Inspector interface {

@@ -126,3 +126,16 @@ func benchmarkLoad(b *testing.B, s state.Strategy) {
 		}
 	}
 }
+
+// With the cache of verified credentials, a repeated one costs next to nothing.
+func BenchmarkLoadRemembered(b *testing.B) {
+	for _, slug := range state.Slugs() {
+		c := newConfig(b, slug)
+		c.CredentialCache = 100
+		s, err := state.New(c)
+		require.NoError(b, err)
+		if s.Traits().Holder == state.HolderClient {
+			b.Run(slug, func(b *testing.B) { benchmarkLoad(b, s) })
+		}
+	}
+}

@@ -24,7 +24,10 @@ type Config struct {
 	Rand  io.Reader // cryptographically secure
 	Lifetimes
 	TokenAlg string // "EdDSA" or "HS256"
-	Denylist bool   // what clients hold can be ended, for a look-up with each request
+	// CredentialCache is how many verified credentials a strategy may remember; 0:
+	// none, each is verified each time.
+	CredentialCache int
+	Denylist        bool // what clients hold can be ended, for a look-up with each request
 }
 
 func (c *Config) now() Micros { return MicrosOf(c.Now()) }

@@ -27,6 +27,7 @@ import (
 type token struct {
 	Config
 	ledger
+	*opened[claims]
 	parser  *jwt.Parser
 	method  jwt.SigningMethod
 	purpose keys.Purpose
@@ -38,6 +39,7 @@ var (
 	_ Ender     = (*token)(nil)
 	_ Presenter = (*token)(nil)
 	_ Inspector = (*token)(nil)
+	_ Caching   = (*token)(nil)
 )
 
 // Issuer is the iss claim on every node, and clientID the client_id that RFC
@@ -59,6 +61,7 @@ func NewToken(c Config) Strategy {
 		s.method, s.purpose = jwt.SigningMethodHS256, keys.TokenHS256
 	}
 	s.ledger = ledger{c.Store, c.Slug, KindFamily, s.revoke, 0}
+	s.opened = newOpened[claims](c, s.purpose)
 	s.parser = jwt.NewParser(
 		jwt.WithValidMethods([]string{s.method.Alg()}), // one algorithm, chosen by us (RFC 8725, 3.1)
 		jwt.WithIssuer(Issuer),
@@ -194,28 +197,58 @@ func (s *token) key(t *jwt.Token) (any, error) {
 	}
 	k, err := s.Keys.Find(s.purpose, h.ID)
 	if err != nil {
-		return nil, ErrBadSignature
+		return nil, unmatched(err)
 	}
 	return s.verifying(k), nil
 }
 
-// parse verifies an access token.
+// parse verifies an access token. It returns keys.ErrNoKey where there is no key
+// to tell by.
 func (s *token) parse(text string) (claims, error) {
 	// The decoder skips CR and LF, so that many spellings would be one token.
 	if len(text) > TokenLimit || strings.ContainsFunc(text, notJOSE) {
 		return claims{}, ErrBadSignature
 	}
-	var c claims
-	_, err := s.parser.ParseWithClaims(text, &c, s.key)
+	return s.opened.open(text, s.verify, s.timely)
+}
+
+// timely judges the dates of claims that were verified before, as the parser
+// does.
+func (s *token) timely(c claims) error {
+	switch now := s.Now().Unix(); {
+	case now >= c.Expires:
+		return ErrExpired
+	case now < c.NotBefore, now < c.Issued:
+		return ErrNotYetValid
+	}
+	return nil
+}
+
+// verify returns the claims of a token that is good now, and the id of the key
+// that signed it.
+func (s *token) verify(text string) (c claims, key string, err error) {
+	t, err := s.parser.ParseWithClaims(text, &c, s.key)
+	if err != nil {
+		return claims{}, "", judged(err)
+	}
+	if c.ID == "" || c.Issued == 0 || c.NotBefore == 0 || c.ClientID != clientID || !c.complete() {
+		return claims{}, "", ErrBadSignature
+	}
+	key, _ = t.Header["kid"].(string)
+	return c, key, nil
+}
+
+// judged turns an error of golang-jwt into one of ours.
+func judged(err error) error {
 	switch {
-	case err == nil && c.ID != "" && c.Issued != 0 && c.NotBefore != 0 && c.ClientID == clientID && c.complete():
-		return c, nil
-	case err == nil, !isDate(err):
-		return claims{}, ErrBadSignature
+	case err == nil, errors.Is(err, keys.ErrNoKey):
+		return err
+	case !isDate(err):
+		return ErrBadSignature
 	case errors.Is(err, jwt.ErrTokenExpired):
-		return claims{}, ErrExpired
+		return ErrExpired
 	default:
-		return claims{}, ErrNotYetValid
+		return ErrNotYetValid
 	}
 }
 

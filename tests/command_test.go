@@ -31,6 +31,9 @@ var binary = sync.OnceValues(func() (string, error) {
 	if built, err = os.MkdirTemp("", "statelab"); err != nil {
 		return "", err
 	}
+	if err := os.Chmod(built, 0o755); err != nil { // other users run it too
+		return "", err
+	}
 	path := filepath.Join(built, "statelab")
 	if out, err := exec.Command("go", "build", "-o", path, "..").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
@@ -67,18 +70,22 @@ func command(t *testing.T, dir string, env []string, args ...string) *exec.Cmd {
 // test.
 func start(t *testing.T, dir string, env []string, args ...string) *process {
 	t.Helper()
-	p := launch(t, dir, env, args...)
+	p := launch(t, command(t, dir, env, args...))
 	p.serves()
 	return p
 }
 
-// launch starts the program and does not wait for it. It ends with the test.
-func launch(t *testing.T, dir string, env []string, args ...string) *process {
+// launch starts a prepared program and does not wait for it. It ends with the
+// test.
+func launch(t *testing.T, cmd *exec.Cmd) *process {
 	t.Helper()
-	p := &process{t: t, cmd: command(t, dir, env, args...), log: new(bytes.Buffer), canary: newCanary(nil), done: make(chan struct{})}
+	p := &process{t: t, cmd: cmd, log: new(bytes.Buffer), canary: newCanary(nil), done: make(chan struct{})}
 	out, err := p.cmd.StdoutPipe()
 	require.NoError(t, err)
-	p.out, p.cmd.Stderr = out, p.log
+	p.out = out
+	if p.cmd.Stderr == nil {
+		p.cmd.Stderr = p.log
+	}
 	require.NoError(t, p.cmd.Start())
 	t.Cleanup(func() {
 		_ = p.cmd.Process.Kill()
@@ -223,7 +230,12 @@ func TestRefusalsAreOneLineAndStatusTwo(t *testing.T) {
 		{[]string{"--log-level", "loud"}, "--log-level"},
 		{[]string{"--no-such-flag"}, "--no-such-flag"},
 		{[]string{"compare"}, "compare"},
-		{[]string{"keys", "init"}, "keys"},
+		{[]string{"keys"}, "rotate"},
+		{[]string{"keys", "init", "--keys", "damaged.json"}, "damaged.json"},
+		{[]string{"keys", "list"}, "statelab keys init"},
+		{[]string{"keys", "list", "--keys", "damaged.json"}, "damaged.json"},
+		{[]string{"keys", "rotate", "--keys", "damaged.json"}, "damaged.json"},
+		{[]string{"keys", "rotate", "--drop-previous", "--keys", "missing.json"}, "statelab keys init --keys missing.json"},
 	} {
 		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
 			cmd := command(t, dir, nil, c.args...)
@@ -238,7 +250,10 @@ func TestRefusalsAreOneLineAndStatusTwo(t *testing.T) {
 			require.Empty(t, stdout.String())
 		})
 	}
-	require.NoFileExists(t, filepath.Join(dir, "statelab-classroom.keys.json"), "what is refused leaves nothing behind")
+	left, err := filepath.Glob(filepath.Join(dir, "*keys.json*"))
+	require.NoError(t, err)
+	require.Empty(t, left, "what is refused leaves nothing behind")
+	require.NoFileExists(t, filepath.Join(dir, "damaged.json.new"))
 }
 
 func TestHelpAndVersion(t *testing.T) {
@@ -306,6 +321,38 @@ func TestRequestsInFlightOutliveSIGTERM(t *testing.T) {
 	require.Equal(t, http.StatusOK, resp.StatusCode)
 	require.NoError(t, resp.Body.Close())
 	require.Zero(t, p.ends())
+}
+
+// SIGHUP has the keys read again, and it is also what a closed terminal sends:
+// a server that was started in one ends with it.
+func TestAClosedTerminalEndsTheServer(t *testing.T) {
+	if _, err := exec.LookPath("script"); err != nil {
+		t.Skip("script, which gives a program a terminal, is not installed")
+	}
+	path, err := binary()
+	require.NoError(t, err)
+	terminal := exec.CommandContext(t.Context(), "script", "-q", "-c", path+" --listen localhost:0", "/dev/null")
+	terminal.Dir = t.TempDir()
+	out, err := terminal.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, terminal.Start())
+	address := ""
+	for lines := bufio.NewScanner(out); lines.Scan() && !strings.Contains(lines.Text(), "Ctrl-C"); {
+		if match := pageLine.FindStringSubmatch(lines.Text()); match != nil {
+			address = strings.TrimPrefix(match[1], "http://")
+		}
+	}
+	dial := func() error {
+		conn, err := net.Dial("tcp", address)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err
+	}
+	require.NoError(t, dial())
+	require.NoError(t, terminal.Process.Kill())
+	require.Eventually(t, func() bool { return dial() != nil }, 10*time.Second, 20*time.Millisecond)
+	_ = terminal.Wait()
 }
 
 func TestASecondSignalEndsAtOnce(t *testing.T) {

@@ -90,7 +90,7 @@ func TestAReadIsOneCommandAtRedis(t *testing.T) {
 			}
 		}
 		busy, slow := commands(t, r, read(0)), commands(t, r, read(10*time.Second))
-		if s.traits(t, slug).Holder == state.HolderClient {
+		if traits := s.traits(t, slug); !traits.NeedsSharedStore || traits.KeptIn != state.PlaceStore {
 			require.Empty(t, busy)
 			require.Empty(t, slow)
 			return

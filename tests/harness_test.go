@@ -213,11 +213,14 @@ func (c *client) post(route string, body any) *answer { return c.route("POST", r
 func (c *client) patch(body any) *answer              { return c.route("PATCH", "profile", body) }
 
 // renew refreshes the login in the way of its strategy.
-func (c *client) renew() *answer {
+func (c *client) renew() *answer { return c.post("refresh", renewal(c)) }
+
+// renewal is the body of a request that refreshes what the client holds.
+func renewal(c *client) any {
 	if c.refresh != "" {
-		return c.post("refresh", map[string]string{"refresh_token": c.refresh})
+		return object{"refresh_token": c.refresh}
 	}
-	return c.post("refresh", nil)
+	return nil
 }
 
 // route asks a route of the client's strategy.
@@ -232,6 +235,14 @@ type raw string
 // do sends a request with what the client holds, checks what holds for every
 // answer, and keeps what the answer gives to hold.
 func (c *client) do(method, path string, body any, change ...func(*http.Request)) *answer {
+	c.t.Helper()
+	a, err := c.try(method, path, body, change...)
+	require.NoError(c.t, err)
+	return a
+}
+
+// try does the same where the server may end before it has answered.
+func (c *client) try(method, path string, body any, change ...func(*http.Request)) (*answer, error) {
 	c.t.Helper()
 	var content io.Reader
 	var text []byte
@@ -269,31 +280,39 @@ func (c *client) do(method, path string, body any, change ...func(*http.Request)
 		f(r)
 	}
 	c.s.canary.sees(r, string(text))
-	a := exchange(c.t, r)
+	a, err := exchange(c.t, r)
+	if err != nil {
+		return nil, err
+	}
 	c.keep(a)
 	if a.status >= 400 {
 		require.Empty(c.t, c.s.canary.leaks(string(a.body)), "a credential is in an error: %s", a.body)
 	}
-	return a
+	return a, nil
 }
 
 // transport keeps no connection, so that no test leaves one behind.
 var transport = &http.Transport{DisableKeepAlives: true}
 
 // exchange sends a request and checks the answer.
-func exchange(t testing.TB, r *http.Request) *answer {
+func exchange(t testing.TB, r *http.Request) (*answer, error) {
 	t.Helper()
+	start := time.Now()
 	resp, err := transport.RoundTrip(r)
-	require.NoError(t, err)
+	if err != nil {
+		return nil, err
+	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
-	require.NoError(t, err)
-	a := &answer{t: t, status: resp.StatusCode, header: resp.Header, body: body, cookies: resp.Cookies()}
+	if err != nil {
+		return nil, err
+	}
+	a := &answer{t: t, status: resp.StatusCode, header: resp.Header, body: body, cookies: resp.Cookies(), took: time.Since(start)}
 	if strings.Contains(resp.Header.Get("Content-Type"), "json") && len(body) > 0 {
 		require.NoError(t, json.Unmarshal(body, &a.json), "%s %s: %s", r.Method, r.URL.Path, body)
 	}
 	a.check(r)
-	return a
+	return a, nil
 }
 
 // keep does what a browser and an application do with an answer.
@@ -324,6 +343,7 @@ type answer struct {
 	body    []byte
 	json    any
 	cookies []*http.Cookie
+	took    time.Duration
 }
 
 // at returns the value at a dotted path of the body, or nil.

@@ -16,6 +16,7 @@ import (
 
 	"statelab/api"
 	"statelab/auth"
+	"statelab/state"
 )
 
 // metric returns the value of a line of the exposition, 0 if there is none.
@@ -139,6 +140,24 @@ func TestSignInsAreCounted(t *testing.T) {
 	})
 }
 
+func TestRememberedCredentialsAreCounted(t *testing.T) {
+	s := newServer(t, func(c *api.Config) { c.CredentialCache = 10 })
+	each(t, func(t *testing.T, slug string) {
+		c := s.login(t, slug, alice, alicePassword)
+		for range 3 {
+			c.get("profile").is(http.StatusOK)
+		}
+		want := map[string]int{"hit": 0, "miss": 0} // there is nothing to verify
+		if s.traits(t, slug).Holder == state.HolderClient {
+			want = map[string]int{"hit": 2, "miss": 1}
+		}
+		for result, n := range want {
+			require.Equal(t, n, s.metric(t, `statelab_credential_cache_total{result="`+result+`",strategy="`+slug+`"}`), result)
+		}
+	})
+	require.NotContains(t, newServer(t).exposition(), "statelab_credential_cache_total", "nothing is remembered there")
+}
+
 func TestLiveLoginsAreCounted(t *testing.T) {
 	s := newServer(t)
 	const live = "statelab_live_logins"
@@ -196,7 +215,7 @@ func TestTheMetricsHaveAListenerOfTheirOwn(t *testing.T) {
 }
 
 func TestReadmeMetricsAreTheServers(t *testing.T) {
-	s := newServer(t)
+	s := newServer(t, func(c *api.Config) { c.CredentialCache = 1 })
 	s.login(t, "session", alice, alicePassword)
 	section := regexp.MustCompile(`(?s)## Observability\n(.*?)\n## `).FindStringSubmatch(readme(t))
 	require.NotNil(t, section)

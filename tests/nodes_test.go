@@ -42,8 +42,8 @@ func startNodes(t *testing.T, count int) *nodes {
 	dir, database, logins := t.TempDir(), storetest.Postgres(t).Address, storetest.Redis(t).Address
 	n := &nodes{out: make([]atomic.Bool, count)}
 	for range count {
-		n.all = append(n.all, launch(t, dir, nil, "--listen", fmt.Sprint("localhost:", storetest.FreePort(t)), "--log-level", "warn",
-			"--database", database, "--store", logins, "--keys", filepath.Join(dir, "keys.json")))
+		n.all = append(n.all, launch(t, command(t, dir, nil, "--listen", fmt.Sprint("localhost:", storetest.FreePort(t)), "--log-level", "warn",
+			"--database", database, "--store", logins, "--keys", filepath.Join(dir, "keys.json"))))
 	}
 	for _, p := range n.all {
 		p.serves()
@@ -93,7 +93,7 @@ func (n *nodes) RoundTrip(r *http.Request) (*http.Response, error) {
 func (n *nodes) again(t *testing.T, i int) {
 	t.Helper()
 	p := n.all[i]
-	next := launch(p.t, p.cmd.Dir, nil, p.cmd.Args[1:]...)
+	next := launch(p.t, command(p.t, p.cmd.Dir, nil, p.cmd.Args[1:]...))
 	next.serves()
 	require.Equal(t, p.base, next.base)
 	p.cmd, p.done, p.log = next.cmd, next.done, next.log

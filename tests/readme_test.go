@@ -35,6 +35,7 @@ var varying = []struct {
 	{regexp.MustCompile(`\b[0-9A-HJKMNP-TV-Z]{26}\b`), "ULID"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`), "TIME"},
 	{regexp.MustCompile(`"request_id":"[0-9a-z]{16}"`), `"request_id":"ID"`},
+	{regexp.MustCompile(`(?m)^[0-9a-f]{8}  `), "KEY       "},
 	{regexp.MustCompile(`(statelab_\w+)=[\w.-]+`), "$1=VALUE"},
 	{regexp.MustCompile(`\r`), ""},
 }
@@ -50,12 +51,14 @@ func steady(text string) string {
 // pastes line by line, and holds the answers to those printed.
 func transcripts(t *testing.T, text, base string) int {
 	t.Helper()
+	program, err := binary()
+	require.NoError(t, err)
 	dir, setup := t.TempDir(), ""
 	commands := 0
 	for _, block := range regexp.MustCompile("(?s)```console\n(.*?)```").FindAllStringSubmatch(text, -1) {
 		for _, step := range regexp.MustCompile(`(?m)^\$ `).Split(block[1], -1)[1:] {
 			command, printed, _ := strings.Cut(step, "\n")
-			command = strings.ReplaceAll(command, "http://localhost:8080", base)
+			command = strings.NewReplacer("http://localhost:8080", base, "go run .", program).Replace(command)
 			if strings.Contains(command, "=$(") {
 				setup += command + "\n" // a variable of the shell, for the lines after it
 				continue
@@ -73,7 +76,7 @@ func transcripts(t *testing.T, text, base string) int {
 
 func TestReadmeTranscripts(t *testing.T) {
 	p := start(t, t.TempDir(), nil, "--listen", "localhost:0")
-	require.GreaterOrEqual(t, transcripts(t, readme(t), p.base), 8)
+	require.GreaterOrEqual(t, transcripts(t, readme(t), p.base), 12)
 }
 
 // The guides' blocks are executed as they stand, each guide in one shell.

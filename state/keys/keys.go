@@ -37,23 +37,34 @@ func Purposes() []Purpose {
 	return []Purpose{CookieSigning, CookieSealing, TokenEdDSA, TokenHS256}
 }
 
+// idBytes is the length of an id, which is written in hexadecimal digits.
+const idBytes = 4
+
 // secretBytes is the length of every secret: the hash length that RFC 7518,
 // 3.2 demands of HMAC keys, an AES-256 key, and an Ed25519 seed.
 const secretBytes = 32
 
-// ErrNoKey is returned where a ring has no key for a purpose.
-var ErrNoKey = errors.New("keys: no key for this purpose")
+// What a ring cannot do.
+var (
+	// ErrNoKey means that a ring has no key for a purpose, or none that signs:
+	// nobody can say whether a credential is good.
+	ErrNoKey = errors.New("keys: no key for this purpose")
+	// ErrNoMatch means that it has keys, and that a credential was made with
+	// none of them.
+	ErrNoMatch = errors.New("keys: none of the keys fits")
+)
 
-// Key is one secret with its id and the moment it was made. It is immutable
-// and safe for concurrent use.
+// Key is one secret, or the public half of one, with its id and the moment it
+// was made. It is immutable and safe for concurrent use.
 type Key struct {
 	ID      string
 	Purpose Purpose
 	Created time.Time
 
-	secret []byte
+	secret []byte             // nil where only the public half is known
 	aead   cipher.AEAD        // CookieSealing only
 	signer ed25519.PrivateKey // TokenEdDSA only
+	public ed25519.PublicKey  // TokenEdDSA only
 }
 
 // NewKey prepares a key of 32 secret bytes. Its id is derived from a hash of
@@ -67,7 +78,7 @@ func NewKey(purpose Purpose, secret []byte, created time.Time) (*Key, error) {
 		return nil, fmt.Errorf("keys: a %s key has %d bytes, want %d", purpose, len(secret), secretBytes)
 	}
 	id := sha256.Sum256(append([]byte("statelab key id\x00"+string(purpose)+"\x00"), secret...))
-	k := &Key{ID: hex.EncodeToString(id[:4]), Purpose: purpose, Created: created.UTC(), secret: slices.Clone(secret)}
+	k := &Key{ID: hex.EncodeToString(id[:idBytes]), Purpose: purpose, Created: created.UTC(), secret: slices.Clone(secret)}
 	switch purpose {
 	case CookieSealing:
 		block, err := aes.NewCipher(secret)
@@ -81,9 +92,25 @@ func NewKey(purpose Purpose, secret []byte, created time.Time) (*Key, error) {
 		}
 	case TokenEdDSA:
 		k.signer = ed25519.NewKeyFromSeed(secret)
+		k.public = ed25519.PublicKey(k.signer[ed25519.PublicKeySize:])
 	}
 	return k, nil
 }
+
+// newPublicKey prepares the public half of the TokenEdDSA key with this id. It
+// verifies and cannot sign.
+func newPublicKey(id string, public []byte, created time.Time) (*Key, error) {
+	if b, err := hex.DecodeString(id); err != nil || len(b) != idBytes {
+		return nil, fmt.Errorf("keys: %q is no id of a key", id)
+	}
+	if len(public) != ed25519.PublicKeySize {
+		return nil, fmt.Errorf("keys: a public %s key has %d bytes, want %d", TokenEdDSA, len(public), ed25519.PublicKeySize)
+	}
+	return &Key{ID: id, Purpose: TokenEdDSA, Created: created.UTC(), public: slices.Clone(public)}, nil
+}
+
+// Signs says whether the key can make credentials, and not only verify them.
+func (k *Key) Signs() bool { return k.secret != nil }
 
 // Secret returns the bytes of an HMAC key. The caller must not change them.
 func (k *Key) Secret() []byte { return k.secret }
@@ -95,7 +122,7 @@ func (k *Key) AEAD() cipher.AEAD { return k.aead }
 func (k *Key) Signer() ed25519.PrivateKey { return k.signer }
 
 // Public returns the public half of a TokenEdDSA key.
-func (k *Key) Public() ed25519.PublicKey { return ed25519.PublicKey(k.signer[ed25519.PublicKeySize:]) }
+func (k *Key) Public() ed25519.PublicKey { return k.public }
 
 // String names the key without its secret, so that no log line can hold one.
 func (k *Key) String() string { return string(k.Purpose) + ":" + k.ID }
@@ -107,13 +134,44 @@ func (k *Key) GoString() string { return k.String() }
 // sees one consistent set, also while Replace swaps it.
 type Ring struct {
 	set atomic.Pointer[set]
+	// outdated is told of a set in which nothing fits, and may replace it. Nil
+	// where there is no file to look at.
+	outdated func(*set)
 }
 
 type set struct {
 	byPurpose map[Purpose][]*Key // newest first
 }
 
-// NewRing makes a ring of keys; of each purpose the first one given signs.
+func newSet(keys []*Key) *set {
+	s := &set{byPurpose: make(map[Purpose][]*Key)}
+	for _, k := range keys {
+		s.byPurpose[k.Purpose] = append(s.byPurpose[k.Purpose], k)
+	}
+	return s
+}
+
+func (s *set) active(p Purpose) (*Key, error) {
+	if ks := s.byPurpose[p]; len(ks) > 0 && ks[0].Signs() {
+		return ks[0], nil
+	}
+	return nil, ErrNoKey
+}
+
+func (s *set) matching(p Purpose, fits func(*Key) bool) (*Key, error) {
+	for _, k := range s.byPurpose[p] {
+		if fits(k) {
+			return k, nil
+		}
+	}
+	if len(s.byPurpose[p]) == 0 {
+		return nil, ErrNoKey
+	}
+	return nil, ErrNoMatch
+}
+
+// NewRing makes a ring of keys; of each purpose the first one given signs, if it
+// can.
 func NewRing(keys ...*Key) *Ring {
 	r := new(Ring)
 	r.Replace(keys...)
@@ -140,34 +198,44 @@ func Generate(random io.Reader, now time.Time) (*Ring, error) {
 
 // Replace swaps the whole set at once: requests under way finish with the keys
 // they have looked up.
-func (r *Ring) Replace(keys ...*Key) {
-	s := &set{byPurpose: make(map[Purpose][]*Key)}
-	for _, k := range keys {
-		s.byPurpose[k.Purpose] = append(s.byPurpose[k.Purpose], k)
-	}
-	r.set.Store(s)
-}
+func (r *Ring) Replace(keys ...*Key) { r.set.Store(newSet(keys)) }
 
 // Active returns the key that makes new credentials, or ErrNoKey.
-func (r *Ring) Active(p Purpose) (*Key, error) {
-	if ks := r.set.Load().byPurpose[p]; len(ks) > 0 {
-		return ks[0], nil
-	}
-	return nil, ErrNoKey
-}
+func (r *Ring) Active(p Purpose) (*Key, error) { return r.set.Load().active(p) }
 
 // Verifying returns the keys that old credentials may have been made with, the
 // active one first. The caller must not change the slice.
 func (r *Ring) Verifying(p Purpose) []*Key { return r.set.Load().byPurpose[p] }
 
-// Find returns the verifying key with the given id, or ErrNoKey. The id is
-// only ever compared: a kid out of a token never becomes a path, a query or an
-// address (RFC 8725, 3.10).
-func (r *Ring) Find(p Purpose, id string) (*Key, error) {
-	for _, k := range r.Verifying(p) {
-		if k.ID == id {
-			return k, nil
+// All returns every key, in the order of the key file.
+func (r *Ring) All() []*Key {
+	s := r.set.Load()
+	var all []*Key
+	for _, p := range Purposes() {
+		all = append(all, s.byPurpose[p]...)
+	}
+	return all
+}
+
+// Matching returns the verifying key that a credential was made with, by trying
+// them. It returns ErrNoMatch if that is none of them, and ErrNoKey if there
+// is none to try. Before it says either, a ring that is watched looks for newer
+// keys: the credential may come from another node, which was faster to learn of
+// a rotation.
+func (r *Ring) Matching(p Purpose, fits func(*Key) bool) (*Key, error) {
+	tried := r.set.Load()
+	k, err := tried.matching(p, fits)
+	if err != nil && r.outdated != nil {
+		r.outdated(tried)
+		if now := r.set.Load(); now != tried {
+			return now.matching(p, fits)
 		}
 	}
-	return nil, ErrNoKey
+	return k, err
+}
+
+// Find is Matching by id. The id is only ever compared: a kid out of a token
+// never becomes a path, a query or an address (RFC 8725, 3.10).
+func (r *Ring) Find(p Purpose, id string) (*Key, error) {
+	return r.Matching(p, func(k *Key) bool { return k.ID == id })
 }

@@ -112,9 +112,9 @@ func TestKeysAreFoundByPurposeAndID(t *testing.T) {
 	require.NoError(t, err)
 	require.Same(t, k, found)
 	_, err = ring.Find(keys.TokenHS256, k.ID)
-	require.ErrorIs(t, err, keys.ErrNoKey, "a key is used with one algorithm")
+	require.ErrorIs(t, err, keys.ErrNoMatch, "a key is used with one algorithm")
 	_, err = ring.Find(keys.TokenEdDSA, "")
-	require.ErrorIs(t, err, keys.ErrNoKey)
+	require.ErrorIs(t, err, keys.ErrNoMatch)
 
 	next, err := keys.NewKey(keys.TokenEdDSA, make([]byte, 32), time.Now())
 	require.NoError(t, err)
@@ -125,4 +125,6 @@ func TestKeysAreFoundByPurposeAndID(t *testing.T) {
 	require.Len(t, ring.Verifying(keys.TokenEdDSA), 2)
 	_, err = ring.Active(keys.CookieSigning)
 	require.ErrorIs(t, err, keys.ErrNoKey)
+	_, err = ring.Find(keys.CookieSigning, k.ID)
+	require.ErrorIs(t, err, keys.ErrNoKey, "with nothing to try, nothing can be said")
 }

@@ -12,8 +12,10 @@ import (
 
 // Guarded returns a store that bounds how long s may take, and that stops
 // asking for a moment when s has failed: a request asks its store several
-// times, and must not wait for a dead one each time. What it refuses by itself
-// is an error that wraps state.ErrUnavailable.
+// times, and must not wait for a dead one each time. A store that cannot be
+// written, since it is locked, full or a replica, can often be read: a write
+// that failed stops writes only. What Guarded refuses by itself is an error that
+// wraps state.ErrUnavailable.
 func Guarded(s state.Store) state.Store { return &guarded{Store: s} }
 
 const (
@@ -26,8 +28,12 @@ const (
 
 type guarded struct {
 	state.Store
-	restUntil atomic.Int64 // by the wall clock, in nanoseconds
+	reads, writes rest
 }
+
+// A rest is the moment until which a store is not asked, by the wall clock, in
+// nanoseconds; zero if it may be asked.
+type rest struct{ atomic.Int64 }
 
 // wallClock is the real one: a lesson that moves its clock must not end an
 // outage.
@@ -37,10 +43,10 @@ var errResting = fmt.Errorf("%w: it has failed a moment ago", state.ErrUnavailab
 
 // guard runs one operation. Of many that find the store rested, one probes it
 // and the others go on resting until it has answered.
-func (g *guarded) guard(ctx context.Context, f func(context.Context) error) error {
-	if until := g.restUntil.Load(); until != 0 {
+func (g *guarded) guard(ctx context.Context, its *rest, f func(context.Context) error) error {
+	if until := its.Load(); until != 0 {
 		now := wallClock().UnixNano()
-		if now < until || !g.restUntil.CompareAndSwap(until, now+int64(opTimeout)) {
+		if now < until || !its.CompareAndSwap(until, now+int64(opTimeout)) {
 			return errResting
 		}
 	}
@@ -49,9 +55,13 @@ func (g *guarded) guard(ctx context.Context, f func(context.Context) error) erro
 	err := f(bounded)
 	switch {
 	case !isOutage(err):
-		g.restUntil.Store(0)
+		its.Store(0)
 	case ctx.Err() == nil: // it was the store, and not the client that has left
-		g.restUntil.Store(wallClock().Add(restFor).UnixNano())
+		until := wallClock().Add(restFor).UnixNano()
+		g.writes.Store(until)
+		if its == &g.reads {
+			g.reads.Store(until)
+		}
 	}
 	return err
 }
@@ -67,24 +77,24 @@ func isOutage(err error) bool {
 }
 
 func (g *guarded) Create(ctx context.Context, k state.Key, r state.Record) error {
-	return g.guard(ctx, func(ctx context.Context) error { return g.Store.Create(ctx, k, r) })
+	return g.guard(ctx, &g.writes, func(ctx context.Context) error { return g.Store.Create(ctx, k, r) })
 }
 
 func (g *guarded) Load(ctx context.Context, k state.Key) (r state.Record, err error) {
-	err = g.guard(ctx, func(ctx context.Context) (err error) { r, err = g.Store.Load(ctx, k); return err })
+	err = g.guard(ctx, &g.reads, func(ctx context.Context) (err error) { r, err = g.Store.Load(ctx, k); return err })
 	return r, err
 }
 
 func (g *guarded) Update(ctx context.Context, k state.Key, rev int64, r state.Record) error {
-	return g.guard(ctx, func(ctx context.Context) error { return g.Store.Update(ctx, k, rev, r) })
+	return g.guard(ctx, &g.writes, func(ctx context.Context) error { return g.Store.Update(ctx, k, rev, r) })
 }
 
 func (g *guarded) Delete(ctx context.Context, k state.Key) error {
-	return g.guard(ctx, func(ctx context.Context) error { return g.Store.Delete(ctx, k) })
+	return g.guard(ctx, &g.writes, func(ctx context.Context) error { return g.Store.Delete(ctx, k) })
 }
 
 func (g *guarded) BySubject(ctx context.Context, subject string) (all []state.Entry, err error) {
-	err = g.guard(ctx, func(ctx context.Context) (err error) { all, err = g.Store.BySubject(ctx, subject); return err })
+	err = g.guard(ctx, &g.reads, func(ctx context.Context) (err error) { all, err = g.Store.BySubject(ctx, subject); return err })
 	return all, err
 }
 
@@ -95,7 +105,8 @@ func (g *guarded) Ping(ctx context.Context) error {
 	defer cancel()
 	err := g.Store.Ping(bounded)
 	if err == nil {
-		g.restUntil.Store(0)
+		g.reads.Store(0)
+		g.writes.Store(0)
 	}
 	return err
 }

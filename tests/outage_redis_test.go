@@ -1,0 +1,128 @@
+package tests
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"statelab/state/store/storetest"
+)
+
+// administrator returns what runs commands on a Redis server, past statelab and
+// past the lines to it, on one connection.
+func administrator(t *testing.T, server *storetest.Server) (do func(args ...any)) {
+	t.Helper()
+	options, err := redis.ParseURL(server.Address)
+	require.NoError(t, err)
+	options.PoolSize, options.MaxRetries = 1, -1
+	client := redis.NewClient(options)
+	t.Cleanup(func() { require.NoError(t, client.Close()) })
+	return func(args ...any) {
+		t.Helper()
+		require.NoError(t, client.Do(t.Context(), args...).Err())
+	}
+}
+
+func TestARedisThatIsDownAtTheStart(t *testing.T) {
+	server := storetest.Redis(t)
+	server.Kill()
+	s := running(t, "sqlite::memory:", server.Address)
+	o := newOutage(t, s)
+	o.clients = map[string]*client{}
+	for _, slug := range strategies {
+		if _, writing := storeAway.hits(s.traits(t, slug)); !writing {
+			o.clients[slug] = s.login(t, slug, alice, alicePassword)
+		}
+	}
+	o.fails(storeAway)
+	o.refuses(func() *answer { return s.client(t, strategies[0]).post("login", credentials{alice, alicePassword}) })
+	server.Start()
+	o.recovers()
+	o.clients, o.leavers = s.loginAll(t), s.loginAll(t)
+	o.keeps()
+}
+
+func TestARedisThatHangs(t *testing.T) {
+	server := storetest.Redis(t)
+	o := outageOf(t, running(t, "sqlite::memory:", server.Address))
+	server.Pause()
+	o.fails(storeAway)
+	server.Resume()
+	o.recovers()
+	o.keeps()
+
+	// The same with a server that takes connections and answers nobody.
+	begun := time.Now()
+	administrator(t, server)("CLIENT", "PAUSE", 2000, "ALL")
+	o.refuses(func() *answer { return o.clients[strategies[0]].get("profile") })
+	o.others()
+	require.Eventually(t, func() bool { return time.Since(begun) > prompt }, 2*prompt, 10*time.Millisecond)
+	o.recovers()
+}
+
+func TestARedisThatDies(t *testing.T) {
+	server := storetest.Redis(t, "--appendonly", "yes", "--appendfsync", "always")
+	o := outageOf(t, running(t, "sqlite::memory:", server.Address))
+	for range 2 {
+		stop := o.writers()
+		server.Kill()
+		o.fails(storeAway)
+		server.Start()
+		o.recovers()
+		stop() // with appendfsync always, what was acknowledged is there
+	}
+	o.keeps()
+}
+
+func TestARedisThatForgets(t *testing.T) {
+	server := storetest.Redis(t)
+	o := outageOf(t, running(t, "sqlite::memory:", server.Address))
+	server.Kill()
+	server.Start()
+	o.recovers()
+	for slug, c := range o.clients {
+		if reading, _ := storeAway.hits(o.traits(t, slug)); reading {
+			c.get("profile").is(http.StatusUnauthorized, "unknown_session")
+		} else {
+			c.get("profile").is(http.StatusOK)
+		}
+	}
+	o.loginAll(t)
+}
+
+func TestARedisThatCannotWrite(t *testing.T) {
+	server := storetest.Redis(t)
+	do := administrator(t, server)
+	for _, c := range []struct {
+		name       string
+		begin, end []any
+	}{
+		{name: "a replica of nobody", begin: []any{"REPLICAOF", "127.0.0.1", storetest.FreePort(t)}, end: []any{"REPLICAOF", "NO", "ONE"}},
+		{name: "too few replicas", begin: []any{"CONFIG", "SET", "min-replicas-to-write", 1}, end: []any{"CONFIG", "SET", "min-replicas-to-write", 0}},
+		{name: "out of memory", begin: []any{"CONFIG", "SET", "maxmemory", 1}, end: []any{"CONFIG", "SET", "maxmemory", 0}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o := outageOf(t, running(t, "sqlite::memory:", server.Address))
+			do(c.begin...)
+			o.fails(unwritableStore)
+			do(c.end...)
+			o.recovers()
+			o.keeps()
+		})
+	}
+}
+
+func TestARedisThatTakesNobodyMore(t *testing.T) {
+	server := storetest.Redis(t)
+	do := administrator(t, server)
+	o := outageOf(t, running(t, "sqlite::memory:", server.Address))
+	do("CONFIG", "SET", "maxclients", 1)
+	do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+	o.fails(storeAway)
+	do("CONFIG", "SET", "maxclients", 1000)
+	o.recovers()
+	o.keeps()
+}
