@@ -227,6 +227,7 @@ type serve struct {
 	TokenAlg        string        `default:"EdDSA" enum:"EdDSA,HS256" help:"What signs access tokens: EdDSA or HS256 (${default})."`
 	Revocation      string        `enum:",none,denylist" default:"" placeholder:"HOW" help:"Whether copies held by clients can be ended: none, or denylist, a look-up in the store with each request (none; for a service denylist)."`
 	CredentialCache int           `default:"0" placeholder:"N" help:"How many verified credentials each client-held strategy may remember (${default}: each is verified each time)."`
+	Metrics         string        `placeholder:"ADDRESS" help:"Address to serve /metrics on, for Prometheus, such as localhost:9464 (none); the classroom serves loopback only."`
 	LogFormat       string        `default:"text" enum:"text,json" help:"The form of the log on standard error: text or json (${default})."`
 	LogLevel        string        `default:"info" enum:"debug,info,warn,error" help:"The least level to log: debug, info, warn or error (${default}); a line for each request is info."`
 
@@ -235,7 +236,6 @@ type serve struct {
 
 // Later are the flags that are named already and refused until they work.
 type Later struct {
-	Metrics  string `hidden:""`
 	Attacker string `hidden:""`
 	Cache    string `hidden:""`
 }
@@ -262,7 +262,7 @@ func (s *serve) settle(getenv func(string) string) {
 // check refuses what this version cannot do and what would not be safe.
 func (s *serve) check() error {
 	if !reflect.ValueOf(s.Later).IsZero() {
-		return refuse("--metrics, --attacker and --cache are not in this version: leave them out")
+		return refuse("--attacker and --cache are not in this version: leave them out")
 	}
 	if err := state.CheckNames(s.Classroom, s.Strategies); err != nil {
 		return refuse("--strategies: %v", err)
@@ -270,7 +270,7 @@ func (s *serve) check() error {
 	if _, port, err := net.SplitHostPort(s.Listen); err != nil || !isPort(port) {
 		return refuse("%q is no address to serve on: give --listen, or PORT, one such as localhost:8080, or 8080", s.Listen)
 	}
-	if s.Classroom && !s.isLoopback() {
+	if s.Classroom && !isLoopback(s.Listen) {
 		return refuse("--listen %s would show the classroom, with its published passwords, to others: use localhost, or --no-classroom", s.Listen)
 	}
 	if s.Classroom && len(s.TrustedProxy) > 0 {
@@ -278,6 +278,14 @@ func (s *serve) check() error {
 	}
 	if (s.TLSCert == "") != (s.TLSKey == "") {
 		return refuse("--tls-cert and --tls-key belong together: give both or neither")
+	}
+	if s.Metrics != "" {
+		if _, _, err := net.SplitHostPort(s.Metrics); err != nil {
+			return refuse("--metrics %q is no address: use one such as localhost:9464", s.Metrics)
+		}
+		if s.Classroom && !isLoopback(s.Metrics) {
+			return refuse("--metrics %s would show the classroom to others: use localhost", s.Metrics)
+		}
 	}
 	for _, origin := range s.AllowOrigin {
 		if err := api.CheckOrigin(origin); err != nil {
@@ -308,9 +316,9 @@ func isPort(text string) bool {
 	return err == nil
 }
 
-// isLoopback says whether only this machine can reach the address.
-func (s *serve) isLoopback() bool {
-	host, _, _ := net.SplitHostPort(s.Listen) // checked
+// isLoopback says whether only this machine reaches what listens on the address.
+func isLoopback(address string) bool {
+	host, _, _ := net.SplitHostPort(address) // checked
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
@@ -421,18 +429,36 @@ func (s *serve) Run(ctx context.Context, out streams) error {
 	if err := s.settleAccounts(ctx, server, log); err != nil {
 		return err
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.Listen)
+	listener, err := listen(ctx, "--listen", s.Listen)
 	if err != nil {
-		return fmt.Errorf("%w: stop what is listening there, or name another address with --listen", err)
+		return err
+	}
+	var metricsAddr net.Addr
+	if s.Metrics != "" {
+		listener, err := listen(ctx, "--metrics", s.Metrics)
+		if err != nil {
+			return err
+		}
+		metricsAddr = listener.Addr()
+		defer serveMetrics(ctx, listener, server, log)()
 	}
 	ctx, stop := follow(ctx, watch)
 	defer stop()
 	spareCollections(out.getenv)
-	s.greet(out.out, listener.Addr())
-	if certificate == nil && len(proxies) == 0 && !s.isLoopback() {
+	s.greet(out.out, listener.Addr(), metricsAddr)
+	if certificate == nil && len(proxies) == 0 && !isLoopback(s.Listen) {
 		log.Warn("others send their passwords here in plain HTTP: use --tls-cert, or a proxy with HTTPS and --trusted-proxy")
 	}
 	return serveUntil(ctx, listener, certificate, server, log)
+}
+
+// listen opens the address that a flag names.
+func listen(ctx context.Context, flag, address string) (net.Listener, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		err = fmt.Errorf("%w: stop what is listening there, or name another address with %s", err, flag)
+	}
+	return listener, err
 }
 
 // reloadEvery is how often the server looks whether its key file has changed.
@@ -621,8 +647,8 @@ func (listAccounts) Run(ctx context.Context, c *commands, s streams) error {
 	})
 }
 
-// greet says where to begin.
-func (s *serve) greet(w io.Writer, addr net.Addr) {
+// greet says where to begin, and where the metrics are if they have a listener.
+func (s *serve) greet(w io.Writer, addr, metricsAddr net.Addr) {
 	host, port, _ := net.SplitHostPort(addr.String())
 	if ip := net.ParseIP(host); ip.IsLoopback() || ip.IsUnspecified() {
 		host = "localhost"
@@ -631,13 +657,17 @@ func (s *serve) greet(w io.Writer, addr net.Addr) {
 	if s.TLSCert != "" {
 		base = "https://" + net.JoinHostPort(host, port)
 	}
+	more := ""
+	if metricsAddr != nil {
+		more = fmt.Sprintf("  metrics   http://%s/metrics\n", metricsAddr)
+	}
 	if !s.Classroom {
 		_, _ = fmt.Fprintf(w, `statelab: a service, without the classroom
   page      %[1]s
   docs      %[1]s/docs
   ready     %[1]s/readyz
-  stop      Ctrl-C
-`, base)
+%[2]s  stop      Ctrl-C
+`, base, more)
 		return
 	}
 	demo := api.DemoAccounts()
@@ -651,11 +681,12 @@ func (s *serve) greet(w io.Writer, addr net.Addr) {
   accounts  %[2]s
   try       curl -i -H 'Content-Type: application/json' -d '{"username":"%[3]s","password":"%[4]s"}' %[1]s/session/login
             200, a Set-Cookie: statelab_session=..., and the profile; the same for /cookie, /cookie-sealed and /token
-  stop      Ctrl-C
-`, base, strings.Join(accounts, ", "), demo[0].Username, demo[0].Password)
+%[5]s  stop      Ctrl-C
+`, base, strings.Join(accounts, ", "), demo[0].Username, demo[0].Password, more)
 }
 
-// How long things may take. The sum of the two last ones bounds a shutdown.
+// How long things may take. The sum of the two last ones bounds a shutdown, and
+// half a second more if the metrics have a listener.
 const (
 	readHeaderTimeout = 5 * time.Second // slow headers (slowloris)
 	readTimeout       = 10 * time.Second
@@ -751,17 +782,42 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return c.pair, nil
 }
 
-// serveUntil serves on the listener, by TLS if there is a certificate, until ctx
-// ends; then /readyz turns 503, requests in flight finish, and it returns nil.
-func serveUntil(ctx context.Context, listener net.Listener, cert *certificate, server *api.Server, log *slog.Logger) error {
-	h := &http.Server{
-		Handler:           server,
+// newHTTP returns the server of a listener.
+func newHTTP(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
 		ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
 		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 
 		DisableGeneralOptionsHandler: true, // OPTIONS * is answered as everything else
 	}
+}
+
+// serveMetrics serves the metrics on a listener of their own until stop is called:
+// last of all, so that they tell of the end too.
+func serveMetrics(ctx context.Context, listener net.Listener, server *api.Server, log *slog.Logger) (stop func()) {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", server.Metrics())
+	h := newHTTP(mux, log)
+	served := make(chan error, 1)
+	go func() { served <- h.Serve(listener) }()
+	return func() {
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainNotice)
+		defer cancel()
+		if h.Shutdown(grace) != nil {
+			_ = h.Close() // whoever scrapes slowly comes again
+		}
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			log.Error("the metrics were not served to the end", slog.Any("error", err))
+		}
+	}
+}
+
+// serveUntil serves on the listener, by TLS if there is a certificate, until ctx
+// ends; then /readyz turns 503, requests in flight finish, and it returns nil.
+func serveUntil(ctx context.Context, listener net.Listener, cert *certificate, server *api.Server, log *slog.Logger) error {
+	h := newHTTP(server, log)
 	served := make(chan error, 1)
 	serve := h.Serve
 	if cert != nil {

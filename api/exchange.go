@@ -28,8 +28,10 @@ type exchange struct {
 	column *column       // the strategy that serves the request, if one does
 	route  string        // the pattern, never the path: a path may hold a mistake worth hiding
 	code   string        // of the problem, if the answer is one
-	status int
-	bytes  int
+	// Of the account and the login that the request turned out to be about.
+	subject, login string
+	status         int
+	bytes          int
 
 	// The values of three headers stand here, to spare their slices.
 	id, timing, etag [1]string
@@ -98,7 +100,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h["Strict-Transport-Security"] = headerTransport
 	}
 	s.engine.ServeHTTP(x, r)
-	s.accessLine(x, r)
+	took := time.Since(x.start)
+	s.metrics.request(x, r.Method, took)
+	s.accessLine(x, r, took)
 }
 
 // requestID names a request in answers and logs. It is always our own: one
@@ -162,7 +166,7 @@ func appendTiming(b []byte, name string, d time.Duration) []byte {
 // accessLine writes the one line that each request leaves in the log. It names
 // the route and not the path, and neither query, header nor body: a credential
 // can be in any of them.
-func (s *Server) accessLine(x *exchange, r *http.Request) {
+func (s *Server) accessLine(x *exchange, r *http.Request, took time.Duration) {
 	if !s.log.Enabled(r.Context(), slog.LevelInfo) {
 		return
 	}
@@ -174,7 +178,7 @@ func (s *Server) accessLine(x *exchange, r *http.Request) {
 	if x.cost.Reads+x.cost.Writes > 0 {
 		attrs = append(attrs, slog.Int("store_reads", x.cost.Reads), slog.Int("store_writes", x.cost.Writes))
 	}
-	attrs = append(attrs, slog.Int("bytes", x.bytes), slog.Int64("us", time.Since(x.start).Microseconds()),
+	attrs = append(attrs, slog.Int("bytes", x.bytes), slog.Int64("us", took.Microseconds()),
 		slog.String("request_id", x.id[0]), slog.String("address", x.client))
 	s.log.LogAttrs(r.Context(), slog.LevelInfo, "request", attrs...)
 }

@@ -74,6 +74,8 @@ type Server struct {
 	counter  *counter
 	store    state.Store
 	columns  []*column
+	metrics  *metrics
+	salt     [16]byte // of the fingerprints in the audit trail
 	csrf     *http.CrossOriginProtection
 	engine   *gin.Engine
 	draining atomic.Bool
@@ -100,7 +102,8 @@ func New(config Config) (*Server, error) {
 		config.TokenAlg = jwt.SigningMethodEdDSA.Alg()
 	}
 	gin.SetMode(gin.ReleaseMode) // a global of Gin's; in debug mode it prints every route
-	s := &Server{config: config, log: config.Logger, store: store.Counted(config.Store)}
+	s := &Server{config: config, log: config.Logger, metrics: newMetrics(config)}
+	s.store = store.Counted(config.Store, s.metrics.operationsOf(""))
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -118,19 +121,22 @@ func New(config Config) (*Server, error) {
 	if err := state.CheckNames(config.Classroom, config.Strategies); err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
+	if _, err := io.ReadFull(config.Rand, s.salt[:]); err != nil {
+		return nil, fmt.Errorf("api: %w", err)
+	}
 	// From here on nothing fails: the counter holds what Close has to free.
 	s.counter = newCounter(s.store, config.Now)
 	s.accounts = auth.New(auth.Config{
 		Database: config.Database, Hasher: config.Hasher, Counter: s.counter,
 		Now: config.Now, Rand: config.Rand, Published: config.published(),
 	})
-	stores := map[state.Place]state.Store{state.PlaceStore: s.store, state.PlaceDatabase: store.Counted(config.DatabaseStore)}
+	stores := map[state.Place]state.Store{state.PlaceStore: config.Store, state.PlaceDatabase: config.DatabaseStore}
 	for _, d := range state.Definitions() {
 		if !d.Mounted(config.Classroom, config.Strategies) {
 			continue
 		}
 		strategy, err := state.New(state.Config{
-			Slug: d.Slug, Store: stores[d.Place], Keys: config.Keys, Roles: s.role, Now: config.Now, Rand: config.Rand,
+			Slug: d.Slug, Store: store.Counted(stores[d.Place], s.metrics.operationsOf(d.Slug)), Keys: config.Keys, Roles: s.role, Now: config.Now, Rand: config.Rand,
 			Lifetimes: config.Lifetimes, TokenAlg: config.TokenAlg, Denylist: config.Denylist, CredentialCache: config.CredentialCache,
 		})
 		if err != nil {
@@ -139,6 +145,7 @@ func New(config Config) (*Server, error) {
 		s.columns = append(s.columns, &column{s, d.Slug, strategy, strategy.Traits()})
 	}
 	s.engine = s.routes()
+	s.metrics.serve(s.columns, s.Routes())
 	var ctx context.Context
 	ctx, s.stop = context.WithCancel(context.Background())
 	s.stopped.Go(func() { (&follower{Server: s, done: map[string]time.Time{}}).follow(ctx) })
@@ -174,6 +181,9 @@ func (s *Server) routes() *gin.Engine {
 	read(e, "/.well-known/jwks.json", s.json(s.jwks))
 	read(e, "/healthz", s.json(s.health))
 	read(e, "/readyz", s.json(s.ready))
+	if s.config.Classroom { // a service has a listener of its own for them
+		read(e, "/metrics", gin.WrapH(s.Metrics()))
+	}
 	e.POST("/accounts", s.onlyJSON, s.json(s.register))
 
 	for _, col := range s.columns {

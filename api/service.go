@@ -251,5 +251,7 @@ func (s *Server) register(c *gin.Context) (int, any, error) {
 	if err != nil {
 		return 0, nil, accountsFailed(err)
 	}
+	of(c).about(state.Login{Subject: a.ID})
+	s.audit(c, "registration")
 	return http.StatusCreated, User{a.ID, a.Username, a.DisplayName, a.Role}, nil
 }

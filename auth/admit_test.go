@@ -56,6 +56,8 @@ func TestAFullQueueAnswersAtOnce(t *testing.T) {
 		})
 	}
 	require.Eventually(t, func() bool { return len(h.queue) == cap(h.queue) }, 10*time.Second, time.Millisecond)
+	hashing, queued := h.Busy()
+	require.Equal(t, []int{cap(h.permits), cap(h.queue)}, []int{hashing, queued})
 	_, err := h.admit(t.Context()) // would wait for an hour
 	require.ErrorIs(t, err, ErrOverloaded)
 	leave()

@@ -124,6 +124,9 @@ func (h *Argon2id) admit(ctx context.Context) (release func(), err error) {
 	}
 }
 
+// Busy returns how many passwords are being hashed, and how many wait for it.
+func (h *Argon2id) Busy() (hashing, queued int) { return len(h.permits), len(h.queue) }
+
 // Hash implements Hasher.
 func (h *Argon2id) Hash(ctx context.Context, password string) (string, error) {
 	release, err := h.admit(ctx)

@@ -422,7 +422,7 @@ func (s *token) Refresh(_ http.ResponseWriter, r *http.Request, presented string
 	case errors.Is(err, ErrReuse), errors.Is(err, ErrRevoked):
 		// The server cannot tell the thief from the owner, so both are out; or
 		// the account is gone.
-		return Login{}, Credential{}, cmp.Or(s.revoke(r.Context(), o.key), err)
+		return rec.Login, Credential{}, cmp.Or(s.revoke(r.Context(), o.key), err)
 	case err != nil:
 		return Login{}, Credential{}, err
 	}
@@ -453,12 +453,12 @@ func (s *token) Present(ctx context.Context, presented string) (Login, error) {
 		if err := s.revoke(ctx, o.key); err != nil {
 			return Login{}, err
 		}
-		return Login{}, ErrReuse
+		return rec.Login, ErrReuse
 	}
 	return rec.Login, nil
 }
 
-func (s *token) End(_ http.ResponseWriter, r *http.Request, presented string) error {
+func (s *token) End(_ http.ResponseWriter, r *http.Request, presented string) (Login, error) {
 	var l Login
 	var err error
 	if presented != "" {
@@ -467,13 +467,13 @@ func (s *token) End(_ http.ResponseWriter, r *http.Request, presented string) er
 		l, err = s.Load(r)
 	}
 	if err != nil {
-		return err
+		return l, err
 	}
 	k, ok := ParseKey(l.ID)
 	if !ok {
-		return ErrUnknown
+		return Login{}, ErrUnknown
 	}
-	return s.revoke(r.Context(), k)
+	return l, s.revoke(r.Context(), k)
 }
 
 func (s *token) Inspect(r *http.Request) (Inspection, error) {

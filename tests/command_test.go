@@ -49,6 +49,7 @@ type process struct {
 	banner string
 	base   string
 	log    *output
+	canary *canary
 	done   chan struct{} // closed when it has ended
 }
 
@@ -78,7 +79,7 @@ func start(t *testing.T, dir string, env []string, args ...string) *process {
 // test.
 func launch(t *testing.T, cmd *exec.Cmd) *process {
 	t.Helper()
-	p := &process{t: t, cmd: cmd, log: new(output), done: make(chan struct{})}
+	p := &process{t: t, cmd: cmd, log: new(output), canary: newCanary(nil), done: make(chan struct{})}
 	out, err := p.cmd.StdoutPipe()
 	require.NoError(t, err)
 	p.out = out
@@ -86,7 +87,13 @@ func launch(t *testing.T, cmd *exec.Cmd) *process {
 		p.cmd.Stderr = p.log
 	}
 	require.NoError(t, p.cmd.Start())
-	t.Cleanup(func() { _ = p.cmd.Process.Kill() })
+	t.Cleanup(func() {
+		_ = p.cmd.Process.Kill()
+		if p.base != "" {
+			p.ends() // then its log is complete
+			require.Empty(t, p.canary.leaks(p.log.String()), "a credential is in the log")
+		}
+	})
 	return p
 }
 
@@ -139,7 +146,7 @@ func (p *process) logs(words string) {
 
 // client returns a client of the running program.
 func (p *process) client(slug string) *client {
-	return (&server{url: p.base}).client(p.t, slug)
+	return (&server{url: p.base, canary: p.canary}).client(p.t, slug)
 }
 
 // ends waits for the program to end and returns its exit status.
@@ -248,7 +255,9 @@ func TestRefusalsAreOneLineAndStatusTwo(t *testing.T) {
 		{[]string{"--database", "sqlite:no/such/directory/x.db"}, "no/such/directory"},
 		{[]string{"--revocation", "all"}, "--revocation"},
 		{[]string{"--strategies", "seed"}, "--strategies"},
-		{[]string{"--metrics", "localhost:9464"}, "--metrics"},
+		{[]string{"--metrics", "nonsense"}, "--metrics"},
+		{[]string{"--metrics", "0.0.0.0:9464"}, "localhost"},
+		{[]string{"--attacker", "localhost:9090"}, "--attacker"},
 		{[]string{"--listen", "0.0.0.0:8080"}, "localhost"},
 		{[]string{"--listen", ":8080"}, "localhost"},
 		{[]string{"--listen", "example.org:8080"}, "localhost"},

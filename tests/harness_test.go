@@ -86,6 +86,7 @@ type server struct {
 	config api.Config
 	clock  *clock
 	url    string
+	canary *canary
 }
 
 // option changes what a server is made of.
@@ -115,17 +116,22 @@ func newServer(t testing.TB, options ...option) *server {
 // startServer serves what a config is made of, as after a restart.
 func startServer(t testing.TB, config api.Config, c *clock) *server {
 	t.Helper()
-	s, err := api.New(config)
+	watched, w := config, newCanary(config.Logger)
+	watched.Logger = w.logger
+	s, err := api.New(watched)
 	require.NoError(t, err)
 	if config.Classroom {
 		require.NoError(t, s.AddDemoAccounts(t.Context()))
 	}
 	h := httptest.NewServer(s)
+	served := &server{s, config, c, h.URL, w}
 	t.Cleanup(func() {
 		h.Close()
+		require.Empty(t, w.leaks(w.log.String()), "a credential is in the log")
+		require.Empty(t, w.leaks(served.exposition()), "a credential is in the metrics")
 		require.NoError(t, s.Close())
 	})
-	return &server{s, config, c, h.URL}
+	return served
 }
 
 // overTLS is the same server at an address with HTTPS and HTTP/2.
@@ -135,7 +141,7 @@ func (s *server) overTLS(t testing.TB) *server {
 	h.EnableHTTP2 = true
 	h.StartTLS()
 	t.Cleanup(h.Close)
-	return &server{s.Server, s.config, s.clock, h.URL}
+	return &server{s.Server, s.config, s.clock, h.URL, s.canary}
 }
 
 // newDatabase returns an empty database with its tables.
@@ -260,13 +266,17 @@ func (c *client) do(method, path string, body any, change ...func(*http.Request)
 func (c *client) try(method, path string, body any, change ...func(*http.Request)) (*answer, error) {
 	c.t.Helper()
 	var content io.Reader
+	var text []byte
 	switch b := body.(type) {
 	case nil:
 	case raw:
-		content = strings.NewReader(string(b))
+		text = []byte(b)
 	default:
-		text, err := json.Marshal(b)
+		var err error
+		text, err = json.Marshal(b)
 		require.NoError(c.t, err)
+	}
+	if body != nil {
 		content = bytes.NewReader(text)
 	}
 	r, err := http.NewRequestWithContext(c.t.Context(), method, c.s.url+path, content)
@@ -290,11 +300,16 @@ func (c *client) try(method, path string, body any, change ...func(*http.Request
 	for _, f := range change {
 		f(r)
 	}
+	c.s.canary.sees(r, string(text))
 	a, err := exchange(c.t, r)
-	if err == nil {
-		c.keep(a)
+	if err != nil {
+		return nil, err
 	}
-	return a, err
+	c.keep(a)
+	if a.status >= 400 {
+		require.Empty(c.t, c.s.canary.leaks(string(a.body)), "a credential is in an error: %s", a.body)
+	}
+	return a, nil
 }
 
 // transport keeps no connection, so that no test leaves one behind. The
@@ -339,6 +354,9 @@ func (c *client) keep(a *answer) {
 	}
 	if token := a.text("credential.refresh_token"); token != "" {
 		c.refresh = token
+	}
+	for _, held := range append(slices.Collect(maps.Values(c.cookies)), c.access, c.refresh) {
+		c.s.canary.remember(held, tail)
 	}
 }
 

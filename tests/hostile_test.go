@@ -532,7 +532,7 @@ func TestFilesThatAreNotThere(t *testing.T) {
 	for _, path := range []string{
 		"/docs/nothing", "/docs/.", "/docs/..", "/docs/%2e%2e/api.go", "/docs/swagger-ui.css/", "/docs//swagger-ui.css", "/docs/swagger-ui.css/x", "/docs/SWAGGER-UI.CSS", "/docs/swagger-ui.css%00", "/docs/index.html",
 		"/web/", "/web/.", "/web/..", "/web/words", "/web/words/", "/web//app.js", "/web/app.js/", "/web/words/../app.js", "/web/%2e%2e/web.go", "/web/app.js%00", "/web/APP.JS", "/web/web.go", "/web/layout.html",
-		"/openapi.yaml/", "/openapi.yml", "/.well-known/", "/.git/config", "/healthz/", "/readyz/x", "/debug/pprof/", "/metrics", "/favicon.ico",
+		"/openapi.yaml/", "/openapi.yml", "/.well-known/", "/.git/config", "/healthz/", "/readyz/x", "/debug/pprof/", "/metrics/", "/favicon.ico",
 	} {
 		t.Run(path, func(t *testing.T) { s.client(t, "").do("GET", path, nil).is(http.StatusNotFound, "not_found") })
 	}

@@ -147,10 +147,12 @@ func TestNoHeaderMakesAnotherAddress(t *testing.T) {
 }
 
 func TestNothingOfTheWorkshopIsServed(t *testing.T) {
-	p := start(t, t.TempDir(), nil, "--listen", "localhost:0", "--log-level", "debug")
+	dir := t.TempDir()
+	serviceKeys(t, dir)
+	p := start(t, dir, nil, "--no-classroom", "--listen", "localhost:0", "--log-level", "debug")
 	for _, path := range []string{
 		"/debug", "/debug/", "/debug/pprof", "/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/cmdline", "/debug/vars", "/debug/requests", "/metrics", "/actuator", "/actuator/env", "/server-status", "/status",
-		"/.env", "/.git/HEAD", "/go.mod", "/main.go", "/statelab-classroom.keys.json", "/statelab-classroom.db", "/web/../statelab-classroom.keys.json", "/swagger", "/graphql", "/admin", "/console",
+		"/.env", "/.git/HEAD", "/go.mod", "/main.go", "/statelab.keys.json", "/statelab.db", "/web/../statelab.keys.json", "/swagger", "/graphql", "/admin", "/console",
 	} {
 		p.client("").do("GET", path, nil).is(http.StatusNotFound, "not_found")
 	}
