@@ -74,7 +74,13 @@ func start(t *testing.T, dir string, env []string, args ...string) *process {
 // launch starts the program and does not wait for it. It ends with the test.
 func launch(t *testing.T, dir string, env []string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: command(t, dir, env, args...), log: new(bytes.Buffer), done: make(chan struct{})}
+	return begin(t, command(t, dir, env, args...))
+}
+
+// begin starts any program of ours. It ends with the test.
+func begin(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{t: t, cmd: cmd, log: new(bytes.Buffer), done: make(chan struct{})}
 	out, err := p.cmd.StdoutPipe()
 	require.NoError(t, err)
 	p.out, p.cmd.Stderr = out, p.log
