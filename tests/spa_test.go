@@ -96,14 +96,22 @@ const storage = `(async () => [...Object.keys(localStorage), ...Object.keys(sess
 
 func TestASinglePageApplicationOfAnotherOrigin(t *testing.T) {
 	chromium, front := browser(t), buildFrontEnd(t)
-	for slug, outlivesReload := range map[string]bool{"session": true, "token": false} {
+	for slug, test := range map[string]struct {
+		nobody         string // what the application hears at first, if it has to ask
+		outlivesReload bool
+		headers        string // of requests that the test makes itself: it cannot get at the token either
+		statuses       []int
+	}{
+		"session": {"no_credential", true, `'Content-Type': 'application/json'`, []int{200, 422, 404, 405, 404}},
+		"token":   {"", false, `'Content-Type': 'application/json', Authorization: 'Bearer x'`, []int{401, 401, 401, 405, 404}},
+	} {
 		t.Run(slug, func(t *testing.T) {
 			port := storetest.FreePort(t)
 			s, stores := newFaultyServer(t, allowing(fmt.Sprint("http://localhost:", port)))
 			v := chromium.visit(t, s, "en")
 			front.serves(v, port, slug)
 			path := "/" + slug
-			v.isOut(map[string]string{"session": "no_credential", "token": ""}[slug])
+			v.isOut(test.nobody)
 
 			v.signsIn()
 			v.isIn("Alice")
@@ -133,6 +141,15 @@ func TestASinglePageApplicationOfAnotherOrigin(t *testing.T) {
 			v.acts("profile")
 			require.Equal(t, "dark", v.shown()["theme"])
 
+			// Methods and paths of every kind are answered, and the answers can be read.
+			for i, ask := range []string{"HEAD profile", "PUT password", "DELETE logins/x", "PUT profile", "GET nothing"} {
+				method, route, _ := strings.Cut(ask, " ")
+				require.Equal(t, test.statuses[i], js[int](v, fmt.Sprintf(`fetch('%s%s/%s', {method: %q, credentials: 'include', headers: {%s},
+					body: %[4]q === 'PUT' ? '{"current_password":"wonderland","new_password":"x"}' : null}).then(({status}) => status)`,
+					v.origin, path, route, method, test.headers)), ask)
+			}
+			v.console() // where Chromium reports each refusal
+
 			stores.breakWith(errDown)
 			v.acts("refresh")
 			shown := v.shown()
@@ -147,7 +164,7 @@ func TestASinglePageApplicationOfAnotherOrigin(t *testing.T) {
 
 			require.Empty(t, js[string](v, storage), "where it would be stolen from")
 			v.reloads()
-			if outlivesReload {
+			if test.outlivesReload {
 				v.isIn("Alice")
 			} else {
 				v.isOut("")
@@ -158,7 +175,7 @@ func TestASinglePageApplicationOfAnotherOrigin(t *testing.T) {
 			v.isOut("")
 			require.Equal(t, []string{"POST " + path + "/logout", "204"}, v.wire()[0][:2])
 			v.reloads()
-			v.isOut(map[string]string{"session": "no_credential", "token": ""}[slug])
+			v.isOut(test.nobody)
 
 			for range 10 {
 				v.types("username", alice)
