@@ -1004,34 +1004,43 @@ var appearances = []appearance{{1280, "light"}, {1280, "dark"}, {375, "light"}, 
 const violations = `axe.run(document, {resultTypes: ['violations']}).then(({violations}) => violations.flatMap(
 	({id, help, nodes}) => nodes.map(({target, failureSummary}) => [id, help, target, failureSummary].join(': '))))`
 
-func TestPageIsAccessible(t *testing.T) {
+// axe is the script of axe-core.
+func axe(t *testing.T) string {
+	t.Helper()
 	path := os.Getenv("STATELAB_AXE")
 	need(t, "axe", path != "", "no axe-core: STATELAB_AXE names no axe.min.js")
-	axe, err := os.ReadFile(path)
+	script, err := os.ReadFile(path)
 	require.NoError(t, err)
-	chromium := browser(t)
+	return string(script)
+}
+
+// isAccessible requires that axe-core, which the page has been given, finds
+// nothing in it, and that nothing sticks out.
+func (v *visitor) isAccessible(a appearance) {
+	v.t.Helper()
+	v.looks(a)
+	require.Empty(v.t, js[[]string](v, violations), "%v", a)
+	require.LessOrEqual(v.t, js[int](v, `document.documentElement.scrollWidth`), a.width, "something sticks out")
+}
+
+func TestPageIsAccessible(t *testing.T) {
+	script, chromium := axe(t), browser(t)
 	for _, language := range both {
 		for path, looks := range map[string][]appearance{"/": appearances, "/cookie/": {{1280, "light"}, {375, "dark"}}} {
 			t.Run(language+path, func(t *testing.T) {
 				t.Parallel()
 				v := chromium.visit(t, newServer(t), language)
 				v.opens(path)
-				v.does(string(axe))
-				check := func(a appearance) {
-					t.Helper()
-					v.looks(a)
-					require.Empty(t, js[[]string](v, violations), "%v", a)
-					require.LessOrEqual(t, js[int](v, `document.documentElement.scrollWidth`), a.width, "something sticks out")
-				}
-				check(looks[0])
+				v.does(script)
+				v.isAccessible(looks[0])
 				v.acts("login", "theme")
 				v.opensAll()
 				for _, a := range looks {
-					check(a)
+					v.isAccessible(a)
 				}
 				v.acts("spend", "spend", "spend", "spend")
 				v.outcome("refused")
-				check(looks[0])
+				v.isAccessible(looks[0])
 			})
 		}
 	}

@@ -94,7 +94,7 @@ func count(asked []string, what string) int {
 const storage = `(async () => [...Object.keys(localStorage), ...Object.keys(sessionStorage), document.cookie,
 	...(await indexedDB.databases()).map(({name}) => name), ...(await caches.keys())].join(''))()`
 
-func TestASinglePageApplicationOfAnotherOrigin(t *testing.T) {
+func TestSinglePageApplication(t *testing.T) {
 	chromium, front := browser(t), buildFrontEnd(t)
 	for slug, test := range map[string]struct {
 		nobody         string // what the application hears at first, if it has to ask
@@ -190,7 +190,7 @@ func TestASinglePageApplicationOfAnotherOrigin(t *testing.T) {
 	}
 }
 
-func TestASinglePageApplicationWhoseLoginExpires(t *testing.T) {
+func TestSinglePageLoginExpires(t *testing.T) {
 	chromium, front := browser(t), buildFrontEnd(t)
 	visit := func(t *testing.T, slug string) *visitor {
 		port := storetest.FreePort(t)
@@ -241,6 +241,36 @@ func TestASinglePageApplicationWhoseLoginExpires(t *testing.T) {
 		v.isOut("unknown_session")
 		require.Equal(t, 3, count(v.asks(), "GET /session/profile"), "there is nothing to renew")
 	})
+}
+
+func TestSinglePageIsAccessible(t *testing.T) {
+	script, chromium, front := axe(t), browser(t), buildFrontEnd(t)
+	port := storetest.FreePort(t)
+	v := chromium.visit(t, newServer(t, allowing(fmt.Sprint("http://localhost:", port))), "en")
+	front.serves(v, port, "session")
+	v.does(script)
+	v.isAccessible(appearances[0]) // with a problem and the form
+	v.signsIn()
+	for _, a := range appearances {
+		v.isAccessible(a)
+	}
+}
+
+// A cookie of localhost is not sent for a page of 127.0.0.1, allowed or not: for
+// browsers it is another site. A token in a header is.
+func TestAllowedOriginOfAnotherSite(t *testing.T) {
+	front := elsewhere(t).as("127.0.0.1")
+	v := browser(t).visit(t, newServer(t, allowing(front)), "en")
+	v.goes(front)
+	login := func(slug string) string {
+		return fmt.Sprintf(`fetch('%s/%s/login', {method: 'POST', credentials: 'include', headers: {'Content-Type': 'application/json'}, body: '{"username":%q,"password":%q}'})`,
+			v.origin, slug, alice, alicePassword)
+	}
+	require.Equal(t, http.StatusOK, js[int](v, login("session")+`.then(({status}) => status)`))
+	require.Empty(t, v.cookies("session"))
+	require.Equal(t, http.StatusUnauthorized, js[int](v, fmt.Sprintf(`fetch('%s/session/profile', {credentials: 'include'}).then(({status}) => status)`, v.origin)))
+	require.Equal(t, http.StatusOK, js[int](v, fmt.Sprintf(`%s.then((answer) => answer.json()).then(({credential}) =>
+		fetch('%s/token/profile', {headers: {Authorization: 'Bearer ' + credential.access_token}})).then(({status}) => status)`, login("token"), v.origin)))
 }
 
 // A site is somebody else's, with one blank page and no policy.
