@@ -2,6 +2,7 @@ package tests
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -212,6 +214,23 @@ func TestSinglePageLoginExpires(t *testing.T) {
 			require.Equal(t, 1, count(asked, "POST /token/refresh"), "three that have expired are one renewal")
 			require.Equal(t, 6, count(asked, "GET /token/profile"), "and one more try for each")
 		}
+		// The first refusal is heard when the others have been renewed and answered.
+		v.s.clock.advance(lifetimes.AccessTTL + time.Minute)
+		v.does(`{
+			const send = fetch, others = Promise.withResolvers();
+			let asked = 0;
+			globalThis.fetch = async (...request) => {
+				const first = asked++ === 0, answer = await send(...request);
+				if (first) await others.promise;
+				if (answer.status === 304) others.resolve();
+				return answer;
+			};
+		}`)
+		v.asks()
+		v.acts("three")
+		v.isIn("Alice")
+		require.Equal(t, 1, count(v.asks(), "POST /token/refresh"), "what is renewed already is not renewed again")
+
 		v.s.clock.advance(lifetimes.AccessTTL + time.Minute)
 		v.acts("theme")
 		require.Equal(t, "dark", v.shown()["theme"], "a change, too, is repeated")
@@ -254,6 +273,36 @@ func TestSinglePageIsAccessible(t *testing.T) {
 	for _, a := range appearances {
 		v.isAccessible(a)
 	}
+}
+
+// A request that is under way while the session gets another ticket is refused,
+// which must not look like a logout.
+func TestSinglePageRenewalOvertakes(t *testing.T) {
+	port := storetest.FreePort(t)
+	s, stores := newFaultyServer(t, allowing(fmt.Sprint("http://localhost:", port)))
+	v := browser(t).visit(t, s, "en")
+	buildFrontEnd(t).serves(v, port, "session")
+	v.signsIn()
+	looking, renewed := make(chan struct{}), make(chan struct{})
+	var looked atomic.Bool
+	stores.set(func(ctx context.Context, operation string) error {
+		if operation == "Load" && looked.CompareAndSwap(false, true) {
+			close(looking)
+			select {
+			case <-renewed:
+			case <-ctx.Done():
+			}
+		}
+		return nil
+	})
+	v.does(`document.querySelector('[data-act=profile]').click()`)
+	<-looking
+	v.does(`document.querySelector('[data-act=refresh]').click()`)
+	v.until(`document.querySelector('tbody td').textContent === 'POST /session/refresh'`)
+	close(renewed)
+	v.settles()
+	v.isIn("Alice")
+	require.Equal(t, []string{"304", "401 unknown_session", "200"}, []string{v.wire()[0][1], v.wire()[1][1], v.wire()[2][1]})
 }
 
 // A cookie of localhost is not sent for a page of 127.0.0.1, allowed or not: for
