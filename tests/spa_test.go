@@ -192,6 +192,20 @@ func TestSinglePageApplication(t *testing.T) {
 	}
 }
 
+// lateFirst keeps the next answer from the page until another has said that
+// nothing has changed, or until its release.
+const lateFirst = `{
+	const send = fetch, others = Promise.withResolvers();
+	globalThis.release = others.resolve;
+	let asked = 0;
+	globalThis.fetch = async (...request) => {
+		const first = asked++ === 0, answer = await send(...request);
+		if (first) await others.promise;
+		if (answer.status === 304) others.resolve();
+		return answer;
+	};
+}`
+
 func TestSinglePageLoginExpires(t *testing.T) {
 	chromium, front := browser(t), buildFrontEnd(t)
 	visit := func(t *testing.T, slug string) *visitor {
@@ -216,16 +230,7 @@ func TestSinglePageLoginExpires(t *testing.T) {
 		}
 		// The first refusal is heard when the others have been renewed and answered.
 		v.s.clock.advance(lifetimes.AccessTTL + time.Minute)
-		v.does(`{
-			const send = fetch, others = Promise.withResolvers();
-			let asked = 0;
-			globalThis.fetch = async (...request) => {
-				const first = asked++ === 0, answer = await send(...request);
-				if (first) await others.promise;
-				if (answer.status === 304) others.resolve();
-				return answer;
-			};
-		}`)
+		v.does(lateFirst)
 		v.asks()
 		v.acts("three")
 		v.isIn("Alice")
@@ -244,8 +249,13 @@ func TestSinglePageLoginExpires(t *testing.T) {
 		v.signsIn()
 		v.s.clock.advance(lifetimes.RefreshTTL + time.Minute)
 		v.asks()
+		v.does(lateFirst)
 		v.acts("three")
 		v.isOut("unknown_session")
+		v.does(`release()`) // which comes when all is over
+		v.until(`[...document.querySelectorAll('tbody tr')].filter((row) => /^GET.*401 expired/s.test(row.textContent)).length === 3`)
+		v.signsIn()
+		v.isIn("Alice")
 		asked := v.asks()
 		require.Equal(t, 1, count(asked, "POST /token/refresh"))
 		require.Equal(t, 3, count(asked, "GET /token/profile"), "what cannot be renewed is over")

@@ -181,7 +181,7 @@ export class TokenClient extends Client {
   carry(bare, headers) { return { headers: bare || !this.#access ? headers : { ...headers, Authorization: `Bearer ${this.#access}` }, credentials: 'omit' }; }
   renewal() { return { method: 'POST', path: '/refresh', body: { refresh_token: this.#refresh }, bare: true }; }
   farewell() { return { method: 'POST', path: '/logout', body: { refresh_token: this.#refresh }, bare: true }; } // works with an access token that has expired
-  canRenew({ code }) { return code === 'expired'; }
+  canRenew({ code }) { return code === 'expired' && this.mayBeIn; }
 
   accept({ access_token: access, refresh_token: refresh }) {
     this.#access = access;
