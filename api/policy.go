@@ -85,7 +85,8 @@ func isForwarded(h http.Header) bool {
 }
 
 // shareWith lets pages of the allowed origins read the answers (CORS), errors
-// included, and answers their preflights.
+// included, and answers their preflights: for every path, since a page that got
+// no leave to ask would not be told of a 404 but that the origin is not allowed.
 func shareWith(origins []string) gin.HandlerFunc {
 	policy := cors.New(cors.Options{
 		AllowOriginFunc:  func(origin string) bool { return slices.Contains(origins, origin) },
@@ -96,13 +97,8 @@ func shareWith(origins []string) gin.HandlerFunc {
 		MaxAge:           600, // seconds that a browser may remember a preflight
 	})
 	return func(c *gin.Context) {
-		preflight := c.Request.Method == http.MethodOptions && c.GetHeader("Access-Control-Request-Method") != ""
-		// Gin has found the path, and not this method of it, where it names others.
-		if preflight && c.Writer.Header().Get("Allow") == "" {
-			return
-		}
 		policy.HandlerFunc(c.Writer, c.Request)
-		if preflight {
+		if c.Request.Method == http.MethodOptions && c.GetHeader("Access-Control-Request-Method") != "" { // a preflight, and answered
 			c.Writer.WriteHeaderNow()
 			c.Abort()
 		}

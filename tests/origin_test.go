@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"statelab/api"
+	"statelab/auth"
 )
 
 // unsafeRoutes are all routes of the client's strategy that can change
@@ -176,7 +177,7 @@ func twice(r *http.Request, name string) {
 }
 
 func TestAnAllowedOriginReadsEveryAnswer(t *testing.T) {
-	s := newServer(t, allowing(allowedOrigin, "https://app.example"))
+	s, stores := newFaultyServer(t, allowing(allowedOrigin, "https://app.example"))
 	keepAlive(t)
 	readable := func(t *testing.T, origin string, a *answer) {
 		require.Equal(t, []string{origin}, a.header["Access-Control-Allow-Origin"])
@@ -195,6 +196,16 @@ func TestAnAllowedOriginReadsEveryAnswer(t *testing.T) {
 	s.page(t, allowedOrigin, func(what string, a *answer) {
 		t.Run(what, func(t *testing.T) { readable(t, allowedOrigin, a) })
 	})
+	c := s.login(t, "session", alice, alicePassword)
+	login := func(status int) *answer {
+		return c.copy().do("POST", "/session/login", credentials{bob, "wrong"}, from("same-site", allowedOrigin)).is(status)
+	}
+	for range auth.MaxPerAccount {
+		login(http.StatusUnauthorized)
+	}
+	readable(t, allowedOrigin, login(http.StatusTooManyRequests))
+	stores.breakWith(errDown)
+	readable(t, allowedOrigin, c.do("GET", "/session/profile", nil, from("same-site", allowedOrigin)).is(http.StatusServiceUnavailable))
 	local := s.client(t, "").do("GET", "/", nil, from("same-site", allowedOrigin), func(r *http.Request) { r.Host = "example.com" })
 	require.Empty(t, local.is(http.StatusMisdirectedRequest).header.Get("Access-Control-Allow-Origin"), "nothing is shared through a foreign name")
 }
@@ -210,6 +221,7 @@ func TestAForeignOriginIsAnsweredAndReadsNothing(t *testing.T) {
 					for header := range a.header {
 						require.False(t, strings.HasPrefix(header, "Access-Control-"), "%s: %s for %s", name, header, origin)
 					}
+					require.Equal(t, name == "one allowed", strings.Contains(strings.Join(a.header["Vary"], ", "), "Origin"), "a cache would give it to the allowed one")
 				}
 			}
 		})
@@ -232,7 +244,8 @@ func (s *server) preflight(path, host, origin, method, headers string) *httptest
 func TestPreflights(t *testing.T) {
 	s := newServer(t, allowing(allowedOrigin))
 	each(t, func(t *testing.T, slug string) {
-		for _, r := range s.client(t, slug).bodyRoutes() {
+		// A path that does not exist is answered as the others are, so that the page gets to see the 404.
+		for _, r := range append(s.client(t, slug).bodyRoutes(), bodyRoute{method: "GET", path: "/" + slug + "/nothing"}) {
 			for _, headers := range []string{"", "content-type", "authorization,content-type", "authorization,content-type,if-match,if-none-match"} {
 				w := s.preflight(r.path, "localhost", allowedOrigin, r.method, headers)
 				require.Contains(t, []int{200, 204}, w.Code)
@@ -241,6 +254,7 @@ func TestPreflights(t *testing.T) {
 				require.Equal(t, r.method, w.Header().Get("Access-Control-Allow-Methods"))
 				require.Equal(t, headers, strings.ReplaceAll(w.Header().Get("Access-Control-Allow-Headers"), " ", ""))
 				require.Contains(t, w.Header().Get("Vary"), "Origin")
+				require.Equal(t, "600", w.Header().Get("Access-Control-Max-Age"))
 				require.Regexp(t, `^[0-9a-z]{16}$`, w.Header().Get("X-Request-Id"))
 			}
 			for what, w := range map[string]*httptest.ResponseRecorder{
