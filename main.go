@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	"github.com/alexedwards/argon2id"
 	"golang.org/x/term"
 
 	"statelab/api"
@@ -381,6 +382,9 @@ func (s *serve) Run(ctx context.Context, out streams) error {
 	if err != nil {
 		return refuse("--trusted-proxy: %v", err)
 	}
+	if out.getenv("GOGC") == "" {
+		defer runtime.KeepAlive(spareCollections())
+	}
 	log := s.logger(out.err)
 	var certificate *certificate
 	if s.TLSCert != "" {
@@ -413,7 +417,8 @@ func (s *serve) Run(ctx context.Context, out streams) error {
 	}
 	watch := keys.NewWatch(ring, s.Keys, s.load(), time.Now, log)
 	server, err := api.New(api.Config{
-		Database: db.DB, Store: logins, DatabaseStore: database, Keys: ring, Logger: log, OpenAPI: openAPI, Version: version(),
+		Database: db.DB, Store: logins, DatabaseStore: database, Keys: ring, Hasher: newHasher(out.getenv), Logger: log,
+		OpenAPI: openAPI, Version: version(),
 		Classroom: s.Classroom, Strategies: s.Strategies, TrustedProxies: proxies,
 		AllowOrigins: s.AllowOrigin, TokenAlg: s.TokenAlg, Denylist: s.Revocation == "denylist", CredentialCache: s.CredentialCache,
 		Checks: []api.Check{{Name: "keys", Ask: watch.Health}},
@@ -444,7 +449,6 @@ func (s *serve) Run(ctx context.Context, out streams) error {
 	}
 	ctx, stop := follow(ctx, watch)
 	defer stop()
-	spareCollections(out.getenv)
 	s.greet(out.out, listener.Addr(), metricsAddr)
 	if certificate == nil && len(proxies) == 0 && !isLoopback(s.Listen) {
 		log.Warn("others send their passwords here in plain HTTP: use --tls-cert, or a proxy with HTTPS and --trusted-proxy")
@@ -702,31 +706,39 @@ const (
 const garbageFloor = 16 << 20
 
 // spareCollections keeps the collector from running every few hundred requests:
-// a small server has 2 MB alive, and Go collects at 4. A fixed higher GOGC would
-// do the same and, with a million logins, multiply gigabytes; so the percentage
-// is set anew at each collection, by a finalizer, from what is alive then. GOGC
-// in the environment wins.
-func spareCollections(getenv func(string) string) {
-	if getenv("GOGC") != "" {
-		return
-	}
-	type sentinel struct{ _ [16]byte }
-	alive := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	percent := 100
-	var retune func(*sentinel)
-	retune = func(*sentinel) {
-		metrics.Read(alive)
-		wanted := 100
-		if bytes := alive[0].Value.Uint64(); bytes < garbageFloor {
-			wanted = int(garbageFloor * 100 / max(bytes, 1<<20)) // #nosec G115 -- at most 1600
+// a small server has 2 MB alive, and Go collects at 4. It returns a block to
+// keep: the collector takes it for alive, and the system gives no memory for it,
+// since nobody touches it. A higher GOGC would do the same until more is alive;
+// its percentage, meant for 2 MB, lets hundreds pass once there are 40.
+func spareCollections() []byte { return make([]byte, garbageFloor) }
+
+// smallHeap is how much may be alive besides hashes, in bytes, for garbage to be
+// collected after each one: that takes some milliseconds, and a hash takes 50.
+const smallHeap = 2 * garbageFloor
+
+// collectSpent returns a function that collects what a hash leaves behind. Go
+// alone would wait until that is as much as is alive, the memory of the hashes
+// that run included, and hold twice as many. Where much else is alive, as much
+// garbage is nothing new.
+func collectSpent(params argon2id.Params) func() {
+	hashes := uint64(runtime.GOMAXPROCS(0)) * uint64(params.Memory) << 10 // #nosec G115 -- not negative
+	return func() {
+		alive := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+		if metrics.Read(alive); alive[0].Value.Uint64() < hashes+garbageFloor+smallHeap {
+			runtime.GC()
 		}
-		if wanted > percent*5/4 || wanted < percent*4/5 { // setting it stops the world
-			percent = wanted
-			debug.SetGCPercent(percent)
-		}
-		runtime.SetFinalizer(new(sentinel), retune)
 	}
-	retune(nil)
+}
+
+// newHasher returns the hasher of a server. GOGC in the environment wins over
+// what is done here about garbage.
+func newHasher(getenv func(string) string) *auth.Argon2id {
+	params := auth.ProductionParams()
+	h := auth.NewArgon2id(params)
+	if getenv("GOGC") == "" {
+		h.Spent = collectSpent(params)
+	}
+	return h
 }
 
 // A certificate is a pair of files. When they have changed, the next handshake

@@ -36,6 +36,15 @@ func TestAPermitIsHeldUntilTheHashEnds(t *testing.T) {
 	again()
 }
 
+func TestWhatAHashLeavesBehindIsSpentBeforeTheNext(t *testing.T) {
+	h, release := busy(t)
+	var hashing []int
+	h.Spent = func() { hashing = append(hashing, len(h.permits)) }
+	release()
+	require.Equal(t, []int{cap(h.permits)}, hashing, "its permit is not free yet")
+	require.Len(t, h.permits, cap(h.permits)-1)
+}
+
 func TestPatienceEnds(t *testing.T) {
 	h, _ := busy(t)
 	h.patience = time.Millisecond

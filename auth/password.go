@@ -64,6 +64,10 @@ type Hasher interface {
 
 // Argon2id hashes with argon2id (RFC 9106).
 type Argon2id struct {
+	// Spent, if it is set, is called after each hash, before the next one may
+	// take as much memory again.
+	Spent func()
+
 	params   argon2id.Params
 	nobody   string // a hash that no password has
 	permits  chan struct{}
@@ -116,7 +120,12 @@ func (h *Argon2id) admit(ctx context.Context) (release func(), err error) {
 	defer patience.Stop()
 	select {
 	case h.permits <- struct{}{}:
-		return func() { <-h.permits }, nil
+		return func() {
+			if h.Spent != nil {
+				h.Spent()
+			}
+			<-h.permits
+		}, nil
 	case <-patience.C:
 		return nil, ErrOverloaded
 	case <-ctx.Done():

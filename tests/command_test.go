@@ -312,14 +312,24 @@ func TestAPortInUseIsSaid(t *testing.T) {
 	require.Contains(t, stderr.String(), "--listen")
 }
 
-// halfway sends a login up to the middle of its body.
-func (p *process) halfway() (net.Conn, string) {
+// connect opens a connection to the program, for a minute at most. It ends with
+// the test.
+func (p *process) connect() *net.TCPConn {
 	p.t.Helper()
 	address := strings.TrimPrefix(p.base, "http://")
 	conn, err := net.Dial("tcp", strings.Replace(address, "localhost", "127.0.0.1", 1))
 	require.NoError(p.t, err)
+	p.t.Cleanup(func() { _ = conn.Close() })
+	require.NoError(p.t, conn.SetDeadline(time.Now().Add(time.Minute)))
+	return conn.(*net.TCPConn)
+}
+
+// halfway sends a login up to the middle of its body.
+func (p *process) halfway() (net.Conn, string) {
+	p.t.Helper()
+	conn := p.connect()
 	body := `{"username":"alice","password":"wonderland"}`
-	_, err = fmt.Fprintf(conn, "POST /session/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+	_, err := fmt.Fprintf(conn, "POST /session/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
 		len(body), body[:10])
 	require.NoError(p.t, err)
 	return conn, body[10:]
