@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"cmp"
 	"context"
+	"crypto/tls"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -19,13 +20,15 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
-	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"text/tabwriter"
 	"time"
 
 	"github.com/alecthomas/kong"
+	"github.com/alexedwards/argon2id"
 	"golang.org/x/term"
 
 	"statelab/api"
@@ -204,14 +207,18 @@ func listed(w io.Writer) func(*keys.Ring, error) error {
 	}
 }
 
-// serve has the flags of the server. The defaults are those of the classroom.
+// serve has the flags of the server. Those whose default depends on the
+// classroom or on other variables are empty until settle.
 type serve struct {
-	Listen          string        `default:"localhost:8080" placeholder:"ADDRESS" help:"Address to serve on (${default}); the classroom serves loopback only."`
-	Database        string        `default:"sqlite:statelab-classroom.db" placeholder:"URL" help:"Where accounts are kept: sqlite:PATH or postgres://... (${default})."`
-	Store           string        `default:"memory" placeholder:"URL" help:"Where logins are kept: memory, database, redis://... or rediss://... (${default})."`
-	Keys            string        `default:"statelab-classroom.keys.json" placeholder:"FILE" help:"The key file (${default}); the classroom makes a missing one and keeps it."`
-	Classroom       bool          `default:"true" negatable:"" help:"Serve the classroom: demo accounts, this machine only (the default)."`
-	Strategies      []string      `default:"session,cookie,cookie-sealed,token" placeholder:"SLUG" help:"The strategies to mount (${default}); the classroom mounts all."`
+	Listen          string        `placeholder:"ADDRESS" help:"Address to serve on (localhost:8080); the classroom serves loopback only, a service also takes the variable PORT."`
+	Database        string        `placeholder:"URL" help:"Where accounts are kept: sqlite:PATH or postgres://... (sqlite:statelab-classroom.db; for a service DATABASE_URL or sqlite:statelab.db)."`
+	Store           string        `placeholder:"URL" help:"Where logins are kept: memory, database, redis://... or rediss://... (memory; a service also takes the variable REDIS_URL)."`
+	Keys            string        `placeholder:"FILE" help:"The key file (statelab-classroom.keys.json, which the classroom makes if it is missing; for a service statelab.keys.json)."`
+	Classroom       bool          `default:"true" negatable:"" help:"Serve the classroom: demo accounts, this machine only (the default). Without it, statelab is a service for others."`
+	Strategies      []string      `default:"session,cookie,cookie-sealed,token" placeholder:"SLUG" help:"The strategies to mount (${default}, which always are); the classroom mounts all."`
+	TLSCert         string        `name:"tls-cert" placeholder:"FILE" help:"The certificate to serve HTTPS with, PEM, with its chain (none). A renewed file is picked up."`
+	TLSKey          string        `name:"tls-key" placeholder:"FILE" help:"The key of --tls-cert, PEM (none)."`
+	TrustedProxy    []string      `placeholder:"CIDR" help:"Networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed, such as 10.0.0.0/8 (none)."`
 	AllowOrigin     []string      `placeholder:"ORIGIN" help:"Origins whose pages may use the API with credentials, such as http://localhost:5173 (none)."`
 	SessionIdle     time.Duration `default:"15m" placeholder:"TIME" help:"A login held by the server ends after so long without a request (${default})."`
 	SessionMax      time.Duration `default:"8h" placeholder:"TIME" help:"A session or a cookie ends after so long (${default})."`
@@ -219,8 +226,9 @@ type serve struct {
 	RefreshTTL      time.Duration `name:"refresh-ttl" default:"168h" placeholder:"TIME" help:"A token login ends after so long, however often it is refreshed (${default})."`
 	RefreshOverlap  time.Duration `default:"10s" placeholder:"TIME" help:"The previous refresh token still returns the same successor for so long (${default})."`
 	TokenAlg        string        `default:"EdDSA" enum:"EdDSA,HS256" help:"What signs access tokens: EdDSA or HS256 (${default})."`
-	Revocation      string        `default:"none" enum:"none,denylist" help:"Whether copies held by clients can be ended: none (${default}), or denylist, a look-up in the store with each request."`
+	Revocation      string        `enum:",none,denylist" default:"" placeholder:"HOW" help:"Whether copies held by clients can be ended: none, or denylist, a look-up in the store with each request (none; for a service denylist)."`
 	CredentialCache int           `default:"0" placeholder:"N" help:"How many verified credentials each client-held strategy may remember (${default}: each is verified each time)."`
+	Metrics         string        `placeholder:"ADDRESS" help:"Address to serve /metrics on, for Prometheus, such as localhost:9464 (none); the classroom serves loopback only."`
 	LogFormat       string        `default:"text" enum:"text,json" help:"The form of the log on standard error: text or json (${default})."`
 	LogLevel        string        `default:"info" enum:"debug,info,warn,error" help:"The least level to log: debug, info, warn or error (${default}); a line for each request is info."`
 
@@ -229,33 +237,56 @@ type serve struct {
 
 // Later are the flags that are named already and refused until they work.
 type Later struct {
-	TrustedProxy []string `hidden:""`
-	TLSCert      string   `name:"tls-cert" hidden:""`
-	TLSKey       string   `name:"tls-key" hidden:""`
-	Metrics      string   `hidden:""`
-	Attacker     string   `hidden:""`
-	Cache        string   `hidden:""`
+	Attacker string `hidden:""`
+	Cache    string `hidden:""`
+}
+
+// settle fills in what was given neither as a flag nor as its variable. Outside
+// the classroom the variables that platforms set come first.
+func (s *serve) settle(getenv func(string) string) {
+	database, keyFile, revocation := "sqlite:statelab-classroom.db", "statelab-classroom.keys.json", "none"
+	var listen, databaseURL, redisURL string
+	if !s.Classroom {
+		database, keyFile, revocation = "sqlite:statelab.db", "statelab.keys.json", "denylist"
+		databaseURL, redisURL = getenv("DATABASE_URL"), getenv("REDIS_URL")
+		if port := getenv("PORT"); port != "" {
+			listen = ":" + port
+		}
+	}
+	s.Listen = cmp.Or(s.Listen, listen, "localhost:8080")
+	s.Database = cmp.Or(s.Database, databaseURL, database)
+	s.Store = cmp.Or(s.Store, redisURL, "memory")
+	s.Keys = cmp.Or(s.Keys, keyFile)
+	s.Revocation = cmp.Or(s.Revocation, revocation)
 }
 
 // check refuses what this version cannot do and what would not be safe.
 func (s *serve) check() error {
-	if !s.Classroom {
-		return refuse("--no-classroom is not in this version: leave it out to serve the classroom")
-	}
 	if !reflect.ValueOf(s.Later).IsZero() {
-		return refuse("--trusted-proxy, --tls-cert, --tls-key, --metrics, --attacker and --cache are not in this version: leave them out")
+		return refuse("--attacker and --cache are not in this version: leave them out")
 	}
-	for _, slug := range s.Strategies {
-		if !slices.Contains(state.Slugs(), slug) {
-			return refuse("--strategies: there is no %q: use some of %s", slug, strings.Join(state.Slugs(), ","))
+	if err := state.CheckNames(s.Classroom, s.Strategies); err != nil {
+		return refuse("--strategies: %v", err)
+	}
+	if _, port, err := net.SplitHostPort(s.Listen); err != nil || !isPort(port) {
+		return refuse("%q is no address to serve on: give --listen, or PORT, one such as localhost:8080, or 8080", s.Listen)
+	}
+	if s.Classroom && !isLoopback(s.Listen) {
+		return refuse("--listen %s would show the classroom, with its published passwords, to others: use localhost, or --no-classroom", s.Listen)
+	}
+	if s.Classroom && len(s.TrustedProxy) > 0 {
+		return refuse("--trusted-proxy: the classroom answers nobody behind a proxy: leave it out, or add --no-classroom")
+	}
+	if (s.TLSCert == "") != (s.TLSKey == "") {
+		return refuse("--tls-cert and --tls-key belong together: give both or neither")
+	}
+	if s.Metrics != "" {
+		if _, _, err := net.SplitHostPort(s.Metrics); err != nil {
+			return refuse("--metrics %q is no address: use one such as localhost:9464", s.Metrics)
 		}
-	}
-	host, _, err := net.SplitHostPort(s.Listen)
-	if err != nil {
-		return refuse("--listen %q is no address: use one such as localhost:8080", s.Listen)
-	}
-	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return refuse("--listen %s would show the classroom, with its published passwords, to others: use localhost", s.Listen)
+		if s.Classroom && !isLoopback(s.Metrics) {
+			return refuse("--metrics %s would show the classroom to others: use localhost", s.Metrics)
+		}
 	}
 	for _, origin := range s.AllowOrigin {
 		if err := api.CheckOrigin(origin); err != nil {
@@ -281,12 +312,86 @@ func (s *serve) check() error {
 	return nil
 }
 
+func isPort(text string) bool {
+	_, err := strconv.ParseUint(text, 10, 16)
+	return err == nil
+}
+
+// isLoopback says whether only this machine reaches what listens on the address.
+func isLoopback(address string) bool {
+	host, _, _ := net.SplitHostPort(address) // checked
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// ring returns the keys. The classroom makes its own; a service never does, or
+// a mistake in a path would log everybody out.
+func (s *serve) ring() (*keys.Ring, error) {
+	if s.Classroom {
+		ring, err := keys.LoadOrCreate(s.Keys, cryptorand.Reader, time.Now())
+		if err != nil {
+			err = refuse("%v: name another file with --keys, or remove it to get a new one", err)
+		}
+		return ring, err
+	}
+	ring, err := s.load()(s.Keys)
+	if err != nil {
+		err = refuse("%v", err)
+	}
+	return ring, err
+}
+
+// load reads a key file: a service takes only what is fit for one.
+func (s *serve) load() func(path string) (*keys.Ring, error) {
+	if s.Classroom {
+		return keys.Load
+	}
+	return keys.LoadService
+}
+
+// settleAccounts makes the demo accounts in the classroom, and elsewhere refuses
+// to start beside them.
+func (s *serve) settleAccounts(ctx context.Context, server *api.Server, log *slog.Logger) error {
+	if s.Classroom {
+		err := server.AddDemoAccounts(ctx)
+		if errors.Is(err, state.ErrUnavailable) && !strings.HasPrefix(s.Database, "sqlite:") { // a file does not come back by itself
+			log.Warn("the database does not answer; it is asked again with each request that needs it", slog.Any("error", err))
+			return nil
+		}
+		if err != nil {
+			err = fmt.Errorf("the demo accounts could not be made: %w", err)
+		}
+		return err
+	}
+	switch username, err := server.FindDemoAccount(ctx); {
+	case err != nil: // the database may be down at the start; their passwords open nothing here
+		log.Warn("could not look for demo accounts", slog.Any("error", err))
+	case username != "":
+		return refuse("the database holds the demo account %s with its published password: give --database another one, not a classroom's", username)
+	}
+	return nil
+}
+
 // Run serves until ctx ends.
 func (s *serve) Run(ctx context.Context, out streams) error {
+	s.settle(out.getenv)
 	if err := s.check(); err != nil {
 		return err
 	}
+	proxies, err := api.ParseProxies(s.TrustedProxy)
+	if err != nil {
+		return refuse("--trusted-proxy: %v", err)
+	}
+	if out.getenv("GOGC") == "" {
+		defer runtime.KeepAlive(spareCollections())
+	}
 	log := s.logger(out.err)
+	var certificate *certificate
+	if s.TLSCert != "" {
+		if certificate, err = loadCertificate(s.TLSCert, s.TLSKey, log); err != nil {
+			return refuse("--tls-cert, --tls-key: %v", err)
+		}
+	}
 	db, err := store.OpenDatabase(ctx, s.Database, store.Migrations{Table: "accounts_version", Files: auth.Migrations()})
 	if err != nil {
 		return refuse("--database: %v", err)
@@ -306,13 +411,15 @@ func (s *serve) Run(ctx context.Context, out streams) error {
 			log.Warn(warning)
 		}
 	}
-	ring, err := keys.LoadOrCreate(s.Keys, cryptorand.Reader, time.Now())
+	ring, err := s.ring()
 	if err != nil {
-		return refuse("%v: name another file with --keys, or remove it to get a new one", err)
+		return err
 	}
-	watch := keys.NewWatch(ring, s.Keys, keys.Load, time.Now, log)
+	watch := keys.NewWatch(ring, s.Keys, s.load(), time.Now, log)
 	server, err := api.New(api.Config{
-		Database: db.DB, Store: logins, DatabaseStore: database, Keys: ring, Logger: log, OpenAPI: openAPI, Version: version(),
+		Database: db.DB, Store: logins, DatabaseStore: database, Keys: ring, Hasher: newHasher(out.getenv), Logger: log,
+		OpenAPI: openAPI, Version: version(),
+		Classroom: s.Classroom, Strategies: s.Strategies, TrustedProxies: proxies,
 		AllowOrigins: s.AllowOrigin, TokenAlg: s.TokenAlg, Denylist: s.Revocation == "denylist", CredentialCache: s.CredentialCache,
 		Checks: []api.Check{{Name: "keys", Ask: watch.Health}},
 		Lifetimes: state.Lifetimes{
@@ -324,21 +431,38 @@ func (s *serve) Run(ctx context.Context, out streams) error {
 		return refuse("%v", err)
 	}
 	defer func() { _ = server.Close() }()
-	switch err := server.AddDemoAccounts(ctx); {
-	case errors.Is(err, state.ErrUnavailable) && db.Kind == "postgres":
-		log.Warn("the database does not answer; it is asked again with each request that needs it", "error", err)
-	case err != nil:
-		return fmt.Errorf("the demo accounts could not be made: %w", err)
+	if err := s.settleAccounts(ctx, server, log); err != nil {
+		return err
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.Listen)
+	listener, err := listen(ctx, "--listen", s.Listen)
 	if err != nil {
-		return fmt.Errorf("%w: stop what is listening there, or name another address with --listen", err)
+		return err
+	}
+	var metricsAddr net.Addr
+	if s.Metrics != "" {
+		listener, err := listen(ctx, "--metrics", s.Metrics)
+		if err != nil {
+			return err
+		}
+		metricsAddr = listener.Addr()
+		defer serveMetrics(ctx, listener, server, log)()
 	}
 	ctx, stop := follow(ctx, watch)
 	defer stop()
-	spareCollections(out.getenv)
-	greet(out.out, listener.Addr())
-	return serveUntil(ctx, listener, server, log)
+	s.greet(out.out, listener.Addr(), metricsAddr)
+	if certificate == nil && len(proxies) == 0 && !isLoopback(s.Listen) {
+		log.Warn("others send their passwords here in plain HTTP: use --tls-cert, or a proxy with HTTPS and --trusted-proxy")
+	}
+	return serveUntil(ctx, listener, certificate, server, log)
+}
+
+// listen opens the address that a flag names.
+func listen(ctx context.Context, flag, address string) (net.Listener, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		err = fmt.Errorf("%w: stop what is listening there, or name another address with %s", err, flag)
+	}
+	return listener, err
 }
 
 // reloadEvery is how often the server looks whether its key file has changed.
@@ -527,10 +651,29 @@ func (listAccounts) Run(ctx context.Context, c *commands, s streams) error {
 	})
 }
 
-// greet says where to begin.
-func greet(w io.Writer, addr net.Addr) {
-	_, port, _ := net.SplitHostPort(addr.String())
-	base := "http://localhost:" + port
+// greet says where to begin, and where the metrics are if they have a listener.
+func (s *serve) greet(w io.Writer, addr, metricsAddr net.Addr) {
+	host, port, _ := net.SplitHostPort(addr.String())
+	if ip := net.ParseIP(host); ip.IsLoopback() || ip.IsUnspecified() {
+		host = "localhost"
+	}
+	base := "http://" + net.JoinHostPort(host, port)
+	if s.TLSCert != "" {
+		base = "https://" + net.JoinHostPort(host, port)
+	}
+	more := ""
+	if metricsAddr != nil {
+		more = fmt.Sprintf("  metrics   http://%s/metrics\n", metricsAddr)
+	}
+	if !s.Classroom {
+		_, _ = fmt.Fprintf(w, `statelab: a service, without the classroom
+  page      %[1]s
+  docs      %[1]s/docs
+  ready     %[1]s/readyz
+%[2]s  stop      Ctrl-C
+`, base, more)
+		return
+	}
 	demo := api.DemoAccounts()
 	var accounts []string
 	for _, d := range demo {
@@ -542,11 +685,12 @@ func greet(w io.Writer, addr net.Addr) {
   accounts  %[2]s
   try       curl -i -H 'Content-Type: application/json' -d '{"username":"%[3]s","password":"%[4]s"}' %[1]s/session/login
             200, a Set-Cookie: statelab_session=..., and the profile; the same for /cookie, /cookie-sealed and /token
-  stop      Ctrl-C
-`, base, strings.Join(accounts, ", "), demo[0].Username, demo[0].Password)
+%[5]s  stop      Ctrl-C
+`, base, strings.Join(accounts, ", "), demo[0].Username, demo[0].Password, more)
 }
 
-// How long things may take. The sum of the two last ones bounds a shutdown.
+// How long things may take. The sum of the two last ones bounds a shutdown, and
+// half a second more if the metrics have a listener.
 const (
 	readHeaderTimeout = 5 * time.Second // slow headers (slowloris)
 	readTimeout       = 10 * time.Second
@@ -562,46 +706,137 @@ const (
 const garbageFloor = 16 << 20
 
 // spareCollections keeps the collector from running every few hundred requests:
-// a small server has 2 MB alive, and Go collects at 4. A fixed higher GOGC would
-// do the same and, with a million logins, multiply gigabytes; so the percentage
-// is set anew at each collection, by a finalizer, from what is alive then. GOGC
-// in the environment wins.
-func spareCollections(getenv func(string) string) {
-	if getenv("GOGC") != "" {
-		return
-	}
-	type sentinel struct{ _ [16]byte }
-	alive := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	percent := 100
-	var retune func(*sentinel)
-	retune = func(*sentinel) {
-		metrics.Read(alive)
-		wanted := 100
-		if bytes := alive[0].Value.Uint64(); bytes < garbageFloor {
-			wanted = int(garbageFloor * 100 / max(bytes, 1<<20)) // #nosec G115 -- at most 1600
+// a small server has 2 MB alive, and Go collects at 4. It returns a block to
+// keep: the collector takes it for alive, and the system gives no memory for it,
+// since nobody touches it. A higher GOGC would do the same until more is alive;
+// its percentage, meant for 2 MB, lets hundreds pass once there are 40.
+func spareCollections() []byte { return make([]byte, garbageFloor) }
+
+// smallHeap is how much may be alive besides hashes, in bytes, for garbage to be
+// collected after each one: that takes some milliseconds, and a hash takes 50.
+const smallHeap = 2 * garbageFloor
+
+// collectSpent returns a function that collects what a hash leaves behind. Go
+// alone would wait until that is as much as is alive, the memory of the hashes
+// that run included, and hold twice as many. Where much else is alive, as much
+// garbage is nothing new.
+func collectSpent(params argon2id.Params) func() {
+	hashes := uint64(runtime.GOMAXPROCS(0)) * uint64(params.Memory) << 10 // #nosec G115 -- not negative
+	return func() {
+		alive := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+		if metrics.Read(alive); alive[0].Value.Uint64() < hashes+garbageFloor+smallHeap {
+			runtime.GC()
 		}
-		if wanted > percent*5/4 || wanted < percent*4/5 { // setting it stops the world
-			percent = wanted
-			debug.SetGCPercent(percent)
-		}
-		runtime.SetFinalizer(new(sentinel), retune)
 	}
-	retune(nil)
 }
 
-// serveUntil serves on the listener until ctx ends; then /readyz turns 503,
-// requests in flight finish, and it returns nil.
-func serveUntil(ctx context.Context, listener net.Listener, server *api.Server, log *slog.Logger) error {
-	h := &http.Server{
-		Handler:           server,
+// newHasher returns the hasher of a server. GOGC in the environment wins over
+// what is done here about garbage.
+func newHasher(getenv func(string) string) *auth.Argon2id {
+	params := auth.ProductionParams()
+	h := auth.NewArgon2id(params)
+	if getenv("GOGC") == "" {
+		h.Spent = collectSpent(params)
+	}
+	return h
+}
+
+// A certificate is a pair of files. When they have changed, the next handshake
+// reads them anew, so that a renewal needs no restart.
+type certificate struct {
+	certFile, keyFile string
+	log               *slog.Logger
+
+	mu     sync.Mutex
+	pair   *tls.Certificate // the newest that could be read
+	stamps [2]time.Time     // of the files when they were last read; zero: missing
+}
+
+// loadCertificate returns an error that says which file is at fault.
+func loadCertificate(certFile, keyFile string, log *slog.Logger) (*certificate, error) {
+	c := &certificate{certFile: certFile, keyFile: keyFile, log: log}
+	if err := c.read(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// read reads the files if they have changed since they were last read, be it
+// with success: what is wrong with them is told once.
+func (c *certificate) read() error {
+	var stamps [2]time.Time
+	for i, name := range []string{c.certFile, c.keyFile} {
+		if info, err := os.Stat(name); err == nil {
+			stamps[i] = info.ModTime()
+		}
+	}
+	if c.pair != nil && stamps == c.stamps {
+		return nil
+	}
+	c.stamps = stamps
+	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+	if err != nil {
+		return fmt.Errorf("%s and %s are no certificate with its key: %w", c.certFile, c.keyFile, err)
+	}
+	c.pair = &pair
+	return nil
+}
+
+// get is a tls.Config.GetCertificate. Files that cannot be read, or do not
+// belong together because only one has been renewed so far, leave it at the
+// certificate that it has.
+func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.read(); err != nil {
+		c.log.Warn("the certificate stays as it was", slog.Any("error", err))
+	}
+	return c.pair, nil
+}
+
+// newHTTP returns the server of a listener.
+func newHTTP(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
 		ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
 		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 
 		DisableGeneralOptionsHandler: true, // OPTIONS * is answered as everything else
 	}
+}
+
+// serveMetrics serves the metrics on a listener of their own until stop is called:
+// last of all, so that they tell of the end too.
+func serveMetrics(ctx context.Context, listener net.Listener, server *api.Server, log *slog.Logger) (stop func()) {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", server.Metrics())
+	h := newHTTP(mux, log)
 	served := make(chan error, 1)
 	go func() { served <- h.Serve(listener) }()
+	return func() {
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainNotice)
+		defer cancel()
+		if h.Shutdown(grace) != nil {
+			_ = h.Close() // whoever scrapes slowly comes again
+		}
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			log.Error("the metrics were not served to the end", slog.Any("error", err))
+		}
+	}
+}
+
+// serveUntil serves on the listener, by TLS if there is a certificate, until ctx
+// ends; then /readyz turns 503, requests in flight finish, and it returns nil.
+func serveUntil(ctx context.Context, listener net.Listener, cert *certificate, server *api.Server, log *slog.Logger) error {
+	h := newHTTP(server, log)
+	served := make(chan error, 1)
+	serve := h.Serve
+	if cert != nil {
+		h.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: cert.get}
+		serve = func(l net.Listener) error { return h.ServeTLS(l, "", "") }
+	}
+	go func() { served <- serve(listener) }()
 	select {
 	case err := <-served:
 		return err

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"hash/fnv"
+	"log/slog"
 	"net/http"
 	"regexp"
 	"strconv"
@@ -154,6 +155,7 @@ func (col *column) load(c *gin.Context) (state.Login, error) {
 	x, start := of(c), time.Now()
 	l, err := col.strategy.Load(c.Request)
 	x.auth += time.Since(start)
+	x.about(l)
 	return l, err
 }
 
@@ -166,6 +168,7 @@ func (col *column) login(c *gin.Context) (int, any, error) {
 		return 0, nil, err
 	}
 	l, credential, err := col.signIn(c, in.Username.Value, in.Password.Value)
+	col.attempted(c, in.Username.Value, l, err)
 	return col.logged(c, l, credential, err)
 }
 
@@ -175,7 +178,7 @@ func (col *column) signIn(c *gin.Context, username, password string) (state.Logi
 		return state.Login{}, state.Credential{}, err
 	}
 	start := time.Now()
-	a, err := col.accounts.SignIn(c.Request.Context(), username, password, remoteHost(c.Request))
+	a, err := col.accounts.SignIn(c.Request.Context(), username, password, of(c).client)
 	of(c).auth = time.Since(start)
 	if err != nil {
 		return state.Login{}, state.Credential{}, accountsFailed(err)
@@ -346,6 +349,7 @@ func (col *column) refresh(c *gin.Context) (int, any, error) {
 	start := time.Now()
 	l, credential, err := col.strategy.Refresh(c.Writer, c.Request, presented)
 	of(c).auth = time.Since(start)
+	of(c).about(l)
 	return col.logged(c, l, credential, err)
 }
 
@@ -375,6 +379,7 @@ func (col *column) logout(c *gin.Context) (int, any, error) {
 		} else {
 			l, err = col.load(c)
 		}
+		of(c).about(l)
 		if err != nil {
 			return 0, nil, err
 		}
@@ -382,8 +387,20 @@ func (col *column) logout(c *gin.Context) (int, any, error) {
 		if err := ender.EndAll(c.Request.Context(), l.Subject, l.ID, state.MicrosOf(col.config.Now())); err != nil {
 			return 0, nil, err
 		}
+		col.audit(c, "revocation", slog.String("of", "everywhere"))
 	}
-	return http.StatusNoContent, nil, col.strategy.End(c.Writer, c.Request, presented)
+	return col.end(c, presented)
+}
+
+// end ends the login that the request carries or presents.
+func (col *column) end(c *gin.Context, presented string) (int, any, error) {
+	l, err := col.strategy.End(c.Writer, c.Request, presented)
+	of(c).about(l)
+	if err != nil {
+		return 0, nil, err
+	}
+	col.audit(c, "logout")
+	return http.StatusNoContent, nil, nil
 }
 
 // lister returns the strategy as a Lister, or says that it is none.
@@ -451,10 +468,12 @@ func (col *column) endLogin(c *gin.Context) (int, any, error) {
 	}
 	id := c.Param("id")
 	if id == l.ID {
-		return http.StatusNoContent, nil, col.strategy.End(c.Writer, c.Request, "")
+		return col.end(c, "")
 	}
-	err = lister.EndLogin(c.Request.Context(), l.Subject, id)
-	if errors.Is(err, state.ErrUnknown) {
+	switch err = lister.EndLogin(c.Request.Context(), l.Subject, id); {
+	case err == nil:
+		col.audit(c, "revocation", slog.String("of", "one"), slog.String("ended", col.fingerprint(id)))
+	case errors.Is(err, state.ErrUnknown):
 		err = faultf("not_found", "You have no such login.")
 	}
 	return http.StatusNoContent, nil, err
@@ -473,7 +492,7 @@ func (col *column) password(c *gin.Context) (int, any, error) {
 		return 0, nil, err
 	}
 	ctx := c.Request.Context()
-	err = col.accounts.ChangePassword(ctx, l.Subject, in.Current.Value, in.New.Value, remoteHost(c.Request), func() error {
+	err = col.accounts.ChangePassword(ctx, l.Subject, in.Current.Value, in.New.Value, of(c).client, func() error {
 		// Whoever knew the old password is out, in every strategy that can put
 		// somebody out (OWASP ASVS 5.0, 7.4.3), also if the client does not wait
 		// for it. This login stays.
@@ -483,8 +502,11 @@ func (col *column) password(c *gin.Context) (int, any, error) {
 		err = state.ErrRevoked // the account is gone, and what it started with it
 	}
 	if err != nil {
-		return 0, nil, accountsFailed(err)
+		err = accountsFailed(err)
+		col.audit(c, "password_change_refused", slog.String("code", faultOf(err).code))
+		return 0, nil, err
 	}
+	col.audit(c, "revocation", slog.String("of", "others"), slog.String("by", "password_change"))
 	return http.StatusNoContent, nil, nil
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"statelab/state"
 	"statelab/state/store"
 )
 
@@ -23,11 +24,14 @@ type exchange struct {
 	start  time.Time
 	cost   store.Cost    // what the stores were asked
 	auth   time.Duration // spent on finding out who asks, stores included
+	client string        // the address of the client
 	column *column       // the strategy that serves the request, if one does
 	route  string        // the pattern, never the path: a path may hold a mistake worth hiding
 	code   string        // of the problem, if the answer is one
-	status int
-	bytes  int
+	// Of the account and the login that the request turned out to be about.
+	subject, login string
+	status         int
+	bytes          int
 
 	// The values of three headers stand here, to spare their slices.
 	id, timing, etag [1]string
@@ -58,12 +62,16 @@ var (
 	headerNoRefer  = []string{"no-referrer"}
 	headerSameSite = []string{"same-origin"}
 	headerNoStore  = []string{"no-store"}
+	headerClose    = []string{"close"}
 	headerJSON     = []string{"application/json; charset=utf-8"}
 	headerProblem  = []string{"application/problem+json; charset=utf-8"}
 	headerHTML     = []string{"text/html; charset=utf-8"}
 	// An answer that is data shows nothing, runs nothing and is framed by
 	// nobody, whatever a browser takes it for.
 	headerDataPolicy = []string{"default-src 'none'; frame-ancestors 'none'"}
+	// Whoever came over TLS once comes that way for a year (RFC 6797; OWASP ASVS
+	// 5.0, 3.4.1). Over plain HTTP it would mean nothing.
+	headerTransport = []string{"max-age=31536000; includeSubDomains"}
 )
 
 // ServeHTTP answers one request. Everything that holds for all answers is here.
@@ -78,11 +86,23 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h["Cross-Origin-Resource-Policy"] = headerSameSite
 	h["Content-Security-Policy"] = headerDataPolicy
 	h["Cache-Control"] = headerNoStore // unless the route says otherwise
+	if len(r.TransferEncoding) > 0 || r.ContentLength != 0 && !r.ProtoAtLeast(1, 1) {
+		// net/http does not tell whether a length stood beside the chunks, nor in
+		// HTTP/1.0 chunks beside the length. Somebody on the way may have gone by the
+		// other one, so what follows on this connection must not be read as requests
+		// (RFC 9112, 6.1).
+		h["Connection"] = headerClose
+	}
 
 	r = r.WithContext(x)
-	r.URL.Scheme = "" // a request line must not say that it came over TLS
+	s.place(x, r)
+	if state.Secure(r) {
+		h["Strict-Transport-Security"] = headerTransport
+	}
 	s.engine.ServeHTTP(x, r)
-	s.accessLine(x, r)
+	took := time.Since(x.start)
+	s.metrics.request(x, r.Method, took)
+	s.accessLine(x, r, took)
 }
 
 // requestID names a request in answers and logs. It is always our own: one
@@ -146,7 +166,7 @@ func appendTiming(b []byte, name string, d time.Duration) []byte {
 // accessLine writes the one line that each request leaves in the log. It names
 // the route and not the path, and neither query, header nor body: a credential
 // can be in any of them.
-func (s *Server) accessLine(x *exchange, r *http.Request) {
+func (s *Server) accessLine(x *exchange, r *http.Request, took time.Duration) {
 	if !s.log.Enabled(r.Context(), slog.LevelInfo) {
 		return
 	}
@@ -158,7 +178,7 @@ func (s *Server) accessLine(x *exchange, r *http.Request) {
 	if x.cost.Reads+x.cost.Writes > 0 {
 		attrs = append(attrs, slog.Int("store_reads", x.cost.Reads), slog.Int("store_writes", x.cost.Writes))
 	}
-	attrs = append(attrs, slog.Int("bytes", x.bytes), slog.Int64("us", time.Since(x.start).Microseconds()),
-		slog.String("request_id", x.id[0]), slog.String("address", remoteHost(r)))
+	attrs = append(attrs, slog.Int("bytes", x.bytes), slog.Int64("us", took.Microseconds()),
+		slog.String("request_id", x.id[0]), slog.String("address", x.client))
 	s.log.LogAttrs(r.Context(), slog.LevelInfo, "request", attrs...)
 }

@@ -51,7 +51,7 @@ func (f *follower) look(ctx context.Context) {
 		if err := f.endAll(ctx, e.AccountID, "", state.MicrosOf(e.At)); err != nil {
 			return
 		}
-		f.log.LogAttrs(ctx, slog.LevelInfo, "audit", slog.String("event", "account_changed"), slog.String("subject", e.AccountID))
+		f.auditLine(ctx, "account_changed", slog.String("subject", e.AccountID))
 		f.done[e.AccountID] = e.At
 		f.since = e.At.Add(-followOverlap)
 	}

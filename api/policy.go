@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"runtime/debug"
 	"slices"
@@ -84,7 +85,8 @@ func isForwarded(h http.Header) bool {
 }
 
 // shareWith lets pages of the allowed origins read the answers (CORS), errors
-// included, and answers their preflights.
+// included, and answers their preflights: for every path, since a page that got
+// no leave to ask would not be told of a 404 but that the origin is not allowed.
 func shareWith(origins []string) gin.HandlerFunc {
 	policy := cors.New(cors.Options{
 		AllowOriginFunc:  func(origin string) bool { return slices.Contains(origins, origin) },
@@ -95,13 +97,8 @@ func shareWith(origins []string) gin.HandlerFunc {
 		MaxAge:           600, // seconds that a browser may remember a preflight
 	})
 	return func(c *gin.Context) {
-		preflight := c.Request.Method == http.MethodOptions && c.GetHeader("Access-Control-Request-Method") != ""
-		// Gin has found the path, and not this method of it, where it names others.
-		if preflight && c.Writer.Header().Get("Allow") == "" {
-			return
-		}
 		policy.HandlerFunc(c.Writer, c.Request)
-		if preflight {
+		if c.Request.Method == http.MethodOptions && c.GetHeader("Access-Control-Request-Method") != "" { // a preflight, and answered
 			c.Writer.WriteHeaderNow()
 			c.Abort()
 		}
@@ -193,7 +190,78 @@ func isRefused(params string) bool {
 	return false
 }
 
-// remoteHost is the address of the client, without its port.
+// place notes where a request comes from: the client's address, and in the
+// scheme of its URL whether the client came over TLS. A connection speaks for
+// itself, unless a trusted proxy is at its other end; then X-Forwarded-For and
+// X-Forwarded-Proto do. From anybody else they are a client's invention, and a
+// scheme in the request line is one always.
+func (s *Server) place(x *exchange, r *http.Request) {
+	r.URL.Scheme = ""
+	x.client = remoteHost(r)
+	peer, err := netip.ParseAddr(x.client)
+	if err != nil || !s.trusts(peer) {
+		return
+	}
+	x.client = s.forwardedFor(peer, r.Header["X-Forwarded-For"]).String()
+	// The last word is that of the proxy next to us; those before it were in the
+	// header when the request came to that one.
+	if lines := r.Header["X-Forwarded-Proto"]; len(lines) > 0 {
+		words := strings.Split(lines[len(lines)-1], ",")
+		if strings.EqualFold(strings.TrimSpace(words[len(words)-1]), "https") {
+			r.URL.Scheme = "https"
+		}
+	}
+}
+
+// forwardedFor is the address nearest to us that is no trusted proxy. Each proxy
+// adds at the right whom it has heard, so what a client makes up stands to the
+// left of the client's own address and is never reached.
+func (s *Server) forwardedFor(peer netip.Addr, lines []string) netip.Addr {
+	hops := strings.Split(strings.Join(lines, ","), ",")
+	for _, hop := range slices.Backward(hops) {
+		ip, err := parseHop(strings.TrimSpace(hop))
+		if err != nil {
+			return peer // whoever sent this is the nearest one that has an address
+		}
+		if peer = ip; !s.trusts(ip) {
+			break
+		}
+	}
+	return peer
+}
+
+// parseHop reads an address; some proxies add the port.
+func parseHop(hop string) (netip.Addr, error) {
+	ip, err := netip.ParseAddr(strings.Trim(hop, "[]"))
+	if err != nil {
+		var withPort netip.AddrPort
+		withPort, err = netip.ParseAddrPort(hop)
+		ip = withPort.Addr()
+	}
+	return ip.Unmap().WithZone(""), err
+}
+
+// trusts says whether the address is that of a trusted proxy.
+func (s *Server) trusts(ip netip.Addr) bool {
+	return slices.ContainsFunc(s.config.TrustedProxies, func(network netip.Prefix) bool { return network.Contains(ip.Unmap()) })
+}
+
+// ParseProxies reads networks of proxies that are to be trusted. One of all
+// addresses is an error: it would leave it to clients who they are.
+func ParseProxies(networks []string) ([]netip.Prefix, error) {
+	var all []netip.Prefix
+	for _, text := range networks {
+		network, err := netip.ParsePrefix(text)
+		if err != nil || network.Bits() == 0 {
+			return nil, fmt.Errorf("%q is no network of proxies: use one such as 10.0.0.0/8 or 127.0.0.1/32", text)
+		}
+		all = append(all, network)
+	}
+	return all, nil
+}
+
+// remoteHost is the address at the other end of the connection, without its
+// port.
 func remoteHost(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {

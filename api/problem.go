@@ -192,6 +192,9 @@ func (s *Server) fail(c *gin.Context, err error) {
 		s.log.LogAttrs(x, slog.LevelError, "failed", slog.String("code", f.code),
 			slog.String("route", x.route), slog.String("request_id", x.id[0]), slog.Any("error", err))
 	}
+	if event, ok := audited[f.code]; ok {
+		s.audit(c, event)
+	}
 	h["Content-Type"] = headerProblem
 	h["Cache-Control"] = headerNoStore
 	h.Del("ETag")

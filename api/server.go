@@ -11,7 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"slices"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,7 +33,13 @@ type Config struct {
 	Database      *sql.DB     // of the accounts, as store.OpenDatabase returns it with auth.Migrations
 	Store         state.Store // of logins, refresh families and counts of failed sign-ins
 	DatabaseStore state.Store // the same in the database, for strategies that are placed there
-	Strategies    []string    // slugs of those to mount; zero: all that there are
+	Strategies    []string    // slugs of those to mount besides those that always are
+
+	// Classroom opens what only learners on this machine may see: every strategy,
+	// the weak ones too, and the demo accounts. It answers this machine alone. The
+	// zero value is a service for others, where none of that exists.
+	Classroom      bool
+	TrustedProxies []netip.Prefix // whose X-Forwarded-For and -Proto are believed; zero: nobody's
 
 	Keys   *keys.Ring
 	Hasher auth.Hasher // zero: argon2id with auth.ProductionParams
@@ -68,6 +74,8 @@ type Server struct {
 	counter  *counter
 	store    state.Store
 	columns  []*column
+	metrics  *metrics
+	salt     [16]byte // of the fingerprints in the audit trail
 	csrf     *http.CrossOriginProtection
 	engine   *gin.Engine
 	draining atomic.Bool
@@ -94,7 +102,8 @@ func New(config Config) (*Server, error) {
 		config.TokenAlg = jwt.SigningMethodEdDSA.Alg()
 	}
 	gin.SetMode(gin.ReleaseMode) // a global of Gin's; in debug mode it prints every route
-	s := &Server{config: config, log: config.Logger, store: store.Counted(config.Store)}
+	s := &Server{config: config, log: config.Logger, metrics: newMetrics(config)}
+	s.store = store.Counted(config.Store, s.metrics.operationsOf(""))
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -109,19 +118,25 @@ func New(config Config) (*Server, error) {
 			return nil, fmt.Errorf("api: allowed origin: %w", err)
 		}
 	}
+	if err := state.CheckNames(config.Classroom, config.Strategies); err != nil {
+		return nil, fmt.Errorf("api: %w", err)
+	}
+	if _, err := io.ReadFull(config.Rand, s.salt[:]); err != nil {
+		return nil, fmt.Errorf("api: %w", err)
+	}
 	// From here on nothing fails: the counter holds what Close has to free.
 	s.counter = newCounter(s.store, config.Now)
 	s.accounts = auth.New(auth.Config{
 		Database: config.Database, Hasher: config.Hasher, Counter: s.counter,
-		Now: config.Now, Rand: config.Rand,
+		Now: config.Now, Rand: config.Rand, Published: config.published(),
 	})
-	stores := map[state.Place]state.Store{state.PlaceStore: s.store, state.PlaceDatabase: store.Counted(config.DatabaseStore)}
+	stores := map[state.Place]state.Store{state.PlaceStore: config.Store, state.PlaceDatabase: config.DatabaseStore}
 	for _, d := range state.Definitions() {
-		if config.Strategies != nil && !slices.Contains(config.Strategies, d.Slug) {
+		if !d.Mounted(config.Classroom, config.Strategies) {
 			continue
 		}
 		strategy, err := state.New(state.Config{
-			Slug: d.Slug, Store: stores[d.Place], Keys: config.Keys, Roles: s.role, Now: config.Now, Rand: config.Rand,
+			Slug: d.Slug, Store: store.Counted(stores[d.Place], s.metrics.operationsOf(d.Slug)), Keys: config.Keys, Roles: s.role, Now: config.Now, Rand: config.Rand,
 			Lifetimes: config.Lifetimes, TokenAlg: config.TokenAlg, Denylist: config.Denylist, CredentialCache: config.CredentialCache,
 		})
 		if err != nil {
@@ -130,6 +145,7 @@ func New(config Config) (*Server, error) {
 		s.columns = append(s.columns, &column{s, d.Slug, strategy, strategy.Traits()})
 	}
 	s.engine = s.routes()
+	s.metrics.serve(s.columns, s.Routes())
 	var ctx context.Context
 	ctx, s.stop = context.WithCancel(context.Background())
 	s.stopped.Go(func() { (&follower{Server: s, done: map[string]time.Time{}}).follow(ctx) })
@@ -141,8 +157,11 @@ func (s *Server) routes() *gin.Engine {
 	e := gin.New()
 	e.HandleMethodNotAllowed, e.RedirectTrailingSlash, e.RedirectFixedPath = true, false, false
 	e.UseRawPath = true          // /session%2Fprofile is not /session/profile
-	_ = e.SetTrustedProxies(nil) // no header says where a request comes from
-	e.Use(s.note, s.recover, s.onlyLocal)
+	_ = e.SetTrustedProxies(nil) // place finds out where a request comes from
+	e.Use(s.note, s.recover)
+	if s.config.Classroom {
+		e.Use(s.onlyLocal)
+	}
 	if origins := s.config.AllowOrigins; len(origins) > 0 {
 		e.Use(shareWith(origins))
 	}
@@ -162,6 +181,9 @@ func (s *Server) routes() *gin.Engine {
 	read(e, "/.well-known/jwks.json", s.json(s.jwks))
 	read(e, "/healthz", s.json(s.health))
 	read(e, "/readyz", s.json(s.ready))
+	if s.config.Classroom { // a service has a listener of its own for them
+		read(e, "/metrics", gin.WrapH(s.Metrics()))
+	}
 	e.POST("/accounts", s.onlyJSON, s.json(s.register))
 
 	for _, col := range s.columns {
@@ -275,6 +297,35 @@ func DemoAccounts() []DemoAccount {
 		{"bob", "cheshire-cat", "Bob", auth.RoleMember},
 		{"teacher", "queen-of-hearts", "Teacher", auth.RoleAdmin},
 	}
+}
+
+// published are the passwords that open nothing outside the classroom. Without
+// that, whoever registered a demo account there would keep a service, which
+// refuses to start over one, from starting again.
+func (c *Config) published() []string {
+	if c.Classroom {
+		return nil
+	}
+	var all []string
+	for _, d := range DemoAccounts() {
+		all = append(all, d.Password)
+	}
+	return all
+}
+
+// FindDemoAccount returns the username of a demo account that is in the
+// database with its published password, or "". An account that only has the
+// name is somebody else's.
+func (s *Server) FindDemoAccount(ctx context.Context) (string, error) {
+	for _, d := range DemoAccounts() {
+		switch opens, err := s.accounts.Opens(ctx, d.Username, d.Password); {
+		case err != nil:
+			return "", err
+		case opens:
+			return d.Username, nil
+		}
+	}
+	return "", nil
 }
 
 // AddDemoAccounts makes the demo accounts that do not exist yet. If the database

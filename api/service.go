@@ -53,8 +53,12 @@ func (s *Server) index(c *gin.Context) {
 	}
 	// Cookies and the lessons on them go by the name localhost: to a browser,
 	// 127.0.0.1 is another site.
-	if host, port, _ := strings.Cut(c.Request.Host, ":"); host == "127.0.0.1" {
-		c.Redirect(http.StatusTemporaryRedirect, "http://localhost:"+port+"/")
+	if host, port, _ := strings.Cut(c.Request.Host, ":"); host == "127.0.0.1" && s.config.Classroom {
+		scheme := "http"
+		if state.Secure(c.Request) {
+			scheme = "https"
+		}
+		c.Redirect(http.StatusTemporaryRedirect, scheme+"://localhost:"+port+"/")
 		return
 	}
 	s.html(c, func(b *bytes.Buffer) error { return web.Index(b, s.page(c)) })
@@ -82,8 +86,10 @@ func (s *Server) page(c *gin.Context) web.Page {
 	for _, col := range s.columns {
 		p.Columns = append(p.Columns, web.Column{Slug: col.slug, Traits: col.traits})
 	}
-	for _, d := range DemoAccounts() {
-		p.Accounts = append(p.Accounts, web.Account{Username: d.Username, Password: d.Password, Role: d.Role})
+	if s.config.Classroom {
+		for _, d := range DemoAccounts() {
+			p.Accounts = append(p.Accounts, web.Account{Username: d.Username, Password: d.Password, Role: d.Role})
+		}
 	}
 	return p
 }
@@ -294,5 +300,7 @@ func (s *Server) register(c *gin.Context) (int, any, error) {
 	if err != nil {
 		return 0, nil, accountsFailed(err)
 	}
+	of(c).about(state.Login{Subject: a.ID})
+	s.audit(c, "registration")
 	return http.StatusCreated, User{a.ID, a.Username, a.DisplayName, a.Role}, nil
 }

@@ -26,7 +26,7 @@ func (a *Accounts) Add(ctx context.Context, username, password, displayName, rol
 	if err := checkRole(role); err != nil {
 		return Account{}, err
 	}
-	return a.create(ctx, username, password, displayName, role, checkPassword)
+	return a.create(ctx, username, password, displayName, role, a.checkPassword)
 }
 
 func checkRole(role string) error {

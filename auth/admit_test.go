@@ -36,6 +36,15 @@ func TestAPermitIsHeldUntilTheHashEnds(t *testing.T) {
 	again()
 }
 
+func TestWhatAHashLeavesBehindIsSpentBeforeTheNext(t *testing.T) {
+	h, release := busy(t)
+	var hashing []int
+	h.Spent = func() { hashing = append(hashing, len(h.permits)) }
+	release()
+	require.Equal(t, []int{cap(h.permits)}, hashing, "its permit is not free yet")
+	require.Len(t, h.permits, cap(h.permits)-1)
+}
+
 func TestPatienceEnds(t *testing.T) {
 	h, _ := busy(t)
 	h.patience = time.Millisecond
@@ -56,6 +65,8 @@ func TestAFullQueueAnswersAtOnce(t *testing.T) {
 		})
 	}
 	require.Eventually(t, func() bool { return len(h.queue) == cap(h.queue) }, 10*time.Second, time.Millisecond)
+	hashing, queued := h.Busy()
+	require.Equal(t, []int{cap(h.permits), cap(h.queue)}, []int{hashing, queued})
 	_, err := h.admit(t.Context()) // would wait for an hour
 	require.ErrorIs(t, err, ErrOverloaded)
 	leave()

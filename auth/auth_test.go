@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"errors"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -215,5 +216,28 @@ func BenchmarkArgon2id(b *testing.B) {
 		if ok, _, err := h.Compare(b.Context(), "down the rabbit hole", hash); err != nil || !ok {
 			b.Fatal(ok, err)
 		}
+	}
+}
+
+// What cannot be chosen is refused before any work goes into it: this hasher
+// would fall over.
+func TestAPasswordThatMayNotBeChosenIsNotHashed(t *testing.T) {
+	a, _ := newAccounts(t, nil)
+	list, err := os.ReadFile("common.txt")
+	require.NoError(t, err)
+	common := strings.Fields(string(list))
+	require.Greater(t, len(common), 3000)
+	for _, password := range common[:3000] { // OWASP ASVS 5.0, 6.2.4
+		for _, spelled := range []string{password, strings.ToUpper(password), strings.ToUpper(password[:1]) + password[1:]} {
+			_, err := a.Register(t.Context(), "alice", spelled, "Alice")
+			var invalid *auth.InvalidError
+			require.ErrorAs(t, err, &invalid, spelled)
+			require.Contains(t, invalid.Error(), "most common", "a refusal has its reason")
+		}
+	}
+	for _, password := range []string{"", strings.Repeat("😀", 7), strings.Repeat("x", 129), strings.Repeat("x", 60_000), strings.Repeat("😀", 129)} {
+		_, err := a.Register(t.Context(), "alice", password, "Alice")
+		var invalid *auth.InvalidError
+		require.ErrorAs(t, err, &invalid, "%d bytes", len(password))
 	}
 }

@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -37,14 +38,14 @@ var common = sync.OnceValue(func() map[string]struct{} {
 
 // checkPassword returns an *InvalidError if a password may not be chosen. It
 // looks at it exactly as received.
-func checkPassword(member, password string) error {
+func (a *Accounts) checkPassword(member, password string) error {
 	switch n := utf8.RuneCountInString(password); {
 	case n < MinPassword:
 		return &InvalidError{member, fmt.Sprintf("A password has at least %d characters.", MinPassword)}
 	case n > MaxPassword:
 		return &InvalidError{member, fmt.Sprintf("A password has at most %d characters.", MaxPassword)}
 	}
-	if _, ok := common()[strings.ToLower(password)]; ok {
+	if _, ok := common()[strings.ToLower(password)]; ok || slices.Contains(a.published, password) {
 		return &InvalidError{member, "This password is one of the most common ones, which are tried first. Choose another."}
 	}
 	return nil
@@ -63,6 +64,10 @@ type Hasher interface {
 
 // Argon2id hashes with argon2id (RFC 9106).
 type Argon2id struct {
+	// Spent, if it is set, is called after each hash, before the next one may
+	// take as much memory again.
+	Spent func()
+
 	params   argon2id.Params
 	nobody   string // a hash that no password has
 	permits  chan struct{}
@@ -115,13 +120,21 @@ func (h *Argon2id) admit(ctx context.Context) (release func(), err error) {
 	defer patience.Stop()
 	select {
 	case h.permits <- struct{}{}:
-		return func() { <-h.permits }, nil
+		return func() {
+			if h.Spent != nil {
+				h.Spent()
+			}
+			<-h.permits
+		}, nil
 	case <-patience.C:
 		return nil, ErrOverloaded
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 }
+
+// Busy returns how many passwords are being hashed, and how many wait for it.
+func (h *Argon2id) Busy() (hashing, queued int) { return len(h.permits), len(h.queue) }
 
 // Hash implements Hasher.
 func (h *Argon2id) Hash(ctx context.Context, password string) (string, error) {

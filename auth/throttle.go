@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"net/netip"
 	"time"
 )
 
@@ -33,12 +34,23 @@ type throttle struct {
 	now     func() time.Time
 }
 
+// network is what an address is counted as: an IPv6 client has a whole /64 to
+// itself, and would otherwise have a fresh count with each address of it.
+func network(address string) string {
+	ip, err := netip.ParseAddr(address)
+	if err != nil || ip.Unmap().Is4() {
+		return address
+	}
+	return netip.PrefixFrom(ip, 64).Masked().String()
+}
+
 func addressKey(address string) string        { return "address\x00" + address }
 func accountKey(username string) string       { return "account\x00" + username }
 func pairKey(username, address string) string { return "pair\x00" + username + "\x00" + address }
 
 // check returns a *ThrottledError if this attempt has to wait.
 func (t throttle) check(ctx context.Context, username, address string) error {
+	address = network(address)
 	byAddress, until, err := t.counter.Count(ctx, addressKey(address))
 	if err != nil {
 		return err
@@ -61,6 +73,7 @@ func (t throttle) check(ctx context.Context, username, address string) error {
 // been reached before it, as happens to attempts that ran beside each other:
 // they learn no more than those that were checked in time.
 func (t throttle) fail(ctx context.Context, username, address string) error {
+	address = network(address)
 	byAddress, addressUntil, err := t.counter.Add(ctx, addressKey(address), ThrottleWindow)
 	if err != nil {
 		return err

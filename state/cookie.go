@@ -157,7 +157,7 @@ func (s *cookie) Refresh(w http.ResponseWriter, r *http.Request, _ string) (Logi
 // End asks the client to forget. Without a denylist that is all it can do:
 // whoever kept a copy keeps the login until it expires. A cookie that could not be
 // judged stays where it is.
-func (s *cookie) End(w http.ResponseWriter, r *http.Request, _ string) error {
+func (s *cookie) End(w http.ResponseWriter, r *http.Request, _ string) (Login, error) {
 	l, err := s.Load(r)
 	if err == nil {
 		err = s.denylist.end(r.Context(), l)
@@ -165,7 +165,7 @@ func (s *cookie) End(w http.ResponseWriter, r *http.Request, _ string) error {
 	if !errors.Is(err, ErrUnavailable) && !errors.Is(err, keys.ErrNoKey) {
 		s.clear(w, r)
 	}
-	return err
+	return l, err
 }
 
 // EndAll implements Ender.

@@ -190,7 +190,8 @@ func FuzzCookieValue(f *testing.F) {
 			_, _, err = g.Refresh(w, r, "")
 			require.Error(t, err)
 			require.Empty(t, w.Header()["Set-Cookie"])
-			refused(t, g.End(w, r, ""))
+			_, err = g.End(w, r, "")
+			refused(t, err)
 			_, err = g.Strategy.(Inspector).Inspect(r)
 			refused(t, err)
 		}

@@ -16,9 +16,9 @@ type jar struct {
 	scripts  bool // may read it: it is not HttpOnly
 }
 
-// secure says whether the client came over TLS, to us or to a trusted proxy in
+// Secure says whether the client came over TLS, to us or to a trusted proxy in
 // front (package api then sets the scheme).
-func secure(r *http.Request) bool { return r.TLS != nil || r.URL.Scheme == "https" }
+func Secure(r *http.Request) bool { return r.TLS != nil || r.URL.Scheme == "https" }
 
 // CookieName returns the cookie's name. Over TLS the __Host- prefix makes browsers
 // refuse it from any other host or without Secure (RFC 6265bis, 4.1.3.2). It
@@ -29,7 +29,7 @@ func (j jar) CookieName(r *http.Request) string {
 		name += "_" + j.route
 	}
 	switch {
-	case !secure(r):
+	case !Secure(r):
 		return name
 	case j.route != "":
 		return "__Secure-" + name
@@ -47,7 +47,7 @@ func (j jar) build(r *http.Request, value string, maxAge time.Duration) *http.Co
 		HttpOnly: !j.scripts, // no script can read it (OWASP Session Management: HttpOnly Attribute)
 		SameSite: j.sameSite,
 	}
-	c.Secure = secure(r)
+	c.Secure = Secure(r)
 	switch {
 	case j.route != "":
 		c.Path += "/" + j.route

@@ -149,12 +149,12 @@ func (s *seed) Refresh(_ http.ResponseWriter, r *http.Request, _ string) (Login,
 }
 
 // End asks the browser to forget the cookie, which is all that it does.
-func (s *seed) End(w http.ResponseWriter, r *http.Request, _ string) error {
-	_, err := s.Load(r)
+func (s *seed) End(w http.ResponseWriter, r *http.Request, _ string) (Login, error) {
+	l, err := s.Load(r)
 	if err == nil {
 		tell(w, "", -1)
 	}
-	return err
+	return l, err
 }
 
 func (s *seed) Inspect(r *http.Request) (Inspection, error) {

@@ -160,15 +160,15 @@ func (s *session) Refresh(w http.ResponseWriter, r *http.Request, _ string) (Log
 	return rec.Login, c, err
 }
 
-func (s *session) End(w http.ResponseWriter, r *http.Request, _ string) error {
-	o, _, err := s.presented(r)
+func (s *session) End(w http.ResponseWriter, r *http.Request, _ string) (Login, error) {
+	o, rec, err := s.presented(r)
 	if err == nil {
 		err = failed(s.Store.Delete(r.Context(), o.key))
 	}
 	if !errors.Is(err, ErrUnavailable) {
 		s.clear(w, r) // a dead credential is no use to the client either
 	}
-	return err
+	return rec.Login, err
 }
 
 func (s *session) Inspect(r *http.Request) (Inspection, error) {

@@ -134,12 +134,12 @@ type Strategy interface {
 	// Refresh renews the login: a new credential, the same state. Presented is
 	// a refresh token out of the body, for strategies that use one. Besides
 	// Load's errors it returns ErrReuse for a refresh token that was used
-	// before.
+	// before, together with the login that it has ended for that.
 	Refresh(w http.ResponseWriter, r *http.Request, presented string) (Login, Credential, error)
 
-	// End ends the login that r carries or the one that presented belongs to.
-	// Its errors are those of Load and Refresh.
-	End(w http.ResponseWriter, r *http.Request, presented string) error
+	// End ends the login that r carries or the one that presented belongs to,
+	// and returns it. Its errors are those of Load and Refresh.
+	End(w http.ResponseWriter, r *http.Request, presented string) (Login, error)
 }
 
 // Lister is a Strategy that can say which logins a subject has, since somebody
@@ -166,7 +166,7 @@ type LoginInfo struct {
 }
 
 // Presenter is a Strategy that can tell whose refresh token was presented,
-// without using it up.
+// without using it up. With ErrReuse it returns the login that it has ended.
 type Presenter interface {
 	Present(ctx context.Context, presented string) (Login, error)
 }

@@ -147,19 +147,19 @@ func (s *stock) Refresh(_ http.ResponseWriter, r *http.Request, _ string) (Login
 }
 
 // End deletes the record. The identifier stays good for another one.
-func (s *stock) End(w http.ResponseWriter, r *http.Request, _ string) error {
-	session, _, err := s.session(r)
+func (s *stock) End(w http.ResponseWriter, r *http.Request, _ string) (Login, error) {
+	session, l, err := s.session(r)
 	if errors.Is(err, ErrNoCredential) {
-		return err
+		return Login{}, err
 	}
 	session.Options.MaxAge = -1 // and not Options{MaxAge: -1}, which would lose the path
 	if saved := session.Save(r, w); saved != nil {
-		return saved
+		return Login{}, saved
 	}
 	if err == nil {
 		s.kept.Add(-1)
 	}
-	return err
+	return l, err
 }
 
 func (s *stock) Inspect(r *http.Request) (Inspection, error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"statelab/state/keys"
@@ -70,6 +71,13 @@ type Definition struct {
 	New   func(Config) Strategy
 }
 
+// Mounted says whether a server mounts the strategy: the classroom mounts all,
+// any other those that are always mounted and those that its operator names,
+// lessons never.
+func (d Definition) Mounted(classroom bool, named []string) bool {
+	return classroom || d.Mount == MountAlways || d.Mount == MountNamed && slices.Contains(named, d.Slug)
+}
+
 // definitions is the one list of strategies, in the order of comparison.
 var definitions = []Definition{
 	{"session", MountAlways, PlaceStore, NewSession},
@@ -93,6 +101,25 @@ func Slugs() []string {
 		slugs[i] = d.Slug
 	}
 	return slugs
+}
+
+// CheckNames returns an error unless every name is that of a strategy which a
+// server may mount when its operator names it.
+func CheckNames(classroom bool, names []string) error {
+	return checkNames(definitions, classroom, names)
+}
+
+func checkNames(all []Definition, classroom bool, names []string) error {
+	for _, name := range names {
+		i := slices.IndexFunc(all, func(d Definition) bool { return d.Slug == name })
+		switch {
+		case i < 0:
+			return fmt.Errorf("there is no strategy %q: use some of %s", name, strings.Join(Slugs(), ","))
+		case !all[i].Mounted(classroom, names):
+			return fmt.Errorf("the strategy %q is weak on purpose, for the classroom only: leave it out", name)
+		}
+	}
+	return nil
 }
 
 // New returns the strategy with the slug c.Slug.

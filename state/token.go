@@ -432,7 +432,7 @@ func (s *token) Refresh(w http.ResponseWriter, r *http.Request, presented string
 	case errors.Is(err, ErrReuse), errors.Is(err, ErrRevoked):
 		// The server cannot tell the thief from the owner, so both are out; or
 		// the account is gone.
-		return Login{}, Credential{}, cmp.Or(s.revoke(r.Context(), o.key), err)
+		return rec.Login, Credential{}, cmp.Or(s.revoke(r.Context(), o.key), err)
 	case err != nil:
 		return Login{}, Credential{}, err
 	}
@@ -444,12 +444,12 @@ func (s *token) Refresh(w http.ResponseWriter, r *http.Request, presented string
 	return rec.Login, s.carrier.hand(w, r, t), nil
 }
 
-func (s *token) End(_ http.ResponseWriter, r *http.Request, _ string) error {
+func (s *token) End(_ http.ResponseWriter, r *http.Request, _ string) (Login, error) {
 	l, err := s.Load(r)
 	if err != nil {
-		return err
+		return Login{}, err
 	}
-	return s.endLogin(r.Context(), l)
+	return l, s.endLogin(r.Context(), l)
 }
 
 func (s *token) endLogin(ctx context.Context, l Login) error {
@@ -504,22 +504,22 @@ func (s bearerToken) Present(ctx context.Context, presented string) (Login, erro
 		if err := s.revoke(ctx, o.key); err != nil {
 			return Login{}, err
 		}
-		return Login{}, ErrReuse
+		return rec.Login, ErrReuse
 	}
 	return rec.Login, nil
 }
 
 // End also takes a refresh token, so that a client whose access token has expired
 // can still log out.
-func (s bearerToken) End(w http.ResponseWriter, r *http.Request, presented string) error {
+func (s bearerToken) End(w http.ResponseWriter, r *http.Request, presented string) (Login, error) {
 	if presented == "" {
 		return s.token.End(w, r, "")
 	}
 	l, err := s.Present(r.Context(), presented)
 	if err != nil {
-		return err
+		return l, err
 	}
-	return s.endLogin(r.Context(), l)
+	return l, s.endLogin(r.Context(), l)
 }
 
 // bearer is the carrier of RFC 6750.

@@ -45,7 +45,7 @@ func (s *cookieToken) Traits() Traits {
 
 // End also takes an access token that has expired: the browser holds the refresh
 // token back from a logout, and a login must not go on for want of it.
-func (s *cookieToken) End(w http.ResponseWriter, r *http.Request, _ string) error {
+func (s *cookieToken) End(w http.ResponseWriter, r *http.Request, _ string) (Login, error) {
 	l, err := s.Load(r)
 	if errors.Is(err, ErrExpired) {
 		c, _ := s.presented(r)
@@ -60,7 +60,7 @@ func (s *cookieToken) End(w http.ResponseWriter, r *http.Request, _ string) erro
 		s.renewal.clear(w, r)
 		s.clear(w, r)
 	}
-	return err
+	return l, err
 }
 
 // cookieCarrier carries the access token in the cookie of the strategy and the

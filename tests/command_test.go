@@ -46,11 +46,12 @@ type process struct {
 	out    io.Reader
 	banner string
 	base   string
-	log    *bytes.Buffer
+	log    *output
+	canary *canary
 	done   chan struct{} // closed when it has ended
 }
 
-var pageLine = regexp.MustCompile(`page\s+(http://localhost:\d+)`)
+var pageLine = regexp.MustCompile(`page\s+(https?://\S+:\d+)`)
 
 // command prepares the program to run in dir, with nothing in its environment
 // but what is given.
@@ -76,7 +77,7 @@ func start(t *testing.T, dir string, env []string, args ...string) *process {
 // test.
 func launch(t *testing.T, cmd *exec.Cmd) *process {
 	t.Helper()
-	p := &process{t: t, cmd: cmd, log: new(bytes.Buffer), done: make(chan struct{})}
+	p := &process{t: t, cmd: cmd, log: new(output), canary: newCanary(nil), done: make(chan struct{})}
 	out, err := p.cmd.StdoutPipe()
 	require.NoError(t, err)
 	p.out = out
@@ -84,7 +85,13 @@ func launch(t *testing.T, cmd *exec.Cmd) *process {
 		p.cmd.Stderr = p.log
 	}
 	require.NoError(t, p.cmd.Start())
-	t.Cleanup(func() { _ = p.cmd.Process.Kill() })
+	t.Cleanup(func() {
+		_ = p.cmd.Process.Kill()
+		if p.base != "" {
+			p.ends() // then its log is complete
+			require.Empty(t, p.canary.leaks(p.log.String()), "a credential is in the log")
+		}
+	})
 	return p
 }
 
@@ -111,9 +118,33 @@ func (p *process) serves() {
 	p.base = match[1]
 }
 
+// output is what a process has written so far.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(b)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// logs waits until the program has written these words to its log.
+func (p *process) logs(words string) {
+	p.t.Helper()
+	require.Eventually(p.t, func() bool { return strings.Contains(p.log.String(), words) }, 5*time.Second, 10*time.Millisecond, words)
+}
+
 // client returns a client of the running program.
 func (p *process) client(slug string) *client {
-	return (&server{url: p.base}).client(p.t, slug)
+	return (&server{url: p.base, canary: p.canary}).client(p.t, slug)
 }
 
 // ends waits for the program to end and returns its exit status.
@@ -189,6 +220,25 @@ func TestFlagsAndVariables(t *testing.T) {
 	require.Empty(t, p.client("").do("GET", "/.well-known/jwks.json", nil).at("keys"), "HS256 has no public key")
 }
 
+// refused requires the program not to start, and to say why in one line.
+func refused(t *testing.T, dir string, env []string, says string, args ...string) {
+	t.Helper()
+	t.Run(strings.Join(append(env, args...), " "), func(t *testing.T) {
+		cmd := command(t, dir, env, args...)
+		var stdout, stderr bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &stdout, &stderr
+		require.NoError(t, cmd.Start())
+		defer time.AfterFunc(20*time.Second, func() { _ = cmd.Process.Kill() }).Stop() // if it starts after all
+		_ = cmd.Wait()
+		require.Equal(t, 2, cmd.ProcessState.ExitCode(), "%s", stderr.String())
+		require.Equal(t, 1, strings.Count(stderr.String(), "\n"), "%s", stderr.String())
+		require.Contains(t, stderr.String(), says)
+		require.NotContains(t, stderr.String(), "sesame", "a password out of an address")
+		require.NotContains(t, stderr.String(), "c2VjcmV0", "a secret out of a key file")
+		require.Empty(t, stdout.String())
+	})
+}
+
 func TestRefusalsAreOneLineAndStatusTwo(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "damaged.json"), []byte(`{"version":1,"keys":[{"secret":"c2VjcmV0"`), 0o600))
@@ -196,7 +246,6 @@ func TestRefusalsAreOneLineAndStatusTwo(t *testing.T) {
 		args []string
 		says string
 	}{
-		{[]string{"--no-classroom"}, "--no-classroom"},
 		{[]string{"--store", "http://u:sesame@localhost"}, "memory"},
 		{[]string{"--store", "redis://u:sesame@localhost:x"}, "redis://"},
 		{[]string{"--database", "mysql://u:sesame@localhost/db"}, "sqlite:"},
@@ -204,11 +253,16 @@ func TestRefusalsAreOneLineAndStatusTwo(t *testing.T) {
 		{[]string{"--database", "sqlite:no/such/directory/x.db"}, "no/such/directory"},
 		{[]string{"--revocation", "all"}, "--revocation"},
 		{[]string{"--strategies", "sessions"}, "--strategies"},
-		{[]string{"--metrics", "localhost:9464"}, "--metrics"},
+		{[]string{"--no-classroom", "--strategies", "seed"}, "--strategies"},
+		{[]string{"--metrics", "nonsense"}, "--metrics"},
+		{[]string{"--metrics", "0.0.0.0:9464"}, "localhost"},
+		{[]string{"--attacker", "localhost:9090"}, "--attacker"},
 		{[]string{"--listen", "0.0.0.0:8080"}, "localhost"},
 		{[]string{"--listen", ":8080"}, "localhost"},
 		{[]string{"--listen", "example.org:8080"}, "localhost"},
 		{[]string{"--listen", "nonsense"}, "--listen"},
+		{[]string{"--listen", "localhost:http"}, "--listen"},
+		{[]string{"--trusted-proxy", "127.0.0.1/32"}, "--no-classroom"},
 		{[]string{"--keys", "damaged.json"}, "damaged.json"},
 		{[]string{"--session-max", "never"}, "--session-max"},
 		{[]string{"--session-idle", "0s"}, "--session-idle"},
@@ -226,18 +280,7 @@ func TestRefusalsAreOneLineAndStatusTwo(t *testing.T) {
 		{[]string{"keys", "rotate", "--keys", "damaged.json"}, "damaged.json"},
 		{[]string{"keys", "rotate", "--drop-previous", "--keys", "missing.json"}, "statelab keys init --keys missing.json"},
 	} {
-		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
-			cmd := command(t, dir, nil, c.args...)
-			var stdout, stderr bytes.Buffer
-			cmd.Stdout, cmd.Stderr = &stdout, &stderr
-			_ = cmd.Run()
-			require.Equal(t, 2, cmd.ProcessState.ExitCode(), "%s", stderr.String())
-			require.Equal(t, 1, strings.Count(stderr.String(), "\n"), "%s", stderr.String())
-			require.Contains(t, stderr.String(), c.says)
-			require.NotContains(t, stderr.String(), "sesame", "a password out of an address")
-			require.NotContains(t, stderr.String(), "c2VjcmV0", "a secret out of a key file")
-			require.Empty(t, stdout.String())
-		})
+		refused(t, dir, nil, c.says, c.args...)
 	}
 	left, err := filepath.Glob(filepath.Join(dir, "*keys.json*"))
 	require.NoError(t, err)
@@ -268,14 +311,24 @@ func TestAPortInUseIsSaid(t *testing.T) {
 	require.Contains(t, stderr.String(), "--listen")
 }
 
-// halfway sends a login up to the middle of its body.
-func (p *process) halfway() (net.Conn, string) {
+// connect opens a connection to the program, for a minute at most. It ends with
+// the test.
+func (p *process) connect() *net.TCPConn {
 	p.t.Helper()
 	address := strings.TrimPrefix(p.base, "http://")
 	conn, err := net.Dial("tcp", strings.Replace(address, "localhost", "127.0.0.1", 1))
 	require.NoError(p.t, err)
+	p.t.Cleanup(func() { _ = conn.Close() })
+	require.NoError(p.t, conn.SetDeadline(time.Now().Add(time.Minute)))
+	return conn.(*net.TCPConn)
+}
+
+// halfway sends a login up to the middle of its body.
+func (p *process) halfway() (net.Conn, string) {
+	p.t.Helper()
+	conn := p.connect()
 	body := `{"username":"alice","password":"wonderland"}`
-	_, err = fmt.Fprintf(conn, "POST /session/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+	_, err := fmt.Fprintf(conn, "POST /session/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
 		len(body), body[:10])
 	require.NoError(p.t, err)
 	return conn, body[10:]

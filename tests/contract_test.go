@@ -255,7 +255,7 @@ func TestInspectionHoldsToTheTraits(t *testing.T) {
 
 func TestEveryGetAnswersHead(t *testing.T) {
 	s := newServer(t)
-	for _, path := range []string{"/", "/openapi.yaml", "/openapi.json", "/docs", "/.well-known/jwks.json", "/healthz", "/readyz"} {
+	for _, path := range []string{"/", "/openapi.yaml", "/openapi.json", "/docs", "/.well-known/jwks.json", "/healthz", "/readyz", "/metrics"} {
 		get, head := s.client(t, "").do("GET", path, nil), s.client(t, "").do("HEAD", path, nil)
 		require.Equal(t, get.status, head.status, path)
 		require.Empty(t, head.body, path)

@@ -19,7 +19,7 @@ import (
 
 // What a request asks of the store, whichever it is.
 func TestAReadAsksTheStoreOnce(t *testing.T) {
-	for name, open := range map[string]func(t *testing.T) *server{
+	for name, open := range map[string]func(t *testing.T) *server{ // by what the operator has chosen
 		"memory":   func(t *testing.T) *server { return running(t, "sqlite::memory:", "memory") },
 		"sqlite":   func(t *testing.T) *server { return running(t, "sqlite:"+t.TempDir()+"/x.db", "database") },
 		"postgres": func(t *testing.T) *server { return running(t, storetest.Postgres(t).Address, "database") },
@@ -27,15 +27,12 @@ func TestAReadAsksTheStoreOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t)
+			require.Equal(t, name, s.config.Store.Name())
 			for _, slug := range strategies {
 				a := s.login(t, slug, alice, alicePassword).get("inspect").is(http.StatusOK)
 				reads := int64(0)
 				if asks(s.traits(t, slug)) {
-					where := name
-					if s.traits(t, slug).KeptIn == state.PlaceDatabase && name != "postgres" {
-						where = "sqlite"
-					}
-					require.Equal(t, where, a.text("held.store"))
+					require.Equal(t, s.keeper(t, slug).Name(), a.text("held.store"))
 					reads = 1
 				}
 				require.Equal(t, []int64{reads, 0}, []int64{a.number("cost.store_reads"), a.number("cost.store_writes")}, slug)

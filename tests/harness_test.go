@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
 	"io"
 	"maps"
 	"net/http"
@@ -130,6 +131,7 @@ type server struct {
 	config api.Config
 	clock  *clock
 	url    string
+	canary *canary
 }
 
 // option changes what a server is made of.
@@ -147,7 +149,7 @@ func newServer(t testing.TB, options ...option) *server {
 	db := newDatabase(t)
 	config := api.Config{
 		Database: db.DB, Store: store.NewMemory(store.Options{Now: c.Now}), DatabaseStore: newSQL(t, db, c.Now), Keys: ring,
-		Hasher: cheapHasher(), Now: c.Now, OpenAPI: specificationText(t), Version: "test",
+		Hasher: cheapHasher(), Now: c.Now, OpenAPI: specificationText(t), Version: "test", Classroom: true,
 	}
 	for _, o := range append(defaults, options...) {
 		o(&config)
@@ -159,15 +161,32 @@ func newServer(t testing.TB, options ...option) *server {
 // startServer serves what a config is made of, as after a restart.
 func startServer(t testing.TB, config api.Config, c *clock) *server {
 	t.Helper()
-	s, err := api.New(config)
+	watched, w := config, newCanary(config.Logger)
+	watched.Logger = w.logger
+	s, err := api.New(watched)
 	require.NoError(t, err)
-	require.NoError(t, s.AddDemoAccounts(t.Context()))
+	if config.Classroom {
+		require.NoError(t, s.AddDemoAccounts(t.Context()))
+	}
 	h := httptest.NewServer(s)
+	served := &server{s, config, c, h.URL, w}
 	t.Cleanup(func() {
 		h.Close()
+		require.Empty(t, w.leaks(w.log.String()), "a credential is in the log")
+		require.Empty(t, w.leaks(served.exposition()), "a credential is in the metrics")
 		require.NoError(t, s.Close())
 	})
-	return &server{s, config, c, h.URL}
+	return served
+}
+
+// overTLS is the same server at an address with HTTPS and HTTP/2.
+func (s *server) overTLS(t testing.TB) *server {
+	t.Helper()
+	h := httptest.NewUnstartedServer(s.Server)
+	h.EnableHTTP2 = true
+	h.StartTLS()
+	t.Cleanup(h.Close)
+	return &server{s.Server, s.config, s.clock, h.URL, s.canary}
 }
 
 // newDatabase returns an empty database with its tables.
@@ -228,13 +247,13 @@ func (c *client) held() string {
 	if c.bearer() {
 		return c.access
 	}
-	return c.cookies[cookieName(c.slug)]
+	return c.cookies[c.cookieName()]
 }
 
 // renews is what the client's next refresh carries besides: a refresh token, in
 // the body or in a cookie of its own, or "".
 func (c *client) renews() string {
-	return cmp.Or(c.refresh, c.cookies[cookieName(c.slug)+"_refresh"])
+	return cmp.Or(c.refresh, c.cookies[c.renewalName()])
 }
 
 // hold gives the client a credential in the place of the one that it holds.
@@ -242,7 +261,7 @@ func (c *client) hold(credential string) *client {
 	if c.bearer() {
 		c.access = credential
 	} else {
-		c.cookies[cookieName(c.slug)] = credential
+		c.cookies[c.cookieName()] = credential
 	}
 	return c
 }
@@ -253,6 +272,22 @@ func (c *client) lives() time.Duration {
 		return state.DefaultLifetimes().AccessTTL
 	}
 	return state.DefaultLifetimes().SessionMax
+}
+
+// cookieName is the name of the strategy's cookie where the client asks.
+func (c *client) cookieName() string {
+	if strings.HasPrefix(c.s.url, "https://") {
+		return "__Host-" + cookieName(c.slug)
+	}
+	return cookieName(c.slug)
+}
+
+// renewalName is the name of the cookie that a renewal takes, where there is one.
+func (c *client) renewalName() string {
+	if strings.HasPrefix(c.s.url, "https://") {
+		return "__Secure-" + cookieName(c.slug) + "_refresh"
+	}
+	return cookieName(c.slug) + "_refresh"
 }
 
 // bearer says whether the strategy's credential travels in a header.
@@ -321,13 +356,17 @@ func (c *client) do(method, path string, body any, change ...func(*http.Request)
 func (c *client) try(method, path string, body any, change ...func(*http.Request)) (*answer, error) {
 	c.t.Helper()
 	var content io.Reader
+	var text []byte
 	switch b := body.(type) {
 	case nil:
 	case raw:
-		content = strings.NewReader(string(b))
+		text = []byte(b)
 	default:
-		text, err := json.Marshal(b)
+		var err error
+		text, err = json.Marshal(b)
 		require.NoError(c.t, err)
+	}
+	if body != nil {
 		content = bytes.NewReader(text)
 	}
 	r, err := http.NewRequestWithContext(c.t.Context(), method, c.s.url+path, content)
@@ -353,15 +392,24 @@ func (c *client) try(method, path string, body any, change ...func(*http.Request
 	for _, f := range change {
 		f(r)
 	}
+	c.s.canary.sees(r, string(text))
 	a, err := exchange(c.t, r)
-	if err == nil {
-		c.keep(a)
+	if err != nil {
+		return nil, err
 	}
-	return a, err
+	c.keep(a)
+	if a.status >= 400 {
+		require.Empty(c.t, c.s.canary.leaks(string(a.body)), "a credential is in an error: %s", a.body)
+	}
+	return a, nil
 }
 
-// transport keeps no connection, so that no test leaves one behind.
-var transport = &http.Transport{DisableKeepAlives: true}
+// transport keeps no connection, so that no test leaves one behind. The
+// certificates that it meets are the tests' own.
+var transport = &http.Transport{
+	DisableKeepAlives: true, ForceAttemptHTTP2: true,
+	TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // #nosec G402 -- as above
+}
 
 // exchange sends a request and checks the answer.
 func exchange(t testing.TB, r *http.Request) (*answer, error) {
@@ -376,7 +424,7 @@ func exchange(t testing.TB, r *http.Request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &answer{t: t, status: resp.StatusCode, header: resp.Header, body: body, cookies: resp.Cookies(), took: time.Since(start)}
+	a := &answer{t: t, status: resp.StatusCode, proto: resp.Proto, header: resp.Header, body: body, cookies: resp.Cookies(), took: time.Since(start)}
 	if strings.Contains(resp.Header.Get("Content-Type"), "json") && len(body) > 0 {
 		require.NoError(t, json.Unmarshal(body, &a.json), "%s %s: %s", r.Method, r.URL.Path, body)
 	}
@@ -399,12 +447,16 @@ func (c *client) keep(a *answer) {
 	if token := a.text("credential.refresh_token"); token != "" {
 		c.refresh = token
 	}
+	for _, held := range append(slices.Collect(maps.Values(c.cookies)), c.access, c.refresh) {
+		c.s.canary.remember(held, tail)
+	}
 }
 
 // An answer is what came back.
 type answer struct {
 	t       testing.TB
 	status  int
+	proto   string
 	header  http.Header
 	body    []byte
 	json    any
@@ -448,11 +500,20 @@ func (a *answer) check(r *http.Request) {
 	} {
 		require.Equal(t, []string{want}, a.header[name], what)
 	}
+	require.Empty(t, a.header.Get("Clear-Site-Data"), "%s would log out of the other strategies too", what)
 	require.Regexp(t, `^[0-9a-z]{16}$`, a.header.Get("X-Request-Id"), what)
 	require.Regexp(t, `^auth;dur=[0-9.]+, store;dur=[0-9.]+, handler;dur=[0-9.]+$`, a.header.Get("Server-Timing"), what)
 	require.Contains(t, a.header.Get("Content-Security-Policy"), "default-src 'none'", what)
 	require.Contains(t, a.header.Get("Content-Security-Policy"), "frame-ancestors 'none'", what)
 
+	// Behind a proxy the test says which of both it expects.
+	transport, secure := a.header["Strict-Transport-Security"]
+	if secure {
+		require.Equal(t, []string{"max-age=31536000; includeSubDomains"}, transport, what)
+	}
+	if r.Header["X-Forwarded-Proto"] == nil {
+		require.Equal(t, r.URL.Scheme == "https", secure, what)
+	}
 	slug, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	names := map[string]bool{}
 	for _, cookie := range a.cookies {
@@ -466,7 +527,15 @@ func (a *answer) check(r *http.Request) {
 		if !traits.StrictID && traits.Holder == state.HolderServer {
 			continue // its cookie has no path either
 		}
-		require.Contains(t, []string{"/" + strings.ReplaceAll(strings.TrimPrefix(cookie.Name, "statelab_"), "_", "/"), "/"}, cookie.Path, what)
+		name, host := strings.CutPrefix(cookie.Name, "__Host-")
+		name, renewal := strings.CutPrefix(name, "__Secure-")
+		require.Equal(t, secure, cookie.Secure, what)
+		require.Equal(t, secure, host || renewal, what)
+		if host {
+			require.Equal(t, "/", cookie.Path, what)
+		} else {
+			require.Equal(t, "/"+strings.ReplaceAll(strings.TrimPrefix(name, "statelab_"), "_", "/"), cookie.Path, what)
+		}
 	}
 	if slices.Contains(strategies, slug) || a.status >= 400 {
 		require.Equal(t, []string{"no-store"}, a.header["Cache-Control"], what)
@@ -548,6 +617,13 @@ func (a *answer) checkSpecification(r *http.Request) {
 		return // every GET answers HEAD, which has no body to look at
 	}
 	route, params, err := router.FindRoute(probe)
+	if err == nil && a.code() == "not_found" && route.Operation.Responses.Status(http.StatusNotFound) == nil {
+		slug, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+		require.True(t, slices.ContainsFunc(state.Definitions(), func(d state.Definition) bool {
+			return d.Slug == slug && d.Mount != state.MountAlways
+		}), "%s %s is in openapi.yaml and not there", r.Method, r.URL.Path)
+		return // a group that is not mounted
+	}
 	if err != nil {
 		require.Contains(t, []int{400, 403, 404, 405, 414, 421, 431}, a.status,
 			"%s %s is answered and not in openapi.yaml", r.Method, r.URL.Path)

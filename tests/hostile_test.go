@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"regexp"
 	"slices"
 	"sort"
 	"strings"
@@ -534,7 +535,7 @@ func TestFilesThatAreNotThere(t *testing.T) {
 	for _, path := range []string{
 		"/docs/nothing", "/docs/.", "/docs/..", "/docs/%2e%2e/api.go", "/docs/swagger-ui.css/", "/docs//swagger-ui.css", "/docs/swagger-ui.css/x", "/docs/SWAGGER-UI.CSS", "/docs/swagger-ui.css%00", "/docs/index.html",
 		"/web/", "/web/.", "/web/..", "/web/words", "/web/words/", "/web//app.js", "/web/app.js/", "/web/words/../app.js", "/web/%2e%2e/web.go", "/web/app.js%00", "/web/APP.JS", "/web/web.go", "/web/layout.html",
-		"/openapi.yaml/", "/openapi.yml", "/.well-known/", "/.git/config", "/healthz/", "/readyz/x", "/debug/pprof/", "/metrics", "/favicon.ico",
+		"/openapi.yaml/", "/openapi.yml", "/.well-known/", "/.git/config", "/healthz/", "/readyz/x", "/debug/pprof/", "/metrics/", "/favicon.ico",
 	} {
 		t.Run(path, func(t *testing.T) { s.client(t, "").do("GET", path, nil).is(http.StatusNotFound, "not_found") })
 	}
@@ -932,6 +933,67 @@ func TestMessagesOnTheWire(t *testing.T) {
 		} {
 			require.Contains(t, s.wire(t, good, false), "HTTP/1.1 200 ")
 		}
+	})
+}
+
+// statuses are those of the answers on a connection.
+func statuses(back string) []string {
+	var all []string
+	for _, m := range regexp.MustCompile(`(?m)^HTTP/1\.[01] (\d+)`).FindAllStringSubmatch(back, -1) {
+		all = append(all, m[1])
+	}
+	return all
+}
+
+// Where two readers of a connection disagree on the end of a message, the rest
+// of it is a request of somebody's choice. Ours comes behind each of these on
+// the same connection, and is not carried out.
+func TestNoRequestHidesInAnother(t *testing.T) {
+	s := newServer(t, withDenylist) // so that a logout can be seen
+	each(t, func(t *testing.T, slug string) {
+		c := s.login(t, slug, alice, alicePassword)
+		held := "Cookie: statelab_" + slug + "=" + c.held() + "\r\n"
+		if c.bearer() {
+			held = "Authorization: Bearer " + c.held() + "\r\n"
+		}
+		host := "Host: " + strings.TrimPrefix(s.url, "http://") + "\r\n"
+		hidden := "POST /" + slug + "/logout HTTP/1.1\r\n" + host + held + "\r\n"
+		post := "POST /" + slug + "/spend HTTP/1.1\r\n" + host + "Content-Type: application/json\r\n" + held
+		const body, end = "c\r\n{\"amount\":1}\r\n0\r\n\r\n", "GET /healthz HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n"
+		old := strings.Replace(post, "1.1", "1.0", 1) + "Connection: keep-alive\r\n"
+		length := fmt.Sprintf("Content-Length: %d\r\n", len(body)+len(hidden))
+		for name, test := range map[string]struct {
+			text string
+			want []string
+		}{
+			"a length that hides it, and chunks":  {post + length + "Transfer-Encoding: chunked\r\n\r\n" + body + hidden, []string{"200"}},
+			"chunks, and a length that hides it":  {post + "Transfer-Encoding: chunked\r\n" + length + "\r\n" + body + hidden, []string{"200"}},
+			"a length that ends before it":        {post + "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n" + body + hidden, []string{"200"}},
+			"chunks in HTTP/1.0":                  {old + "Transfer-Encoding: chunked\r\n\r\n" + body + hidden, []string{"400", "400"}}, // the second is the size of the chunk
+			"chunks in HTTP/1.0, and a length":    {old + "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n" + body[:3] + hidden, []string{"400"}},
+			"a chunk size that a bare LF ends":    {post + "Transfer-Encoding: chunked\r\n\r\n" + strings.Replace(body, "\r\n", "\n", 1) + hidden, []string{"400"}},
+			"an extension that a bare LF ends":    {post + "Transfer-Encoding: chunked\r\n\r\n" + strings.Replace(body, "\r\n", ";a\nb\r\n", 1) + hidden, []string{"400"}},
+			"a coding with a space in its name":   {post + length + "Transfer-Encoding : chunked\r\n\r\n" + body + hidden, []string{"400"}},
+			"a coding behind a vertical tab":      {post + length + "Transfer-Encoding: \vchunked\r\n\r\n" + body + hidden, []string{"400"}},
+			"a coding on a folded line":           {post + length + "Transfer-Encoding:\r\n x\r\n\r\n" + body + hidden, []string{"501"}},
+			"a coding that is none":               {post + length + "Transfer-Encoding: identity\r\n\r\n" + body + hidden, []string{"501"}},
+			"a coding in quotes":                  {post + length + "Transfer-Encoding: \"chunked\"\r\n\r\n" + body + hidden, []string{"501"}},
+			"a length in a trailer":               {post + "Transfer-Encoding: chunked\r\nTrailer: Content-Length\r\n\r\n" + strings.TrimSuffix(body, "\r\n") + length + "\r\n" + hidden, []string{"400"}},
+			"a length with a list of two":         {post + "Content-Length: 12, 40\r\n\r\n" + body + hidden, []string{"400"}},
+			"a length in hexadecimal":             {post + "Content-Length: 0xc\r\n\r\n" + body + hidden, []string{"400"}},
+			"a body of a GET":                     {"GET /" + slug + "/profile HTTP/1.1\r\n" + host + held + fmt.Sprintf("Content-Length: %d\r\n\r\n", len(hidden)) + hidden, []string{"200", "200"}},
+			"a body of a HEAD":                    {"HEAD /" + slug + "/profile HTTP/1.1\r\n" + host + held + fmt.Sprintf("Content-Length: %d\r\n\r\n", len(hidden)) + hidden, []string{"200", "200"}},
+			"a body that nobody asked to send":    {"GET /nothing HTTP/1.1\r\n" + host + fmt.Sprintf("Content-Length: %d\r\n\r\n", len(hidden)) + hidden, []string{"404", "200"}},
+			"a body of a request without a login": {"POST /" + slug + "/spend HTTP/1.1\r\n" + host + fmt.Sprintf("Content-Length: %d\r\n\r\n", len(hidden)) + hidden, []string{"401", "200"}},
+		} {
+			t.Run(name, func(t *testing.T) {
+				back := s.wire(t, test.text+end, false)
+				require.Equal(t, test.want, statuses(back), "%s", back)
+				c.in(t).get("profile").is(http.StatusOK) // it has not been logged out
+			})
+		}
+		require.Equal(t, []string{"200", "204", "200"}, statuses(s.wire(t, post+"Content-Length: 12\r\n\r\n{\"amount\":1}"+hidden+end, false)), "what does not hide is carried out")
+		c.get("profile").is(http.StatusUnauthorized)
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"statelab/api"
+	"statelab/auth"
 )
 
 // unsafeRoutes are all routes of the client's strategy that can change
@@ -126,7 +127,7 @@ func (s *server) all(t *testing.T, slug, origin string, f func(what string, a *a
 		"the same profile":      {"GET", "profile", nil, header("If-None-Match", "*"), 304},
 		"a page":                {"GET", "", nil, nil, 200},
 		"no JSON":               {"PATCH", "profile", raw("["), nil, 400},
-		"two credentials":       {"GET", "profile", nil, func(r *http.Request) { twice(r, cookieName(slug)) }, 400},
+		"two credentials":       {"GET", "profile", nil, func(r *http.Request) { twice(r, c.cookieName()) }, 400},
 		"no credential":         {"GET", "profile", nil, func(r *http.Request) { r.Header.Del("Cookie"); r.Header.Del("Authorization") }, 401},
 		"a wrong password":      {"POST", "login", credentials{alice, "wrong"}, nil, 401},
 		"no admin":              {"GET", "members", nil, nil, 403},
@@ -179,7 +180,7 @@ func twice(r *http.Request, name string) {
 }
 
 func TestAnAllowedOriginReadsEveryAnswer(t *testing.T) {
-	s := newServer(t, allowing(allowedOrigin, "https://app.example"))
+	s, stores := newFaultyServer(t, allowing(allowedOrigin, "https://app.example"))
 	keepAlive(t)
 	readable := func(t *testing.T, origin string, a *answer) {
 		require.Equal(t, []string{origin}, a.header["Access-Control-Allow-Origin"])
@@ -198,6 +199,16 @@ func TestAnAllowedOriginReadsEveryAnswer(t *testing.T) {
 	s.page(t, allowedOrigin, func(what string, a *answer) {
 		t.Run(what, func(t *testing.T) { readable(t, allowedOrigin, a) })
 	})
+	c := s.login(t, "session", alice, alicePassword)
+	login := func(status int) *answer {
+		return c.copy().do("POST", "/session/login", credentials{bob, "wrong"}, from("same-site", allowedOrigin)).is(status)
+	}
+	for range auth.MaxPerAccount {
+		login(http.StatusUnauthorized)
+	}
+	readable(t, allowedOrigin, login(http.StatusTooManyRequests))
+	stores.breakWith(errDown)
+	readable(t, allowedOrigin, c.do("GET", "/session/profile", nil, from("same-site", allowedOrigin)).is(http.StatusServiceUnavailable))
 	local := s.client(t, "").do("GET", "/", nil, from("same-site", allowedOrigin), func(r *http.Request) { r.Host = "example.com" })
 	require.Empty(t, local.is(http.StatusMisdirectedRequest).header.Get("Access-Control-Allow-Origin"), "nothing is shared through a foreign name")
 }
@@ -213,6 +224,7 @@ func TestAForeignOriginIsAnsweredAndReadsNothing(t *testing.T) {
 					for header := range a.header {
 						require.False(t, strings.HasPrefix(header, "Access-Control-"), "%s: %s for %s", name, header, origin)
 					}
+					require.Equal(t, name == "one allowed", strings.Contains(strings.Join(a.header["Vary"], ", "), "Origin"), "a cache would give it to the allowed one")
 				}
 			}
 		})
@@ -235,7 +247,8 @@ func (s *server) preflight(path, host, origin, method, headers string) *httptest
 func TestPreflights(t *testing.T) {
 	s := newServer(t, allowing(allowedOrigin))
 	each(t, func(t *testing.T, slug string) {
-		for _, r := range s.client(t, slug).bodyRoutes() {
+		// A path that does not exist is answered as the others are, so that the page gets to see the 404.
+		for _, r := range append(s.client(t, slug).bodyRoutes(), bodyRoute{method: "GET", path: "/" + slug + "/nothing"}) {
 			for _, headers := range []string{"", "content-type", "authorization,content-type", "authorization,content-type,if-match,if-none-match"} {
 				w := s.preflight(r.path, "localhost", allowedOrigin, r.method, headers)
 				require.Contains(t, []int{200, 204}, w.Code)
@@ -244,6 +257,7 @@ func TestPreflights(t *testing.T) {
 				require.Equal(t, r.method, w.Header().Get("Access-Control-Allow-Methods"))
 				require.Equal(t, headers, strings.ReplaceAll(w.Header().Get("Access-Control-Allow-Headers"), " ", ""))
 				require.Contains(t, w.Header().Get("Vary"), "Origin")
+				require.Equal(t, "600", w.Header().Get("Access-Control-Max-Age"))
 				require.Regexp(t, `^[0-9a-z]{16}$`, w.Header().Get("X-Request-Id"))
 			}
 			for what, w := range map[string]*httptest.ResponseRecorder{

@@ -57,7 +57,7 @@ func TestAPostgresAtTheEndOfABadLine(t *testing.T) {
 // badLines tries what can be wrong with the line to the server that keeps the
 // logins, and the accounts too unless they are in another database.
 func badLines(t *testing.T, server *storetest.Server, database string, away fault) {
-	before := descriptors(t)
+	before := descriptors(t, os.Getpid())
 	t.Run("in all its ways", func(t *testing.T) {
 		l, address := lineTo(t, server.Address, server.Port)
 		logins := address
@@ -109,7 +109,7 @@ func badLines(t *testing.T, server *storetest.Server, database string, away faul
 		}
 		require.Positive(t, refused)
 	})
-	require.Eventually(t, func() bool { return descriptors(t) <= before }, recovery, 20*time.Millisecond, "descriptors are left open")
+	require.Eventually(t, func() bool { return descriptors(t, os.Getpid()) <= before }, recovery, 20*time.Millisecond, "descriptors are left open")
 }
 
 // ask requires of answers to many at once that each is the asker's own, or an
@@ -137,10 +137,10 @@ func (o *outage) ask(people map[string]*client) (refused int) {
 	return int(count.Load())
 }
 
-// descriptors is how many files and connections this process has open.
-func descriptors(t *testing.T) int {
+// descriptors is how many files and connections a process has open.
+func descriptors(t *testing.T, pid int) int {
 	t.Helper()
-	all, err := os.ReadDir("/proc/self/fd")
+	all, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
 	require.NoError(t, err)
 	return len(all)
 }

@@ -1,14 +1,11 @@
 package tests
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -30,7 +27,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"statelab/api"
 	"statelab/api/web"
 )
 
@@ -109,6 +105,7 @@ type visitor struct {
 
 	mu   sync.Mutex
 	said []string
+	sent []string // what was asked, preflights included: "GET /session/profile"
 }
 
 // visit opens a tab. When the test ends, its console must be empty.
@@ -129,7 +126,7 @@ func (p program) visit(t *testing.T, s *server, language string) *visitor {
 // each 401 among them, which is no fault of the page.
 var asked = regexp.MustCompile(`^http://localhost:\d+/(` + strings.Join(strategies, "|") + `)/\w+$`)
 
-// listen hears the console.
+// listen hears the console, and what is sent.
 func (v *visitor) listen(event any) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -144,6 +141,10 @@ func (v *visitor) listen(event any) {
 		if e.Entry.Source != log.EntrySourceNetwork || !asked.MatchString(e.Entry.URL) {
 			v.said = append(v.said, e.Entry.Text+" "+e.Entry.URL)
 		}
+	case *network.EventRequestWillBeSent:
+		if u, err := url.Parse(e.Request.URL); err == nil {
+			v.sent = append(v.sent, e.Request.Method+" "+u.Path)
+		}
 	}
 }
 
@@ -154,6 +155,15 @@ func (v *visitor) console() []string {
 	said := v.said
 	v.said = nil
 	return said
+}
+
+// asks returns what was sent since it was last asked.
+func (v *visitor) asks() []string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	sent := v.sent
+	v.sent = nil
+	return sent
 }
 
 // run runs an action in a visitor's tab.
@@ -197,10 +207,10 @@ func (v *visitor) until(condition string) {
 	}
 }
 
-// settles waits until no panel is at work.
+// settles waits until nothing on the page is at work.
 func (v *visitor) settles() {
 	v.t.Helper()
-	v.until(`document.querySelector('.panel') && !document.querySelector('.panel[aria-busy=true]')`)
+	v.until(`document.querySelector('[aria-busy]') && !document.querySelector('[aria-busy=true]')`)
 }
 
 // goes loads an address and waits for the document.
@@ -1035,166 +1045,6 @@ func otherName(t *testing.T, v *visitor) {
 	require.Equal(t, v.origin+"/#lang=ko", js[string](v, `location.href`))
 }
 
-// A site is somebody else's, with one blank page and no policy.
-type site struct{ *httptest.Server }
-
-// elsewhere serves a site until the test ends.
-func elsewhere(t *testing.T) site {
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		_, _ = w.Write([]byte(`<!doctype html><html lang="en"><link rel="icon" href="data:,"><title>elsewhere</title><body>`))
-	}))
-	t.Cleanup(s.Close)
-	return site{s}
-}
-
-// as is the site's address under one of the names of this machine.
-func (s site) as(host string) string {
-	address, _ := url.Parse(s.URL)
-	return "http://" + host + ":" + address.Port()
-}
-
-// A witness keeps the log of a server.
-type witness struct {
-	mu    sync.Mutex
-	lines bytes.Buffer
-}
-
-func (w *witness) Write(b []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.lines.Write(b)
-}
-
-// saw waits for a request in the log and returns its line.
-func (w *witness) saw(t *testing.T, method, route string) string {
-	t.Helper()
-	line := regexp.MustCompile(`(?m)^.*method=` + method + ` route=` + route + ` .*$`)
-	var found string
-	require.Eventually(t, func() bool {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		found = line.FindString(w.lines.String())
-		return found != ""
-	}, patience, 5*time.Millisecond, "%s %s never came", method, route)
-	return found
-}
-
-// forget empties the log.
-func (w *witness) forget() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.lines.Reset()
-}
-
-// fetches says what a script on the visitor's page hears of a fetch: "answered"
-// or "refused".
-func (v *visitor) fetches(arguments string) string {
-	v.t.Helper()
-	return js[string](v, `fetch(`+arguments+`).then(() => 'answered', () => 'refused')`)
-}
-
-// submits sends a form, with the JSON of a purchase as its text, and returns the
-// status of the document that comes back.
-func (v *visitor) submits(address string) int64 {
-	v.t.Helper()
-	answer := v.loads(chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`{
-		const form = Object.assign(document.createElement('form'), {method: 'POST', enctype: 'text/plain', action: %q});
-		form.append(Object.assign(document.createElement('input'), {name: '{"amount":30}'}));
-		document.body.append(form);
-		form.submit();
-	}`, address)))
-	require.Equal(v.t, address, answer.URL)
-	return answer.Status
-}
-
-// TestOtherSitesCannotUseALogin visits an attacker with a login in the same
-// browser. 127.0.0.1 is another site than localhost, so that SameSite keeps the
-// cookie at home; another port of localhost is the same site, so that only the
-// refusal of foreign origins is left.
-func TestOtherSitesCannotUseALogin(t *testing.T) {
-	chromium := browser(t)
-	for host, carried := range map[string]bool{"127.0.0.1": false, "localhost": true} {
-		t.Run(host, func(t *testing.T) {
-			log := &witness{}
-			s := newServer(t, func(c *api.Config) { c.Logger = slog.New(slog.NewTextHandler(log, nil)) })
-			v := chromium.visit(t, s, "en")
-			v.opens("/")
-			v.acts("login")
-			attacker := elsewhere(t).as(host)
-
-			for _, route := range []string{"/session/spend", "/session/refresh", "/session/logout", "/cookie/spend", "/cookie/logout"} {
-				v.goes(attacker)
-				log.forget()
-				v.fetches(fmt.Sprintf(`'%s%s', {method: 'POST', mode: 'no-cors', credentials: 'include', body: '{"amount":30}'}`, v.origin, route))
-				require.Contains(t, log.saw(t, "POST", route), "code=csrf_blocked", "a request that needs no leave is sent, and refused")
-				require.Equal(t, int64(http.StatusForbidden), v.submits(v.origin+route))
-				require.Contains(t, js[string](v, `document.body.innerText`), "csrf_blocked")
-			}
-
-			v.goes(attacker)
-			require.Equal(t, "refused", v.fetches(fmt.Sprintf(`'%s/session/spend', {method: 'POST', credentials: 'include',
-				headers: {'Content-Type': 'application/json'}, body: '{"amount":30}'}`, v.origin)), "JSON needs leave, and gets none")
-			log.forget()
-			require.Equal(t, "refused", v.fetches(fmt.Sprintf(`'%s/session/profile', {credentials: 'include'}`, v.origin)), "and nothing can be read")
-			if carried {
-				require.Contains(t, log.saw(t, "GET", "/session/profile"), "status=200")
-			} else {
-				require.Contains(t, log.saw(t, "GET", "/session/profile"), "code=no_credential", "SameSite")
-			}
-			v.console() // what the attacker's page complained about
-
-			v.opens("/")
-			for _, slug := range []string{"session", "cookie"} {
-				v.shows(slug, fields{"status": "200", "user": "Alice", "credits": "100", "version": "1"})
-			}
-		})
-	}
-}
-
-// TestAnAllowedOriginCanUseALogin is a front end on a port of its own.
-func TestAnAllowedOriginCanUseALogin(t *testing.T) {
-	front := elsewhere(t).as("localhost")
-	s := newServer(t, func(c *api.Config) { c.AllowOrigins = []string{front} })
-	v := browser(t).visit(t, s, "en")
-	v.goes(front)
-	v.does(`globalThis.ask = async (method, path, headers, body) => {
-		if (body) headers = {'Content-Type': 'application/json', ...headers};
-		const answer = await fetch('` + v.origin + `' + path, {method, headers, body: body && JSON.stringify(body), credentials: 'include'});
-		return {status: answer.status, header: Object.fromEntries(answer.headers), body: await answer.json()};
-	}`)
-	type answered struct {
-		Status int
-		Header map[string]string
-		Body   struct {
-			State      struct{ Credits int }
-			Credential struct {
-				AccessToken string `json:"access_token"`
-			}
-		}
-	}
-	login := fmt.Sprintf(`{username: %q, password: %q}`, alice, alicePassword)
-	require.Equal(t, http.StatusOK, js[answered](v, `ask('POST', '/session/login', {}, `+login+`)`).Status)
-	require.Equal(t, 70, js[answered](v, `ask('POST', '/session/spend', {}, {amount: 30})`).Body.State.Credits)
-
-	profile := js[answered](v, `ask('GET', '/session/profile', {})`)
-	require.Equal(t, http.StatusOK, profile.Status)
-	require.Equal(t, 70, profile.Body.State.Credits, "the cookie came along")
-	for _, name := range []string{"etag", "x-request-id", "server-timing"} {
-		require.NotEmpty(t, profile.Header[name], name)
-	}
-	require.NotContains(t, profile.Header, "content-security-policy", "only what is exposed")
-	patch := func(etag string) int {
-		return js[answered](v, fmt.Sprintf(`ask('PATCH', '/session/profile', {'If-Match': %q}, {theme: 'dark'})`, etag)).Status
-	}
-	require.Equal(t, http.StatusOK, patch(profile.Header["etag"]))
-	require.Equal(t, http.StatusPreconditionFailed, patch(profile.Header["etag"]))
-
-	token := js[answered](v, `ask('POST', '/token/login', {}, `+login+`)`).Body.Credential.AccessToken
-	require.Equal(t, http.StatusOK, js[answered](v, `ask('GET', '/token/profile', {Authorization: 'Bearer `+token+`'})`).Status)
-	require.Equal(t, http.StatusUnauthorized, js[answered](v, `ask('GET', '/token/profile', {})`).Status, "a problem can be read, too")
-}
-
 // appearances are what the page must look good in.
 var appearances = []appearance{{1280, "light"}, {1280, "dark"}, {375, "light"}, {375, "dark"}}
 
@@ -1202,34 +1052,43 @@ var appearances = []appearance{{1280, "light"}, {1280, "dark"}, {375, "light"}, 
 const violations = `axe.run(document, {resultTypes: ['violations']}).then(({violations}) => violations.flatMap(
 	({id, help, nodes}) => nodes.map(({target, failureSummary}) => [id, help, target, failureSummary].join(': '))))`
 
-func TestPageIsAccessible(t *testing.T) {
+// axe is the script of axe-core.
+func axe(t *testing.T) string {
+	t.Helper()
 	path := os.Getenv("STATELAB_AXE")
 	need(t, "axe", path != "", "no axe-core: STATELAB_AXE names no axe.min.js")
-	axe, err := os.ReadFile(path)
+	script, err := os.ReadFile(path)
 	require.NoError(t, err)
-	chromium := browser(t)
+	return string(script)
+}
+
+// isAccessible requires that axe-core, which the page has been given, finds
+// nothing in it, and that nothing sticks out.
+func (v *visitor) isAccessible(a appearance) {
+	v.t.Helper()
+	v.looks(a)
+	require.Empty(v.t, js[[]string](v, violations), "%v", a)
+	require.LessOrEqual(v.t, js[int](v, `document.documentElement.scrollWidth`), a.width, "something sticks out")
+}
+
+func TestPageIsAccessible(t *testing.T) {
+	script, chromium := axe(t), browser(t)
 	for _, language := range both {
 		for path, looks := range map[string][]appearance{"/": appearances, "/cookie/": {{1280, "light"}, {375, "dark"}}} {
 			t.Run(language+path, func(t *testing.T) {
 				t.Parallel()
 				v := chromium.visit(t, newServer(t), language)
 				v.opens(path)
-				v.does(string(axe))
-				check := func(a appearance) {
-					t.Helper()
-					v.looks(a)
-					require.Empty(t, js[[]string](v, violations), "%v", a)
-					require.LessOrEqual(t, js[int](v, `document.documentElement.scrollWidth`), a.width, "something sticks out")
-				}
-				check(looks[0])
+				v.does(script)
+				v.isAccessible(looks[0])
 				v.acts("login", "theme")
 				v.opensAll()
 				for _, a := range looks {
-					check(a)
+					v.isAccessible(a)
 				}
 				v.acts("spend", "spend", "spend", "spend")
 				v.outcome("refused")
-				check(looks[0])
+				v.isAccessible(looks[0])
 			})
 		}
 	}

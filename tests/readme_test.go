@@ -3,6 +3,7 @@ package tests
 import (
 	"encoding/base64"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -132,6 +133,36 @@ func TestReadmeTwoNodes(t *testing.T) {
 	}
 	require.Equal(t, []string{"200", "200", "204", "401"}, want)
 	require.Equal(t, want, regexp.MustCompile(`(?m)^\d{3}$`).FindAllString(string(out), -1), "%s", out)
+}
+
+// The two lines for an application of another origin are tried on other ports.
+func TestReadmeSinglePageApplication(t *testing.T) {
+	block := regexp.MustCompile("(?s)## From a single-page application.*?```sh\ngo run \\. (.*?)\ngo run ./tests/spa\n```").FindStringSubmatch(readme(t))
+	require.NotNil(t, block)
+	p := start(t, t.TempDir(), nil, append(strings.Fields(block[1]), "--listen", "localhost:0")...)
+	front := string(buildFrontEnd(t))
+	help, err := exec.CommandContext(t.Context(), front, "-help").CombinedOutput()
+	require.NoError(t, err)
+	require.Contains(t, string(help), `"`+strings.TrimPrefix(allowedOrigin, "http://")+`"`)
+	require.Contains(t, string(help), `"http://localhost:8080"`)
+
+	page := launch(t, exec.CommandContext(t.Context(), front, "-listen", "localhost:0", "-api", p.base))
+	page.serves()
+	get := func(address, origin string) *http.Response {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
+		require.NoError(t, err)
+		r.Header.Set("Origin", origin)
+		answer, err := transport.RoundTrip(r)
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = answer.Body.Close() })
+		return answer
+	}
+	document := get(page.base+"/", "")
+	text, err := io.ReadAll(document.Body)
+	require.NoError(t, err)
+	require.Contains(t, string(text), `data-api="`+p.base+`"`)
+	require.Contains(t, document.Header.Get("Content-Security-Policy"), "connect-src "+p.base+";")
+	require.Equal(t, allowedOrigin, get(p.base+"/healthz", allowedOrigin).Header.Get("Access-Control-Allow-Origin"))
 }
 
 func TestReadmeFlagsAreTheProgramsFlags(t *testing.T) {

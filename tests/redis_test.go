@@ -1,24 +1,15 @@
 package tests
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
-	"math/big"
-	"net"
 	"net/http"
-	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
-
-	cryptorand "crypto/rand"
 
 	"statelab/state/store/storetest"
 )
@@ -47,32 +38,12 @@ func TestAnEvictingRedisIsWarnedOfAtTheStart(t *testing.T) {
 	require.NotContains(t, start(t, t.TempDir(), nil, "--listen", "localhost:0", "--store", storetest.Redis(t).Address).logged(), "level=WARN")
 }
 
-// certificate writes one for 127.0.0.1 that vouches for itself, and its key.
-func certificate(t *testing.T) (cert, key string) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), cryptorand.Reader)
-	require.NoError(t, err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(cryptorand.Reader, template, template, private.Public(), private)
-	require.NoError(t, err)
-	secret, err := x509.MarshalPKCS8PrivateKey(private)
-	require.NoError(t, err)
-	dir := t.TempDir()
-	for path, block := range map[string]*pem.Block{
-		dir + "/cert.pem": {Type: "CERTIFICATE", Bytes: der}, dir + "/key.pem": {Type: "PRIVATE KEY", Bytes: secret},
-	} {
-		require.NoError(t, os.WriteFile(path, pem.EncodeToMemory(block), 0o600))
-	}
-	return dir + "/cert.pem", dir + "/key.pem"
-}
-
 // The address alone says user, password and TLS; whom to trust is the system's
 // matter, as everywhere.
 func TestARedisWithAUserAndTLS(t *testing.T) {
-	cert, key := certificate(t)
+	dir := t.TempDir()
+	certificate(t, dir, 1, "127.0.0.1")
+	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	port := storetest.FreePort(t)
 	storetest.Redis(t, "--requirepass", "another", "--user", "lab", "on", ">sesame", "~statelab:*", "+@all",
 		"--tls-port", strconv.Itoa(port), "--tls-cert-file", cert, "--tls-key-file", key, "--tls-auth-clients", "no")

@@ -66,7 +66,7 @@ expect() {
     has "$text" || fail "there is no $text in the answer"
     type=$(header Content-Type)
     case $status:$type in
-    2*:application/json* | 2*:application/jwk-set+json* | [45]*:application/problem+json*) ;;
+    2*:application/json* | 2*:application/jwk-set+json* | 2*:text/plain* | [45]*:application/problem+json*) ;;
     *) fail "the Content-Type is $type" ;;
     esac
   elif [ "$method" != HEAD ] && [ -s "$work/body" ]; then
@@ -150,6 +150,7 @@ forget
 step 'the index' 200 '"name":"statelab"' GET / -H 'Accept: application/json'
 step 'is it alive' 200 '"status":"ok"' GET /healthz
 step 'is it ready' 200 '"status":"ready"' GET /readyz
+step 'what it has counted' 200 'statelab_sign_ins_total{' GET /metrics
 step 'the contract' 200 '"openapi":"3.1' GET /openapi.json
 step 'the public keys' 200 '"keys":[' GET /.well-known/jwks.json
 step 'a path that is not there' 404 '"code":"not_found"' GET /no/such/path

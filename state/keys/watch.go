@@ -102,7 +102,7 @@ func (w *Watch) read() {
 		}
 	case w.err != nil || !slices.EqualFunc(next.All(), w.ring.All(), func(a, b *Key) bool { return a.String() == b.String() }):
 		w.ring.set.Store(next.set.Load())
-		w.log.Info("the key file was read", slog.Any("keys", next.All()))
+		w.log.Info("audit", slog.String("event", "key_change"), slog.Any("keys", next.All()))
 	}
 	w.err = err
 }

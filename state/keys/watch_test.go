@@ -114,11 +114,12 @@ func TestATickFindsAnotherFile(t *testing.T) {
 		looks := w.looks()
 		w.tick()
 		require.Equal(t, looks, w.looks(), "a file that has not changed is not read again")
-		for _, drop := range []bool{false, true} {
+		for i, drop := range []bool{false, true} {
 			next := w.rotate(drop)
 			w.tick()
 			require.Equal(t, names(next), names(w.ring))
 			require.True(t, w.healthy())
+			require.Equal(t, i+1, strings.Count(w.log.String(), "msg=audit event=key_change keys="), "%s", w.log)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"statelab/state"
@@ -19,41 +20,116 @@ type costKey struct{}
 // are served by one goroutine each, so a Cost needs no lock.
 var CostKey any = costKey{}
 
-// Counted returns a store that adds each operation to the Cost of its context.
-func Counted(s state.Store) state.Store { return counted{s} }
+// An Operation is one of those that a state.Store is asked for.
+type Operation int
 
-type counted struct{ state.Store }
+// The operations.
+const (
+	Create Operation = iota
+	Load
+	Update
+	Delete
+	BySubject
+	Operations // is how many there are
+)
 
-// spend notes an operation that began at start.
-func spend(ctx context.Context, start time.Time, reads, writes int) {
+func (o Operation) String() string {
+	return [Operations]string{"create", "load", "update", "delete", "by_subject"}[o]
+}
+
+// A Result is what came of an operation.
+type Result int
+
+// The results. Those of a healthy store come first.
+const (
+	OK Result = iota
+	NotFound
+	Conflict
+	Exists
+	Full
+	Canceled // the client has left, which says nothing of the store
+	Unavailable
+	Results // is how many there are
+)
+
+func (r Result) String() string {
+	return [Results]string{"ok", "not_found", "conflict", "exists", "full", "canceled", "unavailable"}[r]
+}
+
+func resultOf(err error) Result {
+	if err == nil {
+		return OK
+	}
+	for i, word := range [...]error{state.ErrNotFound, state.ErrConflict, state.ErrExists, state.ErrFull, context.Canceled} {
+		if errors.Is(err, word) {
+			return NotFound + Result(i)
+		}
+	}
+	return Unavailable
+}
+
+// An Observer is told of every operation of a store. It is called by many
+// goroutines at once, and must not make them wait.
+type Observer interface {
+	Observe(o Operation, r Result, took time.Duration)
+}
+
+// Counted returns a store that adds each operation to the Cost of its context
+// and tells the observer of it, if there is one.
+func Counted(s state.Store, o Observer) state.Store { return counted{s, o} }
+
+type counted struct {
+	state.Store
+	observer Observer
+}
+
+// done notes an operation that began at start.
+func (s counted) done(ctx context.Context, start time.Time, o Operation, err error) {
+	took := time.Since(start)
 	if c, ok := ctx.Value(CostKey).(*Cost); ok {
-		c.Reads += reads
-		c.Writes += writes
-		c.Took += time.Since(start)
+		if o == Load || o == BySubject {
+			c.Reads++
+		} else {
+			c.Writes++
+		}
+		c.Took += took
+	}
+	if s.observer != nil {
+		s.observer.Observe(o, resultOf(err), took)
 	}
 }
 
 func (s counted) Create(ctx context.Context, k state.Key, r state.Record) error {
-	defer spend(ctx, time.Now(), 0, 1)
-	return s.Store.Create(ctx, k, r)
+	start := time.Now()
+	err := s.Store.Create(ctx, k, r)
+	s.done(ctx, start, Create, err)
+	return err
 }
 
 func (s counted) Load(ctx context.Context, k state.Key) (state.Record, error) {
-	defer spend(ctx, time.Now(), 1, 0)
-	return s.Store.Load(ctx, k)
+	start := time.Now()
+	r, err := s.Store.Load(ctx, k)
+	s.done(ctx, start, Load, err)
+	return r, err
 }
 
 func (s counted) Update(ctx context.Context, k state.Key, rev int64, r state.Record) error {
-	defer spend(ctx, time.Now(), 0, 1)
-	return s.Store.Update(ctx, k, rev, r)
+	start := time.Now()
+	err := s.Store.Update(ctx, k, rev, r)
+	s.done(ctx, start, Update, err)
+	return err
 }
 
 func (s counted) Delete(ctx context.Context, k state.Key) error {
-	defer spend(ctx, time.Now(), 0, 1)
-	return s.Store.Delete(ctx, k)
+	start := time.Now()
+	err := s.Store.Delete(ctx, k)
+	s.done(ctx, start, Delete, err)
+	return err
 }
 
 func (s counted) BySubject(ctx context.Context, subject string) ([]state.Entry, error) {
-	defer spend(ctx, time.Now(), 1, 0)
-	return s.Store.BySubject(ctx, subject)
+	start := time.Now()
+	all, err := s.Store.BySubject(ctx, subject)
+	s.done(ctx, start, BySubject, err)
+	return all, err
 }

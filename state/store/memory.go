@@ -249,6 +249,10 @@ func (s *Memory) unindex(e *entry) {
 	}
 }
 
+// Logins returns how many logins there are, those included that have ended and
+// not been swept. It costs nothing.
+func (s *Memory) Logins() int64 { return s.logins.Load() }
+
 // Len returns how many records take up memory, expired ones included.
 func (s *Memory) Len() int {
 	n := 0

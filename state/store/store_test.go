@@ -23,7 +23,7 @@ func TestEveryBackEnd(t *testing.T) { storetest.Each(t, storetest.Run) }
 
 func TestCounted(t *testing.T) {
 	storetest.Run(t, func(t testing.TB, o store.Options) (state.Store, []storetest.Spoil) {
-		s := store.Counted(store.NewMemory(o))
+		s := store.Counted(store.NewMemory(o), nil)
 		t.Cleanup(func() { require.NoError(t, s.Close()) })
 		return s, nil
 	})
@@ -84,7 +84,7 @@ func TestTheCapCountsWhatLives(t *testing.T) {
 }
 
 func TestTheCostOfARequestIsCounted(t *testing.T) {
-	s := store.Counted(store.NewMemory(store.Options{}))
+	s := store.Counted(store.NewMemory(store.Options{}), nil)
 	defer func() { require.NoError(t, s.Close()) }()
 	var cost store.Cost
 	ctx := context.WithValue(t.Context(), store.CostKey, &cost)
@@ -99,6 +99,36 @@ func TestTheCostOfARequestIsCounted(t *testing.T) {
 	require.Equal(t, 2, cost.Reads)
 	require.Equal(t, 3, cost.Writes)
 	require.Positive(t, cost.Took)
+}
+
+// observed writes down what an observer is told.
+type observed []string
+
+func (all *observed) Observe(o store.Operation, r store.Result, _ time.Duration) {
+	*all = append(*all, fmt.Sprint(o, " ", r))
+}
+
+func TestAnObserverIsToldWhatCameOfIt(t *testing.T) {
+	var told observed
+	s := store.Counted(store.NewMemory(store.Options{MaxLogins: 1}), &told)
+	defer func() { require.NoError(t, s.Close()) }()
+	k, r := state.KeyOf("k"), record(state.KindLogin, "alice", state.MicrosOf(time.Now()).Add(time.Hour))
+	require.NoError(t, s.Create(t.Context(), k, r))
+	require.ErrorIs(t, s.Create(t.Context(), k, r), state.ErrExists)
+	require.ErrorIs(t, s.Create(t.Context(), state.KeyOf("another"), r), state.ErrFull)
+	require.ErrorIs(t, s.Update(t.Context(), k, 7, r), state.ErrConflict)
+	_, err := s.Load(t.Context(), state.KeyOf("another"))
+	require.ErrorIs(t, err, state.ErrNotFound)
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	_, err = s.BySubject(gone, "alice")
+	require.ErrorIs(t, err, context.Canceled)
+	late, cancel := context.WithTimeout(t.Context(), 0)
+	defer cancel()
+	require.ErrorIs(t, s.Delete(late, k), context.DeadlineExceeded)
+	require.Equal(t, observed{
+		"create ok", "create exists", "create full", "update conflict", "load not_found", "by_subject canceled", "delete unavailable",
+	}, told)
 }
 
 func TestTheDatabaseSaysWhatIsWrongWithItsPlace(t *testing.T) {

@@ -228,31 +228,55 @@ func (s *Server) Start() {
 
 // Kill ends the server at once, as a power switch would. It is no error if it
 // has ended.
-func (s *Server) Kill() { s.signal(syscall.SIGKILL, true) }
+func (s *Server) Kill() {
+	s.Pause() // so that it starts no child meanwhile
+	children := s.children()
+	for _, pid := range append(children, s.cmd.Process.Pid) {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	<-s.done
+	// A child that is still ending would keep PostgreSQL from starting again.
+	for _, child := range children {
+		for range 10_000 {
+			if syscall.Kill(child, 0) != nil {
+				break
+			}
+			<-time.After(time.Millisecond)
+		}
+	}
+}
 
 // Stop ends the server in its own way: SIGINT, which PostgreSQL calls a fast
 // shutdown.
-func (s *Server) Stop() { s.signal(syscall.SIGINT, true) }
+func (s *Server) Stop() {
+	_ = s.cmd.Process.Signal(syscall.SIGINT)
+	<-s.done
+}
 
 // Pause stops the server, children included, from answering; its connections
 // stay open.
-func (s *Server) Pause() { s.signal(syscall.SIGSTOP, false) }
+func (s *Server) Pause() { s.signal(syscall.SIGSTOP) }
 
 // Resume ends a Pause.
-func (s *Server) Resume() { s.signal(syscall.SIGCONT, false) }
+func (s *Server) Resume() { s.signal(syscall.SIGCONT) }
 
-func (s *Server) signal(sig syscall.Signal, wait bool) {
+// signal sends a signal to the server and its children.
+func (s *Server) signal(sig syscall.Signal) {
+	_ = s.cmd.Process.Signal(sig)
+	for _, child := range s.children() {
+		_ = syscall.Kill(child, sig)
+	}
+}
+
+// children are the processes that the server has started, of which the kernel
+// tells reliably while it is stopped.
+func (s *Server) children() (ids []int) {
 	pid := s.cmd.Process.Pid
-	if sig != syscall.SIGINT { // a polite request is the parent's to pass on
-		children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-		for _, child := range strings.Fields(string(children)) {
-			if id, err := strconv.Atoi(child); err == nil {
-				_ = syscall.Kill(id, sig)
-			}
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	for _, child := range strings.Fields(string(text)) {
+		if id, err := strconv.Atoi(child); err == nil {
+			ids = append(ids, id)
 		}
 	}
-	_ = s.cmd.Process.Signal(sig)
-	if wait {
-		<-s.done
-	}
+	return ids
 }
