@@ -1,0 +1,57 @@
+package tests
+
+import (
+	"context"
+	"net/http"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"statelab/api"
+	"statelab/auth"
+)
+
+// An interruptedHasher does something else, once, when it has compared.
+type interruptedHasher struct {
+	auth.Hasher
+	then atomic.Pointer[func()]
+}
+
+func (h *interruptedHasher) Compare(ctx context.Context, password, hash string) (ok, outdated bool, err error) {
+	ok, outdated, err = h.Hasher.Compare(ctx, password, hash)
+	if then := h.then.Swap(nil); then != nil {
+		(*then)()
+	}
+	return ok, outdated, err
+}
+
+// Whoever has given the right password while the account was changed is told
+// that it is wrong, and holds no login that the change could not have ended.
+func TestASignInThatIsOvertaken(t *testing.T) {
+	h := &interruptedHasher{Hasher: cheapHasher()}
+	s := newServer(t, func(c *api.Config) { c.Hasher = h })
+	operator := auth.New(auth.Config{Database: s.config.Database, Now: s.clock.Now})
+	each(t, func(t *testing.T, slug string) {
+		owner := s.login(t, slug, bob, bobPassword)
+		password, another := bobPassword, "another bob entirely"
+		overtaken := func(change func()) {
+			h.then.Store(&change)
+			a := s.client(t, slug).post("login", credentials{bob, password}).is(http.StatusUnauthorized, "bad_login")
+			require.Empty(t, a.cookies)
+		}
+		overtaken(func() {
+			owner.route("PUT", "password", object{"current_password": password, "new_password": another}).is(http.StatusNoContent)
+		})
+		password = another
+		if s.traits(t, slug).Listable {
+			require.Len(t, owner.get("logins").at("logins"), 1)
+		}
+		overtaken(func() { require.NoError(t, operator.SetRole(t.Context(), bob, auth.RoleAdmin)) })
+		overtaken(func() { require.NoError(t, operator.Disable(t.Context(), bob)) })
+		require.NoError(t, operator.Enable(t.Context(), bob))
+		s.login(t, slug, bob, password)
+		overtaken(func() { require.NoError(t, operator.Remove(t.Context(), bob)) })
+		require.NoError(t, s.AddDemoAccounts(t.Context()))
+	})
+}
