@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -54,4 +55,28 @@ func TestASignInThatIsOvertaken(t *testing.T) {
 		overtaken(func() { require.NoError(t, operator.Remove(t.Context(), bob)) })
 		require.NoError(t, s.AddDemoAccounts(t.Context()))
 	})
+}
+
+// An operator's clock may be ahead or behind: what was done last is followed all
+// the same, and whoever is out has no login, whenever it began.
+func TestOperatorsWithOtherClocks(t *testing.T) {
+	s := newServer(t, withDenylist)
+	operator := func(ahead time.Duration) *auth.Accounts {
+		return auth.New(auth.Config{Database: s.config.Database, Now: func() time.Time { return s.clock.Now().Add(ahead) }})
+	}
+	logins := func(username, password string) (all []*client) {
+		for _, slug := range strategies {
+			all = append(all, s.login(t, slug, username, password))
+		}
+		return all
+	}
+	alices, bobs := logins(alice, alicePassword), logins(bob, bobPassword)
+	require.NoError(t, operator(time.Hour).SetRole(t.Context(), alice, auth.RoleAdmin))
+	soonOut(t, alices)
+	s.clock.advance(time.Second)
+	for _, c := range logins(alice, alicePassword) {
+		require.Equal(t, s.clock.Now().Format(time.RFC3339), c.get("profile").is(http.StatusOK).text("issued_at")) // and not in an hour
+	}
+	require.NoError(t, operator(-time.Hour).Disable(t.Context(), bob))
+	soonOut(t, bobs)
 }
