@@ -539,6 +539,7 @@ func (c *accountCommand) open(ctx context.Context) (*auth.Accounts, io.Closer, e
 	}
 	return auth.New(auth.Config{
 		Database: db.DB, Hasher: auth.NewArgon2id(auth.ProductionParams()), Now: time.Now, Rand: cryptorand.Reader,
+		Published: api.PublishedPasswords(),
 	}), db, nil
 }
 

@@ -126,9 +126,13 @@ func New(config Config) (*Server, error) {
 	}
 	// From here on nothing fails: the counter holds what Close has to free.
 	s.counter = newCounter(s.store, config.Now)
+	var published []string
+	if !config.Classroom {
+		published = PublishedPasswords()
+	}
 	s.accounts = auth.New(auth.Config{
 		Database: config.Database, Hasher: config.Hasher, Counter: s.counter,
-		Now: config.Now, Rand: config.Rand, Published: config.published(),
+		Now: config.Now, Rand: config.Rand, Published: published,
 	})
 	stores := map[state.Place]state.Store{state.PlaceStore: config.Store, state.PlaceDatabase: config.DatabaseStore}
 	for _, d := range state.Definitions() {
@@ -294,13 +298,10 @@ func DemoAccounts() []DemoAccount {
 	}
 }
 
-// published are the passwords that open nothing outside the classroom. Without
-// that, whoever registered a demo account there would keep a service, which
-// refuses to start over one, from starting again.
-func (c *Config) published() []string {
-	if c.Classroom {
-		return nil
-	}
+// PublishedPasswords are those of the demo accounts. Outside the classroom they
+// open nothing and nobody may choose one: whoever had a demo account's there
+// would keep a service, which refuses to start over one, from starting again.
+func PublishedPasswords() []string {
 	var all []string
 	for _, d := range DemoAccounts() {
 		all = append(all, d.Password)

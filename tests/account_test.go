@@ -130,6 +130,7 @@ func TestRefusalsOfTheAccountCommand(t *testing.T) {
 		{"", "A role is", []string{"role", "nobody", "boss"}},
 		{"short\n", "at least 8", []string{"add", "carol"}},
 		{"password123\n", "most common", []string{"add", "carol"}},
+		{alicePassword + "\n", "most common", []string{"add", alice}}, // or no service would start beside it
 		{"correct horse battery\n", "3 to 32", []string{"add", "c"}},
 		{"", "expected", []string{"role"}},
 	} {
