@@ -57,7 +57,7 @@ func (f *follower) look(ctx context.Context) {
 		if err := f.endAll(ctx, e.AccountID, "", state.MicrosOf(until)); err != nil {
 			return
 		}
-		f.auditLine(ctx, "account_changed", slog.String("subject", e.AccountID))
+		f.auditLine(ctx, "account_changed", slog.String("subject", e.AccountID), slog.Time("at", e.At))
 		f.done[e.AccountID] = e.At
 		f.since = e.At.Add(-followOverlap)
 	}

@@ -305,7 +305,7 @@ func TestTheLogNamesTheClient(t *testing.T) {
 }
 
 func TestNetworksThatCannotBeTrusted(t *testing.T) {
-	for _, network := range []string{"", "localhost", "10.0.0.1", "0.0.0.0/0", "::/0", "10.0.0.0/33", "10.0.0.0/8/8", "10.0.0/8", "proxy.example/8"} {
+	for _, network := range []string{"", "localhost", "10.0.0.1", "0.0.0.0/0", "::/0", "10.0.0.0/33", "10.0.0.0/8/8", "10.0.0/8", "proxy.example/8", "::ffff:10.0.0.0/104"} {
 		_, err := api.ParseProxies([]string{"10.0.0.0/8", network})
 		require.Error(t, err, network)
 	}
