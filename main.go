@@ -452,6 +452,9 @@ func (s *serve) Run(ctx context.Context, out streams) error {
 	if certificate == nil && len(proxies) == 0 && !isLoopback(s.Listen) {
 		log.Warn("others send their passwords here in plain HTTP: use --tls-cert, or a proxy with HTTPS and --trusted-proxy")
 	}
+	if !s.Classroom && s.Store == "memory" {
+		log.Warn("a restart forgets the logins of --store memory, and which copies held by clients have been ended: use database, or redis")
+	}
 	return serveUntil(ctx, listener, certificate, server, log)
 }
 
@@ -535,7 +538,7 @@ type accountCommand struct {
 }
 
 // AfterApply fills in the database that serve --no-classroom would use.
-func (c *accountCommand) AfterApply(s streams) error {
+func (c *accountCommand) AfterApply(s streams) error { //nolint:unparam // kong's hooks return one
 	c.Database = cmp.Or(c.Database, s.getenv("DATABASE_URL"), serviceDatabase)
 	return nil
 }

@@ -209,7 +209,7 @@ func (s *token) parse(text string) (claims, error) {
 	if len(text) > TokenLimit || strings.ContainsFunc(text, notJOSE) {
 		return claims{}, ErrBadSignature
 	}
-	return s.opened.open(text, s.verify, s.timely)
+	return s.open(text, s.verify, s.timely)
 }
 
 // timely judges the dates of claims that were verified before, as the parser

@@ -354,6 +354,7 @@ func TestServingOthers(t *testing.T) {
 	serviceKeys(t, dir)
 	p := start(t, dir, nil, "--no-classroom", "--listen", "localhost:0")
 	require.LessOrEqual(t, strings.Count(p.banner, "\n"), 5)
+	p.logs("a restart forgets") // who has logged out, above all
 	for _, word := range []string{"/docs", "/readyz", "Ctrl-C"} {
 		require.Contains(t, p.banner, word)
 	}
