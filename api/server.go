@@ -253,16 +253,16 @@ func (s *Server) endOthers(ctx context.Context, l state.Login) error {
 }
 
 // endAll ends the subject's logins that began by the moment until, but for the
-// one with the id except, in every strategy that can.
+// one with the id except, in every strategy that can. One whose store fails does
+// not keep the others from it.
 func (s *Server) endAll(ctx context.Context, subject, except string, until state.Micros) error {
+	var failed error
 	for _, col := range s.columns {
 		if ender, ok := col.ender(); ok {
-			if err := ender.EndAll(ctx, subject, except, until); err != nil {
-				return err
-			}
+			failed = errors.Join(failed, ender.EndAll(ctx, subject, except, until))
 		}
 	}
-	return nil
+	return failed
 }
 
 // accountsFailed turns an error of package auth that says nothing else into

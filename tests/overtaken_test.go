@@ -11,6 +11,7 @@ import (
 
 	"statelab/api"
 	"statelab/auth"
+	"statelab/state"
 )
 
 // An interruptedHasher does something else, once, when it has compared.
@@ -79,4 +80,19 @@ func TestOperatorsWithOtherClocks(t *testing.T) {
 	}
 	require.NoError(t, operator(-time.Hour).Disable(t.Context(), bob))
 	soonOut(t, bobs)
+}
+
+// A store that is down keeps no login in another one from its end.
+func TestAnEndingThatOneStoreCannotKeep(t *testing.T) {
+	down := new(faulty)
+	s := newServer(t, func(c *api.Config) { c.Store = faultyStore{c.Store, down} })
+	each(t, func(t *testing.T, slug string) {
+		if s.traits(t, slug).KeptIn != state.PlaceDatabase {
+			return
+		}
+		c := s.login(t, slug, bob, bobPassword)
+		down.breakWith(errDown)
+		require.NoError(t, auth.New(auth.Config{Database: s.config.Database, Now: s.clock.Now}).Disable(t.Context(), bob))
+		soonOut(t, []*client{c})
+	})
 }
