@@ -118,6 +118,9 @@ func (d denylist) endAll(ctx context.Context, subject, spared string, until Micr
 		case spared == "": // also one that an earlier call has spared
 			e.All = max(e.All, until)
 		case until >= e.Until:
+			if spared != e.Spared { // and has ended, if it began by then
+				e.All = max(e.All, e.Until)
+			}
 			e.Until, e.Spared = until, spared
 		}
 	})

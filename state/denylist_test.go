@@ -38,6 +38,28 @@ func TestWhatOneEndingSparesAnotherMayEnd(t *testing.T) {
 	}
 }
 
+// A change of the password that was under way when the login was ended does not
+// bring it back.
+func TestWhoHasEndedIsNotSpared(t *testing.T) {
+	for _, slug := range state.Slugs() {
+		t.Run(slug, func(t *testing.T) {
+			c := newConfig(t, slug)
+			c.Denylist = true
+			s, err := state.New(c)
+			require.NoError(t, err)
+			r := carrying(t, s)
+			l, err := s.Load(r)
+			require.NoError(t, err)
+			ender, ok := s.(state.Ender)
+			require.True(t, ok)
+			require.NoError(t, ender.EndAll(t.Context(), l.Subject, "another", l.IssuedAt))
+			require.NoError(t, ender.EndAll(t.Context(), l.Subject, l.ID, l.IssuedAt.Add(time.Second)))
+			_, err = s.Load(r)
+			require.Error(t, err)
+		})
+	}
+}
+
 // A login that has ended is remembered until its last copy has expired, also if
 // logins live for a shorter time by then, and if a renewal was under way.
 func TestADenylistRemembersForAsLongAsACopyLives(t *testing.T) {
