@@ -241,13 +241,16 @@ type Later struct {
 	Cache    string `hidden:""`
 }
 
+// serviceDatabase has the accounts of a service that is told of no other.
+const serviceDatabase = "sqlite:statelab.db"
+
 // settle fills in what was given neither as a flag nor as its variable. Outside
 // the classroom the variables that platforms set come first.
 func (s *serve) settle(getenv func(string) string) {
 	database, keyFile, revocation := "sqlite:statelab-classroom.db", "statelab-classroom.keys.json", "none"
 	var listen, databaseURL, redisURL string
 	if !s.Classroom {
-		database, keyFile, revocation = "sqlite:statelab.db", "statelab.keys.json", "denylist"
+		database, keyFile, revocation = serviceDatabase, "statelab.keys.json", "denylist"
 		databaseURL, redisURL = getenv("DATABASE_URL"), getenv("REDIS_URL")
 		if port := getenv("PORT"); port != "" {
 			listen = ":" + port
@@ -453,6 +456,9 @@ func (s *serve) Run(ctx context.Context, out streams) error {
 	if certificate == nil && len(proxies) == 0 && !isLoopback(s.Listen) {
 		log.Warn("others send their passwords here in plain HTTP: use --tls-cert, or a proxy with HTTPS and --trusted-proxy")
 	}
+	if !s.Classroom && s.Store == "memory" {
+		log.Warn("a restart forgets the logins of --store memory, and which copies held by clients have been ended: use database, or redis")
+	}
 	return serveUntil(ctx, listener, certificate, server, log)
 }
 
@@ -525,7 +531,7 @@ func (s *serve) logger(w io.Writer) *slog.Logger {
 // accountCommand is what an operator does to accounts, in the database and beside
 // the servers that use it.
 type accountCommand struct {
-	Database string `default:"sqlite:statelab.db" placeholder:"URL" help:"Where accounts are kept, as for serve (${default})."`
+	Database string `placeholder:"URL" help:"Where accounts are kept, as for a service (DATABASE_URL or sqlite:statelab.db)."`
 
 	Add     addAccount     `cmd:"" help:"Add an account; its password is read from standard input."`
 	Role    accountRole    `cmd:"" help:"Give an account another role, and end its logins."`
@@ -533,6 +539,12 @@ type accountCommand struct {
 	Enable  enableAccount  `cmd:"" help:"Let a disabled account sign in again."`
 	Remove  removeAccount  `cmd:"" help:"Delete an account, and end its logins."`
 	List    listAccounts   `cmd:"" help:"List all accounts."`
+}
+
+// AfterApply fills in the database that serve --no-classroom would use.
+func (c *accountCommand) AfterApply(s streams) error { //nolint:unparam // kong's hooks return one
+	c.Database = cmp.Or(c.Database, s.getenv("DATABASE_URL"), serviceDatabase)
+	return nil
 }
 
 // open returns the accounts. Nobody signs in here, so nothing counts failures.
@@ -543,6 +555,7 @@ func (c *accountCommand) open(ctx context.Context) (*auth.Accounts, io.Closer, e
 	}
 	return auth.New(auth.Config{
 		Database: db.DB, Hasher: auth.NewArgon2id(auth.ProductionParams()), Now: time.Now, Rand: cryptorand.Reader,
+		Published: api.PublishedPasswords(),
 	}), db, nil
 }
 

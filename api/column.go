@@ -178,12 +178,29 @@ func (col *column) signIn(c *gin.Context, username, password string) (state.Logi
 		return state.Login{}, state.Credential{}, err
 	}
 	start := time.Now()
-	a, err := col.accounts.SignIn(c.Request.Context(), username, password, of(c).client)
+	a, still, err := col.accounts.SignIn(c.Request.Context(), username, password, of(c).client)
 	of(c).auth = time.Since(start)
 	if err != nil {
 		return state.Login{}, state.Credential{}, accountsFailed(err)
 	}
-	return col.strategy.Start(c.Writer, c.Request, state.NewLogin(a.ID, a.Username, a.DisplayName, a.Role))
+	l, credential, err := col.strategy.Start(c.Writer, c.Request, state.NewLogin(a.ID, a.Username, a.DisplayName, a.Role))
+	if err != nil {
+		return state.Login{}, state.Credential{}, err
+	}
+	if err := still(c.Request.Context()); err != nil {
+		col.takeBack(c, l)
+		return state.Login{}, state.Credential{}, accountsFailed(err)
+	}
+	return l, credential, nil
+}
+
+// takeBack ends a login whose credential nobody has been handed.
+func (col *column) takeBack(c *gin.Context, l state.Login) {
+	c.Writer.Header().Del("Set-Cookie")
+	if lister, ok := col.strategy.(state.Lister); ok { // else that was all there is of it
+		// A store that fails here keeps a record that nothing opens.
+		_ = lister.EndLogin(context.WithoutCancel(c.Request.Context()), l.Subject, l.ID)
+	}
 }
 
 func (col *column) profile(c *gin.Context) (int, any, error) {

@@ -48,10 +48,16 @@ func (f *follower) look(ctx context.Context) {
 		if f.done[e.AccountID].Equal(e.At) {
 			continue
 		}
-		if err := f.endAll(ctx, e.AccountID, "", state.MicrosOf(e.At)); err != nil {
+		// Who is out has no login, whenever it began; of the others those go on
+		// that began later. An operator's clock may be ahead of ours or behind.
+		until := f.config.Now()
+		if !e.Out && e.At.Before(until) {
+			until = e.At
+		}
+		if err := f.endAll(ctx, e.AccountID, "", state.MicrosOf(until)); err != nil {
 			return
 		}
-		f.auditLine(ctx, "account_changed", slog.String("subject", e.AccountID))
+		f.auditLine(ctx, "account_changed", slog.String("subject", e.AccountID), slog.Time("at", e.At))
 		f.done[e.AccountID] = e.At
 		f.since = e.At.Add(-followOverlap)
 	}

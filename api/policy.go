@@ -247,12 +247,13 @@ func (s *Server) trusts(ip netip.Addr) bool {
 }
 
 // ParseProxies reads networks of proxies that are to be trusted. One of all
-// addresses is an error: it would leave it to clients who they are.
+// addresses is an error: it would leave it to clients who they are. So is one of
+// IPv4 addresses in IPv6, which would fit none.
 func ParseProxies(networks []string) ([]netip.Prefix, error) {
 	var all []netip.Prefix
 	for _, text := range networks {
 		network, err := netip.ParsePrefix(text)
-		if err != nil || network.Bits() == 0 {
+		if err != nil || network.Bits() == 0 || network.Addr().Is4In6() {
 			return nil, fmt.Errorf("%q is no network of proxies: use one such as 10.0.0.0/8 or 127.0.0.1/32", text)
 		}
 		all = append(all, network)

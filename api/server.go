@@ -126,9 +126,13 @@ func New(config Config) (*Server, error) {
 	}
 	// From here on nothing fails: the counter holds what Close has to free.
 	s.counter = newCounter(s.store, config.Now)
+	var published []string
+	if !config.Classroom {
+		published = PublishedPasswords()
+	}
 	s.accounts = auth.New(auth.Config{
 		Database: config.Database, Hasher: config.Hasher, Counter: s.counter,
-		Now: config.Now, Rand: config.Rand, Published: config.published(),
+		Now: config.Now, Rand: config.Rand, Published: published,
 	})
 	stores := map[state.Place]state.Store{state.PlaceStore: config.Store, state.PlaceDatabase: config.DatabaseStore}
 	for _, d := range state.Definitions() {
@@ -254,16 +258,16 @@ func (s *Server) endOthers(ctx context.Context, l state.Login) error {
 }
 
 // endAll ends the subject's logins that began by the moment until, but for the
-// one with the id except, in every strategy that can.
+// one with the id except, in every strategy that can. One whose store fails does
+// not keep the others from it.
 func (s *Server) endAll(ctx context.Context, subject, except string, until state.Micros) error {
+	var failed error
 	for _, col := range s.columns {
 		if ender, ok := col.ender(); ok {
-			if err := ender.EndAll(ctx, subject, except, until); err != nil {
-				return err
-			}
+			failed = errors.Join(failed, ender.EndAll(ctx, subject, except, until))
 		}
 	}
-	return nil
+	return failed
 }
 
 // accountsFailed turns an error of package auth that says nothing else into
@@ -299,13 +303,10 @@ func DemoAccounts() []DemoAccount {
 	}
 }
 
-// published are the passwords that open nothing outside the classroom. Without
-// that, whoever registered a demo account there would keep a service, which
-// refuses to start over one, from starting again.
-func (c *Config) published() []string {
-	if c.Classroom {
-		return nil
-	}
+// PublishedPasswords are those of the demo accounts. Outside the classroom they
+// open nothing and nobody may choose one: whoever had a demo account's there
+// would keep a service, which refuses to start over one, from starting again.
+func PublishedPasswords() []string {
 	var all []string
 	for _, d := range DemoAccounts() {
 		all = append(all, d.Password)

@@ -156,21 +156,41 @@ func (a *Accounts) find(ctx context.Context, column, value string) (row, error) 
 // SignIn returns the account that the username and the password belong to. The
 // address, of the client, is what failures are counted by. Errors: ErrBadLogin,
 // *ThrottledError, ErrOverloaded.
-func (a *Accounts) SignIn(ctx context.Context, username, password, address string) (Account, error) {
+//
+// The answer is true of the moment at which the account was read, and hashing
+// takes a while. So ask still when the login has begun, where whoever changes an
+// account finds it: before that it would miss the login, and after that the login
+// itself hears of the change. Its error is ErrBadLogin if the account has another
+// role or password by now, or is not to sign in.
+func (a *Accounts) SignIn(ctx context.Context, username, password, address string) (_ Account, still func(context.Context) error, err error) {
 	username = strings.ToLower(username)
 	var r row
 	if usernames.MatchString(username) {
-		var err error
 		if r, err = a.find(ctx, "username", username); err != nil && !errors.Is(err, ErrNotFound) {
-			return Account{}, err
+			return Account{}, nil, err
 		}
 	} else {
 		username = "" // all impossible usernames share one count
 	}
-	if _, err := a.verify(ctx, r, username, password, address); err != nil {
-		return Account{}, err
+	hash, err := a.verify(ctx, r, username, password, address)
+	if err != nil {
+		return Account{}, nil, err
 	}
-	return r.Account, nil
+	return r.Account, func(ctx context.Context) error {
+		now, err := a.find(ctx, "id", r.ID)
+		if errors.Is(err, ErrNotFound) || err == nil && (now.Disabled || now.Role != r.Role) {
+			return ErrBadLogin
+		}
+		if err != nil || now.hash == hash {
+			return err
+		}
+		// Another sign-in may have renewed the hash of the same password.
+		ok, _, err := a.hasher.Compare(ctx, password, now.hash)
+		if err == nil && !ok {
+			err = ErrBadLogin
+		}
+		return err
+	}, nil
 }
 
 // verify checks that the password is that of r, which may be no account at all,

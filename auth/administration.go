@@ -10,11 +10,13 @@ import (
 )
 
 // Ending says which logins end by what an operator did to an account: its own
-// that began by the moment At. The account may be gone. Operators work in the
-// database, beside the servers that use it, and these look there.
+// that began by the moment At, or all where the account is Out: gone or disabled.
+// Operators work in the database, beside the servers that use it, and these look
+// there.
 type Ending struct {
 	AccountID string
 	At        time.Time
+	Out       bool
 }
 
 // endingsKept is how long an Ending is told: longer than any login lives.
@@ -81,9 +83,13 @@ func (a *Accounts) administer(ctx context.Context, username string, ends bool, s
 		_, err = tx.ExecContext(ctx, statement, append([]any{id}, args...)...)
 	}
 	if err == nil && ends {
+		// Later than all others, however far behind this clock is: who has read
+		// those does not look among older ones.
 		now := a.now()
 		_, err = tx.ExecContext(ctx,
-			`INSERT INTO endings (account_id, at) VALUES ($1, $2) ON CONFLICT (account_id) DO UPDATE SET at = excluded.at`, id, now.UnixMicro())
+			`INSERT INTO endings (account_id, at)
+			 SELECT $1, CASE WHEN max(at) >= $2 THEN max(at) + 1 ELSE $2 END FROM endings WHERE at >= $2
+			 ON CONFLICT (account_id) DO UPDATE SET at = excluded.at`, id, now.UnixMicro())
 		if err == nil {
 			_, err = tx.ExecContext(ctx, `DELETE FROM endings WHERE at < $1`, now.Add(-endingsKept).UnixMicro())
 		}
@@ -102,19 +108,22 @@ func (a *Accounts) administer(ctx context.Context, username string, ends bool, s
 func (a *Accounts) EndingsSince(ctx context.Context, since time.Time) ([]Ending, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	rows, err := a.db.QueryContext(ctx, `SELECT account_id, at FROM endings WHERE at >= $1 ORDER BY at`, since.UnixMicro())
+	rows, err := a.db.QueryContext(ctx,
+		`SELECT e.account_id, e.at, a.id IS NULL OR a.disabled <> 0 FROM endings e LEFT JOIN accounts a ON a.id = e.account_id
+		 WHERE e.at >= $1 ORDER BY e.at`, since.UnixMicro())
 	if err != nil {
 		return nil, fmt.Errorf("auth: reading endings: %w", err)
 	}
 	defer func() { _ = rows.Close() }()
 	var all []Ending
 	for rows.Next() {
-		var id string
+		var e Ending
 		var at int64
-		if err := rows.Scan(&id, &at); err != nil {
+		if err := rows.Scan(&e.AccountID, &at, &e.Out); err != nil {
 			return nil, fmt.Errorf("auth: reading endings: %w", err)
 		}
-		all = append(all, Ending{id, time.UnixMicro(at)})
+		e.At = time.UnixMicro(at)
+		all = append(all, e)
 	}
 	return all, rows.Err()
 }

@@ -95,7 +95,7 @@ func TestUnknownUsersCostAComparisonToo(t *testing.T) {
 	_, err := a.Register(t.Context(), "alice", "down the rabbit hole", "Alice")
 	require.NoError(t, err)
 	for i, username := range []string{"alice", "nobody", "no such name!", ""} {
-		_, err := a.SignIn(t.Context(), username, "wrong", "address")
+		_, _, err := a.SignIn(t.Context(), username, "wrong", "address")
 		require.ErrorIs(t, err, auth.ErrBadLogin, username)
 		require.Len(t, r.compared, i+1)
 	}
@@ -126,17 +126,36 @@ func TestTheWorkFactorIsRaisedAtSignIn(t *testing.T) {
 
 	harder := cheap()
 	harder.Iterations = 2
-	_, err = open(harder).SignIn(t.Context(), "alice", "wrong", "address")
+	_, _, err = open(harder).SignIn(t.Context(), "alice", "wrong", "address")
 	require.ErrorIs(t, err, auth.ErrBadLogin)
 	require.Contains(t, hash(), "m=64,t=1,p=1", "a wrong password raises nothing")
 	for range 2 {
-		_, err = open(harder).SignIn(t.Context(), "alice", "down the rabbit hole", "address")
+		_, _, err = open(harder).SignIn(t.Context(), "alice", "down the rabbit hole", "address")
 		require.NoError(t, err)
 		require.Contains(t, hash(), "m=64,t=2,p=1")
 	}
 }
 
 // One run with the parameters of production.
+// Of sign-ins beside each other one renews the hash, and the password of the
+// others is still the right one.
+func TestARenewedHashOvertakesNobody(t *testing.T) {
+	db := newDatabase(t)
+	open := func(h auth.Hasher) *auth.Accounts {
+		return auth.New(auth.Config{Database: db, Hasher: h, Counter: newCounts(), Now: time.Now, Rand: rand.Reader})
+	}
+	a := open(auth.NewArgon2id(cheap()))
+	_, err := a.Register(t.Context(), "alice", "down the rabbit hole", "Alice")
+	require.NoError(t, err)
+	_, still, err := a.SignIn(t.Context(), "alice", "down the rabbit hole", "address")
+	require.NoError(t, err)
+	harder := cheap()
+	harder.Iterations++
+	_, _, err = open(auth.NewArgon2id(harder)).SignIn(t.Context(), "alice", "down the rabbit hole", "address")
+	require.NoError(t, err)
+	require.NoError(t, still(t.Context()))
+}
+
 func TestProductionParameters(t *testing.T) {
 	h := auth.NewArgon2id(auth.ProductionParams())
 	hash, err := h.Hash(t.Context(), "down the rabbit hole")
@@ -184,7 +203,7 @@ func TestOfTwoPasswordChangesOneCounts(t *testing.T) {
 	wg.Wait()
 	working := 0
 	for i, p := range passwords {
-		_, err := a.SignIn(t.Context(), "alice", p, "elsewhere")
+		_, _, err := a.SignIn(t.Context(), "alice", p, "elsewhere")
 		require.Equal(t, results[i] == nil, err == nil, "what was acknowledged works, and nothing else")
 		if err == nil {
 			working++

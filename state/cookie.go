@@ -143,6 +143,7 @@ func (s *cookie) Load(r *http.Request) (Login, error) {
 }
 
 func (s *cookie) Refresh(w http.ResponseWriter, r *http.Request, _ string) (Login, Credential, error) {
+	now := s.now() // before the look at the denylist, which forgets a login when what was made by then has expired
 	l, err := s.Load(r)
 	if err != nil {
 		return Login{}, Credential{}, err
@@ -150,7 +151,7 @@ func (s *cookie) Refresh(w http.ResponseWriter, r *http.Request, _ string) (Logi
 	if l.Role, err = s.role(r.Context(), l.Subject); err != nil {
 		return Login{}, Credential{}, err
 	}
-	l.ExpiresAt = s.now().Add(s.SessionMax)
+	l.ExpiresAt = now.Add(s.SessionMax)
 	return s.Save(w, r, l)
 }
 

@@ -42,6 +42,7 @@ const maxEnded = 64
 // Ended is the part of a record that says which logins of a subject are over. It
 // is replaced, never changed in place.
 type Ended struct {
+	All    Micros       `json:"all,omitzero"`    // those that began then or earlier,
 	Until  Micros       `json:"until,omitzero"`  // those that began then or earlier,
 	Spared string       `json:"spared,omitzero"` // but for this one,
 	Logins []EndedLogin `json:"logins,omitempty"`
@@ -55,7 +56,7 @@ type EndedLogin struct {
 }
 
 func (e *Ended) has(l Login) bool {
-	return l.IssuedAt <= e.Until && l.ID != e.Spared ||
+	return l.IssuedAt <= e.All || l.IssuedAt <= e.Until && l.ID != e.Spared ||
 		slices.ContainsFunc(e.Logins, func(o EndedLogin) bool { return o.ID == l.ID })
 }
 
@@ -94,16 +95,16 @@ func (d denylist) begin(ctx context.Context, subject string) (Micros, error) {
 		return now, nil
 	}
 	e, err := d.ended(ctx, subject)
-	return max(now, e.Until+1), err
+	return max(now, e.All+1, e.Until+1), err
 }
 
 // end ends one login.
 func (d denylist) end(ctx context.Context, l Login) error {
 	return d.change(ctx, l.Subject, func(e *Ended, expires Micros) {
-		e.Logins = append(e.Logins, EndedLogin{l.ID, l.IssuedAt, expires})
+		e.Logins = append(e.Logins, EndedLogin{l.ID, l.IssuedAt, max(expires, l.ExpiresAt)}) // it may have been made to live longer
 		if len(e.Logins) > maxEnded {
 			slices.SortFunc(e.Logins, func(a, b EndedLogin) int { return cmp.Compare(a.IssuedAt, b.IssuedAt) })
-			e.Until = max(e.Until, e.Logins[maxEnded/2-1].IssuedAt)
+			e.All = max(e.All, e.Logins[maxEnded/2-1].IssuedAt) // the one that was spared may be among them
 			e.Logins = e.Logins[maxEnded/2:]
 		}
 	})
@@ -113,7 +114,13 @@ func (d denylist) end(ctx context.Context, l Login) error {
 // the one with the id spared.
 func (d denylist) endAll(ctx context.Context, subject, spared string, until Micros) error {
 	return d.change(ctx, subject, func(e *Ended, _ Micros) {
-		if until >= e.Until {
+		switch {
+		case spared == "": // also one that an earlier call has spared
+			e.All = max(e.All, until)
+		case until >= e.Until:
+			if spared != e.Spared { // and has ended, if it began by then
+				e.All = max(e.All, e.Until)
+			}
 			e.Until, e.Spared = until, spared
 		}
 	})
@@ -133,5 +140,8 @@ func (d denylist) change(ctx context.Context, subject string, f func(e *Ended, e
 		expires := now.Add(d.lives)
 		f(&e, expires)
 		rec.Kind, rec.Strategy, rec.Ended, rec.Expires = KindEnded, d.slug, &e, max(rec.Expires, expires)
+		for _, o := range e.Logins {
+			rec.Expires = max(rec.Expires, o.Expires)
+		}
 	})
 }

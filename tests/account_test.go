@@ -124,6 +124,23 @@ func TestWhatAnOperatorDidMeanwhile(t *testing.T) {
 	require.Equal(t, "Carol C.", again.everywhere("carol", "correct horse battery")[0].get("profile").text("user.display_name"))
 }
 
+// Operators find the accounts where the service beside them does.
+func TestTheAccountCommandAndThePlatformsDatabase(t *testing.T) {
+	dir := t.TempDir()
+	account := func(env []string, args ...string) string {
+		cmd := command(t, dir, env, append([]string{"account"}, args...)...)
+		cmd.Stdin = strings.NewReader("correct horse battery\n")
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		return string(out)
+	}
+	platform := []string{"DATABASE_URL=sqlite:platform.db"}
+	account(platform, "add", "carol")
+	require.Contains(t, account(platform, "list"), "carol")
+	require.Contains(t, account(nil, "list", "--database", "sqlite:platform.db"), "carol")
+	require.NotContains(t, account(nil, "list"), "carol")
+}
+
 func TestRefusalsOfTheAccountCommand(t *testing.T) {
 	dir := t.TempDir()
 	for _, c := range []struct {
@@ -135,6 +152,7 @@ func TestRefusalsOfTheAccountCommand(t *testing.T) {
 		{"", "A role is", []string{"role", "nobody", "boss"}},
 		{"short\n", "at least 8", []string{"add", "carol"}},
 		{"password123\n", "most common", []string{"add", "carol"}},
+		{alicePassword + "\n", "most common", []string{"add", alice}}, // or no service would start beside it
 		{"correct horse battery\n", "3 to 32", []string{"add", "c"}},
 		{"", "expected", []string{"role"}},
 	} {

@@ -152,7 +152,7 @@ func TestWhatAnOperatorDoesIsAudited(t *testing.T) {
 	require.NoError(t, beside.SetRole(t.Context(), bob, auth.RoleAdmin))
 	require.Eventually(t, func() bool { return len(s.canary.trail(t)) > before }, promptness, 20*time.Millisecond)
 	line := s.canary.trail(t)[before]
-	require.Equal(t, []any{"account_changed", id}, []any{line["event"], line["subject"]})
+	require.Equal(t, []any{"account_changed", id, s.clock.Now().Format(time.RFC3339Nano)}, []any{line["event"], line["subject"], line["at"]})
 }
 
 func TestRefusalsAreAudited(t *testing.T) {

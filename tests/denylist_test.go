@@ -153,3 +153,18 @@ func TestADenylistStaysShort(t *testing.T) {
 		}
 	})
 }
+
+// The login that ended all others ends too, and stays so however many follow it.
+func TestWhatWasSparedAndThenEndedStaysSo(t *testing.T) {
+	s := newServer(t, withDenylist)
+	heldByClients(t, s, func(t *testing.T, slug string) {
+		c := s.login(t, slug, alice, alicePassword)
+		thief := c.copy()
+		c.post("logout", object{"everywhere": true}).is(http.StatusNoContent)
+		for range 100 {
+			s.clock.advance(time.Second)
+			s.login(t, slug, alice, alicePassword).post("logout", nil).is(http.StatusNoContent)
+		}
+		thief.get("profile").is(http.StatusUnauthorized, "revoked")
+	})
+}

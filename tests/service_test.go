@@ -305,7 +305,7 @@ func TestTheLogNamesTheClient(t *testing.T) {
 }
 
 func TestNetworksThatCannotBeTrusted(t *testing.T) {
-	for _, network := range []string{"", "localhost", "10.0.0.1", "0.0.0.0/0", "::/0", "10.0.0.0/33", "10.0.0.0/8/8", "10.0.0/8", "proxy.example/8"} {
+	for _, network := range []string{"", "localhost", "10.0.0.1", "0.0.0.0/0", "::/0", "10.0.0.0/33", "10.0.0.0/8/8", "10.0.0/8", "proxy.example/8", "::ffff:10.0.0.0/104"} {
 		_, err := api.ParseProxies([]string{"10.0.0.0/8", network})
 		require.Error(t, err, network)
 	}
@@ -354,6 +354,7 @@ func TestServingOthers(t *testing.T) {
 	serviceKeys(t, dir)
 	p := start(t, dir, nil, "--no-classroom", "--listen", "localhost:0")
 	require.LessOrEqual(t, strings.Count(p.banner, "\n"), 5)
+	p.logs("a restart forgets") // who has logged out, above all
 	for _, word := range []string{"/docs", "/readyz", "Ctrl-C"} {
 		require.Contains(t, p.banner, word)
 	}

@@ -1,0 +1,108 @@
+package state_test
+
+import (
+	"context"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"statelab/state"
+	"statelab/state/store"
+)
+
+// Whoever changes the password just after an operator has changed the role keeps
+// this login from the one ending, and not from the other, although that one
+// arrives later.
+func TestWhatOneEndingSparesAnotherMayEnd(t *testing.T) {
+	for _, slug := range state.Slugs() {
+		t.Run(slug, func(t *testing.T) {
+			c := newConfig(t, slug)
+			c.Denylist = true
+			s, err := state.New(c)
+			require.NoError(t, err)
+			r := carrying(t, s)
+			l, err := s.Load(r)
+			require.NoError(t, err)
+			ender, ok := s.(state.Ender)
+			require.True(t, ok)
+			role := l.IssuedAt.Add(time.Second)
+			require.NoError(t, ender.EndAll(t.Context(), l.Subject, l.ID, role.Add(time.Second)))
+			_, err = s.Load(r)
+			require.NoError(t, err)
+			require.NoError(t, ender.EndAll(t.Context(), l.Subject, "", role))
+			_, err = s.Load(r)
+			require.Error(t, err)
+		})
+	}
+}
+
+// A change of the password that was under way when the login was ended does not
+// bring it back.
+func TestWhoHasEndedIsNotSpared(t *testing.T) {
+	for _, slug := range state.Slugs() {
+		t.Run(slug, func(t *testing.T) {
+			c := newConfig(t, slug)
+			c.Denylist = true
+			s, err := state.New(c)
+			require.NoError(t, err)
+			r := carrying(t, s)
+			l, err := s.Load(r)
+			require.NoError(t, err)
+			ender, ok := s.(state.Ender)
+			require.True(t, ok)
+			require.NoError(t, ender.EndAll(t.Context(), l.Subject, "another", l.IssuedAt))
+			require.NoError(t, ender.EndAll(t.Context(), l.Subject, l.ID, l.IssuedAt.Add(time.Second)))
+			_, err = s.Load(r)
+			require.Error(t, err)
+		})
+	}
+}
+
+// A login that has ended is remembered until its last copy has expired, also if
+// logins live for a shorter time by then, and if a renewal was under way.
+func TestADenylistRemembersForAsLongAsACopyLives(t *testing.T) {
+	for _, slug := range []string{"cookie", "cookie-sealed"} {
+		t.Run(slug, func(t *testing.T) {
+			now := time.Unix(1_800_000_000, 0)
+			c := newConfig(t, slug)
+			c.Denylist, c.Now = true, func() time.Time { return now }
+			memory := store.NewMemory(store.Options{Now: c.Now})
+			t.Cleanup(func() { require.NoError(t, memory.Close()) })
+			c.Store = memory
+			long, err := state.New(c)
+			require.NoError(t, err)
+			r := carrying(t, long)
+
+			shorter := c
+			shorter.SessionMax = time.Hour
+			short, err := state.New(shorter)
+			require.NoError(t, err)
+			_, err = short.End(httptest.NewRecorder(), r, "")
+			require.NoError(t, err)
+			now = now.Add(2 * time.Hour)
+			_, err = short.Load(r)
+			require.ErrorIs(t, err, state.ErrRevoked)
+
+			r = carrying(t, long)
+			c.Roles = func(context.Context, string) (string, error) { // takes a second, and meanwhile
+				_, err := long.End(httptest.NewRecorder(), r, "")
+				now = now.Add(time.Second)
+				return "member", err
+			}
+			slow, err := state.New(c)
+			require.NoError(t, err)
+			w := httptest.NewRecorder()
+			_, _, err = slow.Refresh(w, r, "")
+			require.NoError(t, err)
+			renewed := httptest.NewRequest("GET", "/", nil)
+			renewed.AddCookie(w.Result().Cookies()[0])
+			_, err = long.Load(renewed)
+			require.ErrorIs(t, err, state.ErrRevoked)
+			now = now.Add(c.SessionMax - time.Second) // the list has forgotten it
+			_, err = long.Load(renewed)
+			require.Error(t, err)
+		})
+	}
+}
