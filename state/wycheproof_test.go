@@ -75,7 +75,7 @@ func TestWycheproofSignatures(t *testing.T) {
 	require.NoError(t, json.Unmarshal(text, &vectors))
 
 	for _, alg := range []string{"HS256", "EdDSA"} {
-		s := newGenuine(t, "token", alg).Strategy.(*token)
+		s := newGenuine(t, "token", alg).Strategy.(bearerToken).token
 		seen, valid, deviations := 0, map[string]bool{}, map[string]int{}
 		for _, group := range vectors.Groups {
 			// Where the vectors mean a key of another kind, its text is taken for the
@@ -134,7 +134,7 @@ func declared(t *testing.T, text string) string {
 func TestTheLayerOfTheVectorsIsThatOfTokens(t *testing.T) {
 	for _, alg := range []string{"HS256", "EdDSA"} {
 		g := newGenuine(t, "token", alg)
-		s := g.Strategy.(*token)
+		s := g.Strategy.(bearerToken).token
 		key, err := s.key(&jwt.Token{Raw: g.held})
 		require.NoError(t, err)
 		accepted := 0
