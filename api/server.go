@@ -51,11 +51,16 @@ type Config struct {
 	Lifetimes       state.Lifetimes // zero: state.DefaultLifetimes
 	TokenAlg        string          // "EdDSA" (the zero value) or "HS256"
 	Denylist        bool            // logins that clients hold can be ended, for a look-up with each request
+	SameSite        http.SameSite   // of the strategies' cookies; zero: Lax
+	NoOriginCheck   bool            // strategies take requests from pages of any origin: a lesson
 	CredentialCache int             // verified credentials that each client-held strategy may remember; zero: none
 	AllowOrigins    []string        // whose pages may use the API with credentials; zero: only our own
 	OpenAPI         []byte          // openapi.yaml
 	Version         string          // of the program
 	Checks          []Check         // what /readyz asks besides the database and the store
+
+	classroom *Classroom // whose levers the server serves; nil: it has none
+	salt      [16]byte   // of the fingerprints in the audit trail; zero: drawn anew
 }
 
 // Check is a part that a server depends on. Ask returns what is wrong with it,
@@ -75,7 +80,6 @@ type Server struct {
 	store    state.Store
 	columns  []*column
 	metrics  *metrics
-	salt     [16]byte // of the fingerprints in the audit trail
 	csrf     *http.CrossOriginProtection
 	engine   *gin.Engine
 	draining atomic.Bool
@@ -121,8 +125,10 @@ func New(config Config) (*Server, error) {
 	if err := state.CheckNames(config.Classroom, config.Strategies); err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
-	if _, err := io.ReadFull(config.Rand, s.salt[:]); err != nil {
-		return nil, fmt.Errorf("api: %w", err)
+	if s.config.salt == ([16]byte{}) {
+		if _, err := io.ReadFull(config.Rand, s.config.salt[:]); err != nil {
+			return nil, fmt.Errorf("api: %w", err)
+		}
 	}
 	// From here on nothing fails: the counter holds what Close has to free.
 	s.counter = newCounter(s.store, config.Now)
@@ -135,14 +141,15 @@ func New(config Config) (*Server, error) {
 		if !d.Mounted(config.Classroom, config.Strategies) {
 			continue
 		}
+		counted := store.Counted(stores[d.Place], s.metrics.operationsOf(d.Slug))
 		strategy, err := state.New(state.Config{
-			Slug: d.Slug, Store: store.Counted(stores[d.Place], s.metrics.operationsOf(d.Slug)), Keys: config.Keys, Roles: s.role, Now: config.Now, Rand: config.Rand,
-			Lifetimes: config.Lifetimes, TokenAlg: config.TokenAlg, Denylist: config.Denylist, CredentialCache: config.CredentialCache,
+			Slug: d.Slug, Store: counted, Keys: config.Keys, Roles: s.role, Now: config.Now, Rand: config.Rand,
+			Lifetimes: config.Lifetimes, TokenAlg: config.TokenAlg, Denylist: config.Denylist, CredentialCache: config.CredentialCache, SameSite: config.SameSite,
 		})
 		if err != nil {
 			return nil, err
 		}
-		s.columns = append(s.columns, &column{s, d.Slug, strategy, strategy.Traits()})
+		s.columns = append(s.columns, &column{s, d.Slug, counted, strategy, strategy.Traits()})
 	}
 	s.engine = s.routes()
 	s.metrics.serve(s.columns, s.Routes())
@@ -185,6 +192,19 @@ func (s *Server) routes() *gin.Engine {
 		read(e, "/metrics", gin.WrapH(s.Metrics()))
 	}
 	e.POST("/accounts", s.onlyJSON, s.json(s.register))
+
+	if room := s.config.classroom; room != nil {
+		g := e.Group("/classroom", s.onlyJSON)
+		g.POST("/clock", s.json(room.advance))
+		g.POST("/restart", s.json(room.restart))
+		g.POST("/keys/rotate", s.json(room.rotate))
+		g.PUT("/accounts/:username/role", s.json(room.role))
+		read(g, "/store/:strategy", s.json(room.held))
+		g.DELETE("/store/:strategy/:id", s.json(room.drop))
+		read(g, "/settings", s.json(room.settings))
+		g.PUT("/settings", s.json(room.set))
+		g.POST("/reset", s.json(room.reset))
+	}
 
 	for _, col := range s.columns {
 		g := e.Group("/"+col.slug, col.note)
@@ -261,10 +281,10 @@ func (s *Server) endAll(ctx context.Context, subject, except string, until state
 	return nil
 }
 
-// accountsFailed turns an error of package auth that says nothing else into
-// what it then is: an outage of the database.
-func accountsFailed(err error) error {
-	if faultOf(err).code != "internal_error" {
+// failed turns an error of the accounts or of a store that says nothing else
+// into what it then is: an outage.
+func failed(err error) error {
+	if err == nil || faultOf(err).code != "internal_error" {
 		return err
 	}
 	return fmt.Errorf("%w: %w", state.ErrUnavailable, err)
@@ -339,7 +359,7 @@ func (s *Server) addDemoAccounts(ctx context.Context) error {
 	}
 	for _, d := range DemoAccounts() {
 		if err := s.accounts.Demo(ctx, d.Username, d.Password, d.DisplayName, d.Role); err != nil {
-			return accountsFailed(err)
+			return failed(err)
 		}
 	}
 	s.demo.Store(false)

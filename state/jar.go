@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 	"time"
@@ -13,6 +14,8 @@ type jar struct {
 	slug     string
 	sameSite http.SameSite
 }
+
+func newJar(c Config) jar { return jar{c.Slug, cmp.Or(c.SameSite, http.SameSiteLaxMode)} }
 
 // Secure says whether the client came over TLS, to us or to a trusted proxy in
 // front (package api then sets the scheme).

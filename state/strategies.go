@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -29,6 +30,8 @@ type Config struct {
 	// none, each is verified each time.
 	CredentialCache int
 	Denylist        bool // what clients hold can be ended, for a look-up with each request
+	// SameSite is the attribute of the strategy's cookies; zero: Lax.
+	SameSite http.SameSite
 }
 
 func (c *Config) now() Micros { return MicrosOf(c.Now()) }
