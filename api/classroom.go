@@ -14,15 +14,15 @@ import (
 // A Clock goes as another one does, ahead of it by as much as a lesson has
 // moved it.
 type Clock struct {
-	real  func() time.Time
+	base  func() time.Time
 	ahead atomic.Int64 // nanoseconds
 }
 
 // NewClock returns a Clock that is not ahead.
-func NewClock(real func() time.Time) *Clock { return &Clock{real: real} }
+func NewClock(base func() time.Time) *Clock { return &Clock{base: base} }
 
 // Now returns the time.
-func (c *Clock) Now() time.Time { return c.real().Add(c.offset()) }
+func (c *Clock) Now() time.Time { return c.base().Add(c.offset()) }
 
 func (c *Clock) offset() time.Duration { return time.Duration(c.ahead.Load()) }
 
@@ -114,7 +114,7 @@ func (c *Classroom) replace(config Config) error {
 
 // close closes the server and the store that is its own.
 func (s *serving) close() error {
-	err := s.Server.Close()
+	err := s.Close()
 	if s.own != nil {
 		_ = s.own.Close()
 	}
