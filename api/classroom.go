@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -105,6 +106,9 @@ func (c *Classroom) replace(config Config) error {
 		next.own = config.Store
 	}
 	c.serving = next
+	if config.Keys != old.config.Keys {
+		s.auditLine(context.Background(), "key_change", slog.Any("keys", config.Keys.All()))
+	}
 	c.closing.Go(func() {
 		old.requests.Wait()
 		_ = old.close()

@@ -54,7 +54,7 @@ func (c *Classroom) restart(g *gin.Context) (int, any, error) {
 	c.pulling.Lock()
 	defer c.pulling.Unlock()
 	config := c.server().config
-	config.salt = [16]byte{}
+	config.salt, config.followed = [16]byte{}, nil
 	if in.KeepKeys != nil && !*in.KeepKeys {
 		if config.Keys, err = c.newKeys(config); err != nil {
 			return 0, nil, err
@@ -135,6 +135,8 @@ func (c *Classroom) role(g *gin.Context) (int, any, error) {
 			return 0, nil, err
 		}
 	}
+	of(g).about(state.Login{Subject: a.ID})
+	s.audit(g, "account_changed")
 	return http.StatusOK, User{a.ID, a.Username, a.DisplayName, a.Role}, nil
 }
 
@@ -316,7 +318,7 @@ func (c *Classroom) reset(g *gin.Context) (int, any, error) {
 		}
 	}
 	config := c.started
-	config.salt = s.config.salt
+	config.salt, config.followed = s.config.salt, s.config.followed
 	if err := c.replace(c.emptied(config)); err != nil {
 		return 0, nil, err
 	}

@@ -60,7 +60,9 @@ type Config struct {
 	Checks          []Check         // what /readyz asks besides the database and the store
 
 	classroom *Classroom // whose levers the server serves; nil: it has none
-	salt      [16]byte   // of the fingerprints in the audit trail; zero: drawn anew
+	// What a server hands on to the one that takes over from it in one process.
+	salt     [16]byte  // of the fingerprints in the audit trail; zero: drawn anew
+	followed *followed // nil: nothing yet
 }
 
 // Check is a part that a server depends on. Ask returns what is wrong with it,
@@ -104,6 +106,9 @@ func New(config Config) (*Server, error) {
 	}
 	if config.TokenAlg == "" {
 		config.TokenAlg = jwt.SigningMethodEdDSA.Alg()
+	}
+	if config.followed == nil {
+		config.followed = &followed{done: map[string]time.Time{}}
 	}
 	gin.SetMode(gin.ReleaseMode) // a global of Gin's; in debug mode it prints every route
 	s := &Server{config: config, log: config.Logger, metrics: newMetrics(config)}
@@ -155,7 +160,7 @@ func New(config Config) (*Server, error) {
 	s.metrics.serve(s.columns, s.Routes())
 	var ctx context.Context
 	ctx, s.stop = context.WithCancel(context.Background())
-	s.stopped.Go(func() { (&follower{Server: s, done: map[string]time.Time{}}).follow(ctx) })
+	s.stopped.Go(func() { s.follow(ctx) })
 	return s, nil
 }
 

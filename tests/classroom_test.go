@@ -3,7 +3,9 @@ package tests
 import (
 	"context"
 	"net/http"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -12,6 +14,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	cryptorand "crypto/rand"
+
+	"statelab/auth"
 	"statelab/state"
 	"statelab/state/keys"
 )
@@ -460,25 +465,71 @@ func TestDrainingOutlivesASwap(t *testing.T) {
 	s.client(t, "").do("GET", "/readyz", nil).is(http.StatusServiceUnavailable, "overloaded")
 }
 
+// What a lever does to accounts and keys is in the audit trail, once, and what
+// an operator has done is not told again by each server that takes over.
+func TestLeversAreAudited(t *testing.T) {
+	s := newServer(t)
+	told := func(event, member string) (all []any) {
+		for _, line := range s.canary.trail(t) {
+			if line["event"] == event {
+				all = append(all, line[member])
+			}
+		}
+		return all
+	}
+	s.pull(t, "PUT", "accounts/alice/role", object{"role": "admin"}).is(http.StatusOK)
+	require.Len(t, told("account_changed", "subject"), 1)
+	s.pull(t, "POST", "keys/rotate", nil).is(http.StatusOK)
+	s.pull(t, "POST", "restart", object{"keep_keys": true}).is(http.StatusNoContent)
+	require.Len(t, told("key_change", "keys"), 1)
+	s.reset(t)
+	require.Len(t, told("key_change", "keys"), 2)
+
+	operator := auth.New(auth.Config{Database: s.config.Database, Hasher: cheapHasher(), Now: s.clock.Now, Rand: cryptorand.Reader})
+	for i, username := range []string{bob, teacher} {
+		require.NoError(t, operator.SetRole(t.Context(), username, auth.RoleAdmin))
+		distinct := func() int { return len(slices.Compact(slices.Clone(told("account_changed", "subject")))) }
+		require.Eventually(t, func() bool { return distinct() == i+2 }, 10*time.Second, 10*time.Millisecond)
+		require.Len(t, told("account_changed", "subject"), i+2)
+		s.login(t, "session", alice, alicePassword)
+		s.set(t, object{"revocation": "denylist"})
+	}
+	names := told("sign_in", "username")
+	require.Len(t, slices.Compact(names), 1, "a name in the trail is the same before and after")
+}
+
 // The program's own classroom has the levers, over its stores and beside its
 // key file.
 func TestTheProgramsLevers(t *testing.T) {
-	dir := t.TempDir()
-	p := start(t, dir, nil, "--listen", "localhost:0")
-	path := filepath.Join(dir, "statelab-classroom.keys.json")
-	file, err := keys.Load(path)
-	require.NoError(t, err)
-	s := &server{url: p.base, canary: p.canary}
-	logins := s.logins(t)
-	s.pull(t, "POST", "keys/rotate", object{"keep_previous": false}).is(http.StatusOK)
-	s.holds(t, logins, isHeldByServer)
-	s.pull(t, "POST", "clock", object{"advance": "16m"}).is(http.StatusOK)
-	s.holds(t, logins, func(state.Traits) bool { return false })
-	logins = s.logins(t)
-	s.pull(t, "POST", "restart", nil).is(http.StatusNoContent)
-	s.holds(t, logins, func(traits state.Traits) bool { return traits.SurvivesRestart != state.SurvivesWithStore })
-	s.reset(t)
-	after, err := keys.Load(path)
-	require.NoError(t, err)
-	require.Equal(t, file.All(), after.All(), "the file knows nothing of lessons")
+	for name, kept := range map[string]func(state.Traits) bool{
+		"memory":   func(traits state.Traits) bool { return traits.SurvivesRestart != state.SurvivesWithStore },
+		"database": func(state.Traits) bool { return true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			p := start(t, dir, nil, "--listen", "localhost:0", "--store", name)
+			path := filepath.Join(dir, "statelab-classroom.keys.json")
+			file, err := os.ReadFile(path)
+			require.NoError(t, err)
+			s := &server{url: p.base, canary: p.canary}
+			logins := s.logins(t)
+			s.pull(t, "POST", "keys/rotate", object{"keep_previous": false}).is(http.StatusOK)
+			s.holds(t, logins, isHeldByServer)
+			s.pull(t, "POST", "clock", object{"advance": "16m"}).is(http.StatusOK)
+			s.holds(t, logins, func(state.Traits) bool { return false })
+			logins = s.logins(t)
+			s.pull(t, "POST", "restart", nil).is(http.StatusNoContent)
+			s.holds(t, logins, kept)
+			s.set(t, object{"revocation": "denylist"})
+			for _, c := range s.logins(t) {
+				c.post("logout", object{"everywhere": true}).is(http.StatusNoContent)
+			}
+			s.reset(t)
+			s.set(t, object{"revocation": "denylist"})
+			s.holds(t, s.logins(t), func(state.Traits) bool { return true }) // nothing is ended in a future that is no more
+			after, err := os.ReadFile(path)
+			require.NoError(t, err)
+			require.Equal(t, string(file), string(after), "the file knows nothing of lessons")
+		})
+	}
 }
