@@ -19,8 +19,13 @@ type Clock struct {
 	ahead atomic.Int64 // nanoseconds
 }
 
-// NewClock returns a Clock that is not ahead.
-func NewClock(base func() time.Time) *Clock { return &Clock{base: base} }
+// NewClock returns a Clock that is not ahead of base; zero: time.Now.
+func NewClock(base func() time.Time) *Clock {
+	if base == nil {
+		base = time.Now
+	}
+	return &Clock{base: base}
+}
 
 // Now returns the time.
 func (c *Clock) Now() time.Time { return c.base().Add(c.offset()) }

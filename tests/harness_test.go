@@ -102,7 +102,11 @@ func newStatelab(t testing.TB, config api.Config, c *clock) statelab {
 	var s statelab
 	var err error
 	if config.Classroom {
-		s, err = api.NewClassroom(config, c.server, func() state.Store { return store.NewMemory(store.Options{Now: c.server.Now}) })
+		ahead := c.server
+		if config.Now == nil { // the real one
+			ahead = api.NewClock(nil)
+		}
+		s, err = api.NewClassroom(config, ahead, func() state.Store { return store.NewMemory(store.Options{Now: ahead.Now}) })
 	} else {
 		s, err = api.New(config)
 	}
