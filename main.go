@@ -296,23 +296,17 @@ func (s *serve) check() error {
 			return refuse("--allow-origin: %v", err)
 		}
 	}
-	for name, d := range map[string]time.Duration{
-		"session-idle": s.SessionIdle, "session-max": s.SessionMax, "access-ttl": s.AccessTTL, "refresh-ttl": s.RefreshTTL,
-	} {
-		if d < time.Second {
-			return refuse("--%s %s is too short: use at least 1s", name, d)
-		}
-	}
-	if s.RefreshOverlap < 0 || s.RefreshOverlap > time.Minute {
-		return refuse("--refresh-overlap %s is out of range: use 0s to 1m, since a thief has as long", s.RefreshOverlap)
-	}
-	if s.CredentialCache < 0 {
-		return refuse("--credential-cache %d is no number of credentials: use 0 for none", s.CredentialCache)
-	}
-	if s.AccessTTL > time.Hour {
-		return refuse("--access-ttl %s is too long for a token that cannot be called back: use at most 1h", s.AccessTTL)
+	if err := api.CheckLimits(s.lifetimes(), s.CredentialCache); err != nil {
+		return refuse("%v", err)
 	}
 	return nil
+}
+
+func (s *serve) lifetimes() state.Lifetimes {
+	return state.Lifetimes{
+		SessionIdle: s.SessionIdle, SessionMax: s.SessionMax,
+		AccessTTL: s.AccessTTL, RefreshTTL: s.RefreshTTL, RefreshOverlap: s.RefreshOverlap,
+	}
 }
 
 func isPort(text string) bool {
@@ -354,7 +348,7 @@ func (s *serve) load() func(path string) (*keys.Ring, error) {
 
 // settleAccounts makes the demo accounts in the classroom, and elsewhere refuses
 // to start beside them.
-func (s *serve) settleAccounts(ctx context.Context, server *api.Server, log *slog.Logger) error {
+func (s *serve) settleAccounts(ctx context.Context, server server, log *slog.Logger) error {
 	if s.Classroom {
 		err := server.AddDemoAccounts(ctx)
 		if errors.Is(err, state.ErrUnavailable) && !strings.HasPrefix(s.Database, "sqlite:") { // a file does not come back by itself
@@ -373,6 +367,29 @@ func (s *serve) settleAccounts(ctx context.Context, server *api.Server, log *slo
 		return refuse("the database holds the demo account %s with its published password: give --database another one, not a classroom's", username)
 	}
 	return nil
+}
+
+// A server is one that stays as it was started, or a classroom.
+type server interface {
+	http.Handler
+	AddDemoAccounts(ctx context.Context) error
+	FindDemoAccount(ctx context.Context) (string, error)
+	Metrics() http.Handler
+	Drain()
+	Close() error
+}
+
+// server returns what the flags ask for. A classroom's restart loses what is in
+// memory.
+func (s *serve) server(config api.Config, clock *api.Clock, options store.Options) (server, error) {
+	if !s.Classroom {
+		return api.New(config)
+	}
+	var newStore func() state.Store
+	if s.Store == "memory" {
+		newStore = func() state.Store { return store.NewMemory(options) }
+	}
+	return api.NewClassroom(config, clock, newStore)
 }
 
 // Run serves until ctx ends.
@@ -400,9 +417,11 @@ func (s *serve) Run(ctx context.Context, out streams) error {
 		return refuse("--database: %v", err)
 	}
 	defer func() { _ = db.Close() }()
-	database := store.Guarded(store.NewSQL(db, store.Options{}))
+	clock := api.NewClock(time.Now)
+	options := store.Options{Now: clock.Now}
+	database := store.Guarded(store.NewSQL(db, options))
 	defer func() { _ = database.Close() }()
-	logins, err := store.Open(s.Store, database, store.Options{})
+	logins, err := store.Open(s.Store, database, options)
 	if err != nil {
 		return refuse("--store: %v", err)
 	}
@@ -419,17 +438,14 @@ func (s *serve) Run(ctx context.Context, out streams) error {
 		return err
 	}
 	watch := keys.NewWatch(ring, s.Keys, s.load(), time.Now, log)
-	server, err := api.New(api.Config{
+	config := api.Config{
 		Database: db.DB, Store: logins, DatabaseStore: database, Keys: ring, Hasher: newHasher(out.getenv), Logger: log,
 		OpenAPI: openAPI, Version: version(),
 		Classroom: s.Classroom, Strategies: s.Strategies, TrustedProxies: proxies,
 		AllowOrigins: s.AllowOrigin, TokenAlg: s.TokenAlg, Denylist: s.Revocation == "denylist", CredentialCache: s.CredentialCache,
-		Checks: []api.Check{{Name: "keys", Ask: watch.Health}},
-		Lifetimes: state.Lifetimes{
-			SessionIdle: s.SessionIdle, SessionMax: s.SessionMax,
-			AccessTTL: s.AccessTTL, RefreshTTL: s.RefreshTTL, RefreshOverlap: s.RefreshOverlap,
-		},
-	})
+		Checks: []api.Check{{Name: "keys", Ask: watch.Health}}, Lifetimes: s.lifetimes(),
+	}
+	server, err := s.server(config, clock, options)
 	if err != nil {
 		return refuse("%v", err)
 	}
@@ -821,7 +837,7 @@ func newHTTP(h http.Handler, log *slog.Logger) *http.Server {
 
 // serveMetrics serves the metrics on a listener of their own until stop is called:
 // last of all, so that they tell of the end too.
-func serveMetrics(ctx context.Context, listener net.Listener, server *api.Server, log *slog.Logger) (stop func()) {
+func serveMetrics(ctx context.Context, listener net.Listener, server server, log *slog.Logger) (stop func()) {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", server.Metrics())
 	h := newHTTP(mux, log)
@@ -841,7 +857,7 @@ func serveMetrics(ctx context.Context, listener net.Listener, server *api.Server
 
 // serveUntil serves on the listener, by TLS if there is a certificate, until ctx
 // ends; then /readyz turns 503, requests in flight finish, and it returns nil.
-func serveUntil(ctx context.Context, listener net.Listener, cert *certificate, server *api.Server, log *slog.Logger) error {
+func serveUntil(ctx context.Context, listener net.Listener, cert *certificate, server server, log *slog.Logger) error {
 	h := newHTTP(server, log)
 	served := make(chan error, 1)
 	serve := h.Serve

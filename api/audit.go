@@ -43,7 +43,7 @@ func (x *exchange) about(l state.Login) { x.subject, x.login = l.Subject, l.ID }
 // the lines about one login are found (OWASP Session Management: Logging Sessions
 // Life Cycle), and says nothing else of it.
 func (s *Server) fingerprint(text string) string {
-	mac := hmac.New(sha256.New, s.salt[:])
+	mac := hmac.New(sha256.New, s.config.salt[:])
 	mac.Write([]byte(text))
 	return hex.EncodeToString(mac.Sum(nil)[:8])
 }

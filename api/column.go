@@ -26,6 +26,7 @@ import (
 type column struct {
 	*Server
 	slug     string
+	store    state.Store // at the strategy's Place
 	strategy state.Strategy
 	traits   state.Traits
 }
@@ -181,7 +182,7 @@ func (col *column) signIn(c *gin.Context, username, password string) (state.Logi
 	a, still, err := col.accounts.SignIn(c.Request.Context(), username, password, of(c).client)
 	of(c).auth = time.Since(start)
 	if err != nil {
-		return state.Login{}, state.Credential{}, accountsFailed(err)
+		return state.Login{}, state.Credential{}, failed(err)
 	}
 	l, credential, err := col.strategy.Start(c.Writer, c.Request, state.NewLogin(a.ID, a.Username, a.DisplayName, a.Role))
 	if err != nil {
@@ -189,7 +190,7 @@ func (col *column) signIn(c *gin.Context, username, password string) (state.Logi
 	}
 	if err := still(c.Request.Context()); err != nil {
 		col.takeBack(c, l)
-		return state.Login{}, state.Credential{}, accountsFailed(err)
+		return state.Login{}, state.Credential{}, failed(err)
 	}
 	return l, credential, nil
 }
@@ -519,7 +520,7 @@ func (col *column) password(c *gin.Context) (int, any, error) {
 		err = state.ErrRevoked // the account is gone, and what it started with it
 	}
 	if err != nil {
-		err = accountsFailed(err)
+		err = failed(err)
 		col.audit(c, "password_change_refused", slog.String("code", faultOf(err).code))
 		return 0, nil, err
 	}
@@ -551,7 +552,7 @@ func (col *column) members(c *gin.Context) (int, any, error) {
 	}
 	accounts, err := col.accounts.List(c.Request.Context())
 	if err != nil {
-		return 0, nil, accountsFailed(err)
+		return 0, nil, failed(err)
 	}
 	out := Members{Members: make([]Member, len(accounts))}
 	for i, a := range accounts {

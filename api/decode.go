@@ -31,6 +31,8 @@ var (
 		json.UnmarshalFromFunc(refuseNull[string]),
 		json.UnmarshalFromFunc(refuseNull[int64]),
 		json.UnmarshalFromFunc(refuseNull[*string]),
+		json.UnmarshalFromFunc(refuseNull[*int64]),
+		json.UnmarshalFromFunc(refuseNull[*bool]),
 		json.UnmarshalFromFunc(refuseNull[bool]),
 		json.UnmarshalFromFunc(refuseNull[[]string]),
 	)

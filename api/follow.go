@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"statelab/state"
@@ -17,19 +18,21 @@ const (
 	followOverlap = time.Minute
 )
 
-// A follower has the logins end whose accounts an operator has changed.
-type follower struct {
-	*Server
+// followed is what of that has been done. Servers that take over from each other
+// in one process share it.
+type followed struct {
+	mu    sync.Mutex
 	since time.Time            // what is older has been done
 	done  map[string]time.Time // of each account, the newest that has been done
 }
 
-// follow looks until ctx ends. What a store does not let it do, it tries again.
-func (f *follower) follow(ctx context.Context) {
+// follow has the logins end whose accounts an operator has changed, until ctx
+// ends. What a store does not let it do, it tries again.
+func (s *Server) follow(ctx context.Context) {
 	tick := time.NewTicker(followEvery)
 	defer tick.Stop()
 	for {
-		f.look(ctx)
+		s.look(ctx, s.config.followed)
 		select {
 		case <-ctx.Done():
 			return
@@ -39,8 +42,10 @@ func (f *follower) follow(ctx context.Context) {
 }
 
 // look ends what has to end by now.
-func (f *follower) look(ctx context.Context) {
-	endings, err := f.accounts.EndingsSince(ctx, f.since)
+func (s *Server) look(ctx context.Context, f *followed) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	endings, err := s.accounts.EndingsSince(ctx, f.since)
 	if err != nil {
 		return // readiness tells of the database
 	}
@@ -50,14 +55,14 @@ func (f *follower) look(ctx context.Context) {
 		}
 		// Who is out has no login, whenever it began; of the others those go on
 		// that began later. An operator's clock may be ahead of ours or behind.
-		until := f.config.Now()
+		until := s.config.Now()
 		if !e.Out && e.At.Before(until) {
 			until = e.At
 		}
-		if err := f.endAll(ctx, e.AccountID, "", state.MicrosOf(until)); err != nil {
+		if err := s.endAll(ctx, e.AccountID, "", state.MicrosOf(until)); err != nil {
 			return
 		}
-		f.auditLine(ctx, "account_changed", slog.String("subject", e.AccountID), slog.Time("at", e.At))
+		s.auditLine(ctx, "account_changed", slog.String("subject", e.AccountID), slog.Time("at", e.At))
 		f.done[e.AccountID] = e.At
 		f.since = e.At.Add(-followOverlap)
 	}

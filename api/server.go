@@ -30,10 +30,11 @@ import (
 // Config is everything that a server is made of. What tests and lessons vary is
 // here; nothing is read from the environment or kept in a global.
 type Config struct {
-	Database      *sql.DB     // of the accounts, as store.OpenDatabase returns it with auth.Migrations
-	Store         state.Store // of logins, refresh families and counts of failed sign-ins
-	DatabaseStore state.Store // the same in the database, for strategies that are placed there
-	Strategies    []string    // slugs of those to mount besides those that always are
+	Database      *sql.DB        // of the accounts, as store.OpenDatabase returns it with auth.Migrations
+	Store         state.Store    // of logins, refresh families and counts of failed sign-ins
+	DatabaseStore state.Store    // the same in the database, for strategies that are placed there
+	Process       *state.Process // what strategies keep without a store; zero: nothing yet
+	Strategies    []string       // slugs of those to mount besides those that always are
 
 	// Classroom opens what only learners on this machine may see: every strategy,
 	// the weak ones too, and the demo accounts. It answers this machine alone. The
@@ -51,11 +52,18 @@ type Config struct {
 	Lifetimes       state.Lifetimes // zero: state.DefaultLifetimes
 	TokenAlg        string          // "EdDSA" (the zero value) or "HS256"
 	Denylist        bool            // logins that clients hold can be ended, for a look-up with each request
+	SameSite        http.SameSite   // of the strategies' cookies; zero: Lax
+	NoOriginCheck   bool            // strategies take requests from pages of any origin: a lesson
 	CredentialCache int             // verified credentials that each client-held strategy may remember; zero: none
 	AllowOrigins    []string        // whose pages may use the API with credentials; zero: only our own
 	OpenAPI         []byte          // openapi.yaml
 	Version         string          // of the program
 	Checks          []Check         // what /readyz asks besides the database and the store
+
+	classroom *Classroom // whose levers the server serves; nil: it has none
+	// What a server hands on to the one that takes over from it in one process.
+	salt     [16]byte  // of the fingerprints in the audit trail; zero: drawn anew
+	followed *followed // nil: nothing yet
 }
 
 // Check is a part that a server depends on. Ask returns what is wrong with it,
@@ -75,7 +83,6 @@ type Server struct {
 	store    state.Store
 	columns  []*column
 	metrics  *metrics
-	salt     [16]byte // of the fingerprints in the audit trail
 	csrf     *http.CrossOriginProtection
 	engine   *gin.Engine
 	draining atomic.Bool
@@ -101,6 +108,9 @@ func New(config Config) (*Server, error) {
 	if config.TokenAlg == "" {
 		config.TokenAlg = jwt.SigningMethodEdDSA.Alg()
 	}
+	if config.followed == nil {
+		config.followed = &followed{done: map[string]time.Time{}}
+	}
 	gin.SetMode(gin.ReleaseMode) // a global of Gin's; in debug mode it prints every route
 	s := &Server{config: config, log: config.Logger, metrics: newMetrics(config)}
 	s.store = store.Counted(config.Store, s.metrics.operationsOf(""))
@@ -121,8 +131,10 @@ func New(config Config) (*Server, error) {
 	if err := state.CheckNames(config.Classroom, config.Strategies); err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
-	if _, err := io.ReadFull(config.Rand, s.salt[:]); err != nil {
-		return nil, fmt.Errorf("api: %w", err)
+	if s.config.salt == ([16]byte{}) {
+		if _, err := io.ReadFull(config.Rand, s.config.salt[:]); err != nil {
+			return nil, fmt.Errorf("api: %w", err)
+		}
 	}
 	// From here on nothing fails: the counter holds what Close has to free.
 	s.counter = newCounter(s.store, config.Now)
@@ -139,20 +151,25 @@ func New(config Config) (*Server, error) {
 		if !d.Mounted(config.Classroom, config.Strategies) {
 			continue
 		}
+		var counted state.Store // nil at PlaceProcess
+		if kept := stores[d.Place]; kept != nil {
+			counted = store.Counted(kept, s.metrics.operationsOf(d.Slug))
+		}
 		strategy, err := state.New(state.Config{
-			Slug: d.Slug, Store: store.Counted(stores[d.Place], s.metrics.operationsOf(d.Slug)), Keys: config.Keys, Roles: s.role, Now: config.Now, Rand: config.Rand,
+			Slug: d.Slug, Store: counted, Keys: config.Keys, Roles: s.role, Now: config.Now, Rand: config.Rand,
 			Lifetimes: config.Lifetimes, TokenAlg: config.TokenAlg, Denylist: config.Denylist, CredentialCache: config.CredentialCache,
+			SameSite: config.SameSite, Process: config.Process,
 		})
 		if err != nil {
 			return nil, err
 		}
-		s.columns = append(s.columns, &column{s, d.Slug, strategy, strategy.Traits()})
+		s.columns = append(s.columns, &column{s, d.Slug, counted, strategy, strategy.Traits()})
 	}
 	s.engine = s.routes()
 	s.metrics.serve(s.columns, s.Routes())
 	var ctx context.Context
 	ctx, s.stop = context.WithCancel(context.Background())
-	s.stopped.Go(func() { (&follower{Server: s, done: map[string]time.Time{}}).follow(ctx) })
+	s.stopped.Go(func() { s.follow(ctx) })
 	return s, nil
 }
 
@@ -189,6 +206,19 @@ func (s *Server) routes() *gin.Engine {
 		read(e, "/metrics", gin.WrapH(s.Metrics()))
 	}
 	e.POST("/accounts", s.onlyJSON, s.json(s.register))
+
+	if room := s.config.classroom; room != nil {
+		g := e.Group("/classroom", s.onlyJSON)
+		g.POST("/clock", s.json(room.advance))
+		g.POST("/restart", s.json(room.restart))
+		g.POST("/keys/rotate", s.json(room.rotate))
+		g.PUT("/accounts/:username/role", s.json(room.role))
+		read(g, "/store/:strategy", s.json(room.held))
+		g.DELETE("/store/:strategy/:id", s.json(room.drop))
+		read(g, "/settings", s.json(room.settings))
+		g.PUT("/settings", s.json(room.set))
+		g.POST("/reset", s.json(room.reset))
+	}
 
 	for _, col := range s.columns {
 		g := e.Group("/"+col.slug, col.note)
@@ -270,10 +300,10 @@ func (s *Server) endAll(ctx context.Context, subject, except string, until state
 	return failed
 }
 
-// accountsFailed turns an error of package auth that says nothing else into
-// what it then is: an outage of the database.
-func accountsFailed(err error) error {
-	if faultOf(err).code != "internal_error" {
+// failed turns an error of the accounts or of a store that says nothing else
+// into what it then is: an outage.
+func failed(err error) error {
+	if err == nil || faultOf(err).code != "internal_error" {
 		return err
 	}
 	return fmt.Errorf("%w: %w", state.ErrUnavailable, err)
@@ -345,7 +375,7 @@ func (s *Server) addDemoAccounts(ctx context.Context) error {
 	}
 	for _, d := range DemoAccounts() {
 		if err := s.accounts.Demo(ctx, d.Username, d.Password, d.DisplayName, d.Role); err != nil {
-			return accountsFailed(err)
+			return failed(err)
 		}
 	}
 	s.demo.Store(false)

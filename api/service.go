@@ -298,7 +298,7 @@ func (s *Server) register(c *gin.Context) (int, any, error) {
 	}
 	a, err := s.accounts.Register(c.Request.Context(), in.Username.Value, in.Password.Value, *in.DisplayName)
 	if err != nil {
-		return 0, nil, accountsFailed(err)
+		return 0, nil, failed(err)
 	}
 	of(c).about(state.Login{Subject: a.ID})
 	s.audit(c, "registration")

@@ -47,6 +47,20 @@ func (a *Accounts) SetRole(ctx context.Context, username, role string) error {
 	return a.administer(ctx, username, true, `UPDATE accounts SET role = $2 WHERE id = $1`, role)
 }
 
+// ChangeRole gives an account another role and returns it as it was before. It
+// leaves the account's logins, whose copies of the old role are the caller's to
+// look after. Errors: *InvalidError, ErrNotFound.
+func (a *Accounts) ChangeRole(ctx context.Context, username, role string) (Account, error) {
+	if err := checkRole(role); err != nil {
+		return Account{}, err
+	}
+	before, err := a.find(ctx, "username", strings.ToLower(username))
+	if err != nil {
+		return Account{}, err
+	}
+	return before.Account, a.administer(ctx, username, false, `UPDATE accounts SET role = $2 WHERE id = $1`, role)
+}
+
 // Disable keeps an account from signing in, and ends its logins. Errors:
 // ErrNotFound.
 func (a *Accounts) Disable(ctx context.Context, username string) error {

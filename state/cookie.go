@@ -46,7 +46,7 @@ func NewSealedCookie(c Config) Strategy {
 }
 
 func newCookie(c Config, codec codec, purpose keys.Purpose, protection string) *cookie {
-	return &cookie{c, jar{slug: c.Slug, sameSite: http.SameSiteLaxMode}, codec, newDenylist(c, c.SessionMax), newOpened[Login](c, purpose), Traits{
+	return &cookie{c, newJar(c), codec, newDenylist(c, c.SessionMax), newOpened[Login](c, purpose), Traits{
 		Holder: HolderClient, Transport: TransportCookie, ProtectedBy: protection,
 		Readable: protection != ProtectedByEncryption, TamperProof: true, Revocable: c.Denylist, Everywhere: c.Denylist,
 		HTTPOnly: true, SameSite: true, StrictID: true, RenewsID: true, Expires: true,

@@ -60,7 +60,11 @@ func (e *Ended) has(l Login) bool {
 		slices.ContainsFunc(e.Logins, func(o EndedLogin) bool { return o.ID == l.ID })
 }
 
-func (d denylist) key(subject string) Key { return KeyOf("ended", d.slug, subject) }
+// EndedKey is the key of the record that says which client-held logins of a
+// subject are over, in the strategy with this slug.
+func EndedKey(slug, subject string) Key { return KeyOf("ended", slug, subject) }
+
+func (d denylist) key(subject string) Key { return EndedKey(d.slug, subject) }
 
 // ended returns what the subject has ended.
 func (d denylist) ended(ctx context.Context, subject string) (Ended, error) {

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 	"time"
@@ -14,6 +15,10 @@ type jar struct {
 	route    string // the one route of the strategy that the cookie is sent to, or "" for all
 	sameSite http.SameSite
 	scripts  bool // may read it: it is not HttpOnly
+}
+
+func newJar(c Config) jar {
+	return jar{slug: c.Slug, sameSite: cmp.Or(c.SameSite, http.SameSiteLaxMode)}
 }
 
 // Secure says whether the client came over TLS, to us or to a trusted proxy in

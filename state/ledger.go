@@ -144,27 +144,33 @@ func (b ledger) EndAll(ctx context.Context, subject, except string, until Micros
 	return nil
 }
 
-// describe shows a record to a learner: the document as a store keeps it, its
-// hashes shortened.
-func (b ledger) describe(r Record) (*Held, error) {
+func (b ledger) describe(r Record) (*Held, error) { return Describe(b.store, r) }
+
+// Describe shows a record of the store s to a learner: the document as a store
+// keeps it, its hashes shortened.
+func Describe(s Store, r Record) (*Held, error) {
 	doc, err := r.Encode()
 	if err != nil {
 		return nil, err
 	}
-	hashes := map[string]string{"current": shorten(r.Rotation.Current)}
+	hashes := map[string]string{}
+	if r.Rotation.Current != (digest{}) {
+		hashes["current"] = shorten(r.Rotation.Current)
+	}
 	if r.Rotation.RotatedAt != 0 {
 		hashes["previous"] = shorten(r.Rotation.Previous)
 	}
 	shown := struct {
 		Kind     Kind              `json:"kind"`
 		Strategy string            `json:"strategy"`
-		Login    Login             `json:"login"`
-		Hashes   map[string]string `json:"secret_hashes"`
-		LastSeen Micros            `json:"last_seen"`
+		Login    Login             `json:"login,omitzero"`
+		Ended    *Ended            `json:"ended,omitempty"`
+		Hashes   map[string]string `json:"secret_hashes,omitempty"`
+		LastSeen Micros            `json:"last_seen,omitzero"`
 		Expires  Micros            `json:"expires"`
 		Revision int64             `json:"revision"`
-	}{r.Kind, r.Strategy, r.Login, hashes, r.LastSeen, r.Expires, r.Rev}
-	return &Held{Store: b.store.Name(), Bytes: len(doc), Record: shown}, nil
+	}{r.Kind, r.Strategy, r.Login, r.Ended, hashes, r.LastSeen, r.Expires, r.Rev}
+	return &Held{Store: s.Name(), Bytes: len(doc), Record: shown}, nil
 }
 
 func shorten(d digest) string { return mask(Key(d[:16]).String()) }

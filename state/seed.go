@@ -28,6 +28,11 @@ import (
 //   - Of two cookies the first counts, and so does one whose name only ends alike.
 type seed struct {
 	Config
+	*seedMemory
+}
+
+// seedMemory is the tutorial's dictionary.
+type seedMemory struct {
 	mu       sync.Mutex
 	sessions map[string]Login // by identifier; the zero Login: nobody has logged in
 }
@@ -40,7 +45,9 @@ var (
 )
 
 // NewSeed returns the strategy of the tutorial.
-func NewSeed(c Config) Strategy { return &seed{Config: c, sessions: map[string]Login{}} }
+func NewSeed(c Config) Strategy {
+	return &seed{c, kept(c, func() *seedMemory { return &seedMemory{sessions: map[string]Login{}} })}
+}
 
 func (s *seed) Traits() Traits {
 	return Traits{

@@ -38,7 +38,7 @@ var (
 
 // NewSession returns the strategy that keeps logins in c.Store.
 func NewSession(c Config) Strategy {
-	return &session{c, jar{slug: c.Slug, sameSite: http.SameSiteLaxMode}, ledger{c.Store, c.Slug, KindLogin, c.Store.Delete, 10 * time.Second}}
+	return &session{c, newJar(c), ledger{c.Store, c.Slug, KindLogin, c.Store.Delete, 10 * time.Second}}
 }
 
 func (s *session) Traits() Traits {

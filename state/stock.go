@@ -34,8 +34,13 @@ import (
 //     nobody.
 type stock struct {
 	Config
+	*stockMemory
+	name string
+}
+
+// stockMemory is what an application has that follows the README.
+type stockMemory struct {
 	store sessions.Store
-	name  string
 	kept  atomic.Int64 // records, of which memstore never forgets one by itself
 }
 
@@ -51,9 +56,12 @@ const maxKept = 10_000
 // NewStockSession returns the strategy that keeps logins in gin-contrib's
 // memstore.
 func NewStockSession(c Config) Strategy {
-	secret := make([]byte, 32)
-	_, _ = c.Rand.Read(secret) // crypto/rand never fails; the README has "secret" here
-	return &stock{Config: c, store: memstore.NewStore(secret), name: "statelab_" + c.Slug}
+	memory := kept(c, func() *stockMemory {
+		secret := make([]byte, 32)
+		_, _ = c.Rand.Read(secret) // crypto/rand never fails; the README has "secret" here
+		return &stockMemory{store: memstore.NewStore(secret)}
+	})
+	return &stock{Config: c, stockMemory: memory, name: "statelab_" + c.Slug}
 }
 
 func (s *stock) Traits() Traits {

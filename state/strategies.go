@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"statelab/state/keys"
@@ -25,10 +27,14 @@ type Config struct {
 	Rand  io.Reader // cryptographically secure
 	Lifetimes
 	TokenAlg string // "EdDSA" or "HS256"
+	// Process holds what strategies keep at PlaceProcess; zero: nothing yet.
+	Process *Process
 	// CredentialCache is how many verified credentials a strategy may remember; 0:
 	// none, each is verified each time.
 	CredentialCache int
 	Denylist        bool // what clients hold can be ended, for a look-up with each request
+	// SameSite is the attribute of the strategy's cookies; zero: Lax.
+	SameSite http.SameSite
 }
 
 func (c *Config) now() Micros { return MicrosOf(c.Now()) }
@@ -52,6 +58,23 @@ const (
 	PlaceDatabase Place = "database" // the database of the accounts, whatever was chosen
 	PlaceProcess  Place = "process"  // the strategy's own memory, which is no Store and ends with the process
 )
+
+// A Process is the memory that strategies at PlaceProcess have without a Store.
+// Servers that take over from each other in one process hand it on; a restart
+// begins with another one.
+type Process struct{ kept sync.Map }
+
+// kept returns what the strategy with the slug keeps in the process, or makes it.
+func kept[T any](c Config, fresh func() T) T {
+	if c.Process == nil {
+		return fresh()
+	}
+	found, ok := c.Process.kept.Load(c.Slug)
+	if !ok {
+		found, _ = c.Process.kept.LoadOrStore(c.Slug, fresh())
+	}
+	return found.(T) //nolint:forcetypeassert // a slug has one type
+}
 
 // A Mount says where a strategy is served.
 type Mount int

@@ -29,10 +29,8 @@ var (
 // NewTokenCookie returns the strategy that keeps the token of NewToken in a
 // cookie.
 func NewTokenCookie(c Config) Strategy {
-	carrier := cookieCarrier{
-		jar:     jar{slug: c.Slug, sameSite: http.SameSiteLaxMode},
-		renewal: jar{slug: c.Slug, route: "refresh", sameSite: http.SameSiteLaxMode},
-	}
+	carrier := cookieCarrier{newJar(c), newJar(c)}
+	carrier.renewal.route = "refresh"
 	return &cookieToken{newToken(c, carrier), carrier}
 }
 

@@ -99,13 +99,18 @@ const (
 	teacher, teacherPassword = "teacher", "queen-of-hearts"
 )
 
-// A clock stands still until a test moves it.
+// A clock stands still until a test moves it. The server's own goes by it.
 type clock struct {
-	mu  sync.Mutex
-	now time.Time
+	mu     sync.Mutex
+	now    time.Time
+	server *api.Clock
 }
 
-func newClock() *clock { return &clock{now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)} }
+func newClock() *clock {
+	c := &clock{now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+	c.server = api.NewClock(c.Now)
+	return c
+}
 
 func (c *clock) Now() time.Time {
 	c.mu.Lock()
@@ -124,10 +129,40 @@ func cheapHasher() auth.Hasher {
 	return auth.NewArgon2id(argon2id.Params{Memory: 64, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32})
 }
 
+// statelab is what main serves: in the classroom with its levers.
+type statelab interface {
+	http.Handler
+	Routes() []api.Route
+	Metrics() http.Handler
+	AddDemoAccounts(ctx context.Context) error
+	FindDemoAccount(ctx context.Context) (string, error)
+	Drain()
+	Close() error
+}
+
+// newStatelab makes what a config and a clock describe. A restart of a classroom
+// loses its store.
+func newStatelab(t testing.TB, config api.Config, c *clock) statelab {
+	t.Helper()
+	var s statelab
+	var err error
+	if config.Classroom {
+		ahead := c.server
+		if config.Now == nil { // the real one
+			ahead = api.NewClock(nil)
+		}
+		s, err = api.NewClassroom(config, ahead, func() state.Store { return store.NewMemory(store.Options{Now: ahead.Now}) })
+	} else {
+		s, err = api.New(config)
+	}
+	require.NoError(t, err)
+	return s
+}
+
 // A server is statelab on a loopback port, with stores, keys and a clock of its
 // own.
 type server struct {
-	*api.Server
+	statelab
 	config api.Config
 	clock  *clock
 	url    string
@@ -148,8 +183,8 @@ func newServer(t testing.TB, options ...option) *server {
 	require.NoError(t, err)
 	db := newDatabase(t)
 	config := api.Config{
-		Database: db.DB, Store: store.NewMemory(store.Options{Now: c.Now}), DatabaseStore: newSQL(t, db, c.Now), Keys: ring,
-		Hasher: cheapHasher(), Now: c.Now, OpenAPI: specificationText(t), Version: "test", Classroom: true,
+		Database: db.DB, Store: store.NewMemory(store.Options{Now: c.server.Now}), DatabaseStore: newSQL(t, db, c.server.Now), Keys: ring,
+		Hasher: cheapHasher(), Now: c.server.Now, OpenAPI: specificationText(t), Version: "test", Classroom: true,
 	}
 	for _, o := range append(defaults, options...) {
 		o(&config)
@@ -163,8 +198,7 @@ func startServer(t testing.TB, config api.Config, c *clock) *server {
 	t.Helper()
 	watched, w := config, newCanary(config.Logger)
 	watched.Logger = w.logger
-	s, err := api.New(watched)
-	require.NoError(t, err)
+	s := newStatelab(t, watched, c)
 	if config.Classroom {
 		require.NoError(t, s.AddDemoAccounts(t.Context()))
 	}
@@ -182,11 +216,11 @@ func startServer(t testing.TB, config api.Config, c *clock) *server {
 // overTLS is the same server at an address with HTTPS and HTTP/2.
 func (s *server) overTLS(t testing.TB) *server {
 	t.Helper()
-	h := httptest.NewUnstartedServer(s.Server)
+	h := httptest.NewUnstartedServer(s)
 	h.EnableHTTP2 = true
 	h.StartTLS()
 	t.Cleanup(h.Close)
-	return &server{s.Server, s.config, s.clock, h.URL, s.canary}
+	return &server{s.statelab, s.config, s.clock, h.URL, s.canary}
 }
 
 // newDatabase returns an empty database with its tables.

@@ -1,0 +1,164 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"statelab/state"
+)
+
+// A LimitError says which setting is out of range, by the name of its flag.
+type LimitError struct{ Flag, Reason string }
+
+func (e *LimitError) Error() string { return "--" + e.Flag + " " + e.Reason }
+
+// CheckLimits returns a *LimitError unless a server can be made with these.
+func CheckLimits(l state.Lifetimes, credentialCache int) error {
+	for _, life := range []struct {
+		flag string
+		d    time.Duration
+	}{
+		{"session-idle", l.SessionIdle}, {"session-max", l.SessionMax}, {"access-ttl", l.AccessTTL}, {"refresh-ttl", l.RefreshTTL},
+	} {
+		if life.d < time.Second {
+			return &LimitError{life.flag, fmt.Sprintf("%s is too short: use at least 1s", life.d)}
+		}
+	}
+	switch {
+	case l.RefreshOverlap < 0 || l.RefreshOverlap > time.Minute:
+		return &LimitError{"refresh-overlap", fmt.Sprintf("%s is out of range: use 0s to 1m, since a thief has as long", l.RefreshOverlap)}
+	case credentialCache < 0:
+		return &LimitError{"credential-cache", fmt.Sprintf("%d is no number of credentials: use 0 for none", credentialCache)}
+	case l.AccessTTL > time.Hour:
+		return &LimitError{"access-ttl", fmt.Sprintf("%s is too long for a token that cannot be called back: use at most 1h", l.AccessTTL)}
+	}
+	return nil
+}
+
+// Settings are what a classroom can change without a restart. Durations are
+// written as the flags take them.
+type Settings struct {
+	Revocation      string   `json:"revocation"`
+	SessionIdle     string   `json:"session_idle"`
+	SessionMax      string   `json:"session_max"`
+	AccessTTL       string   `json:"access_ttl"`
+	RefreshTTL      string   `json:"refresh_ttl"`
+	RefreshOverlap  string   `json:"refresh_overlap"`
+	SameSite        string   `json:"same_site"`
+	OriginCheck     bool     `json:"origin_check"`
+	CredentialCache int      `json:"credential_cache"`
+	Notes           []string `json:"notes,omitempty"` // what a learner would wonder at
+}
+
+// sameSites are the values that a cookie's attribute can have, by name.
+var sameSites = map[string]http.SameSite{"Lax": http.SameSiteLaxMode, "Strict": http.SameSiteStrictMode, "None": http.SameSiteNoneMode}
+
+func settingsOf(config Config, r *http.Request) Settings {
+	l := config.Lifetimes
+	out := Settings{
+		Revocation: "none", SessionIdle: l.SessionIdle.String(), SessionMax: l.SessionMax.String(),
+		AccessTTL: l.AccessTTL.String(), RefreshTTL: l.RefreshTTL.String(), RefreshOverlap: l.RefreshOverlap.String(),
+		SameSite: "Lax", OriginCheck: !config.NoOriginCheck, CredentialCache: config.CredentialCache,
+	}
+	if config.Denylist {
+		out.Revocation = "denylist"
+	}
+	for name, value := range sameSites {
+		if value == config.SameSite {
+			out.SameSite = name
+		}
+	}
+	if config.SameSite == http.SameSiteNoneMode && !state.Secure(r) {
+		out.Notes = append(out.Notes, "Over plain HTTP cookies have no Secure, and browsers drop one that is SameSite=None without it. curl keeps it; start with --tls-cert to see it in a browser.")
+	}
+	return out
+}
+
+// settings tells the settings in force.
+func (c *Classroom) settings(g *gin.Context) (int, any, error) {
+	return http.StatusOK, settingsOf(c.server().config, g.Request), nil
+}
+
+// set changes the settings that the body names. Lifetimes are given to logins
+// when they begin or are renewed.
+func (c *Classroom) set(g *gin.Context) (int, any, error) {
+	in, err := decode[changes](g, jsonType)
+	if err != nil {
+		return 0, nil, err
+	}
+	c.pulling.Lock()
+	defer c.pulling.Unlock()
+	config := c.server().config
+	if err := in.apply(&config); err != nil {
+		return 0, nil, err
+	}
+	if err := c.replace(config); err != nil {
+		return 0, nil, err
+	}
+	return http.StatusOK, settingsOf(config, g.Request), nil
+}
+
+// changes are the settings that a body names.
+type changes struct {
+	Revocation      *string `json:"revocation"`
+	SessionIdle     *string `json:"session_idle"`
+	SessionMax      *string `json:"session_max"`
+	AccessTTL       *string `json:"access_ttl"`
+	RefreshTTL      *string `json:"refresh_ttl"`
+	RefreshOverlap  *string `json:"refresh_overlap"`
+	SameSite        *string `json:"same_site"`
+	OriginCheck     *bool   `json:"origin_check"`
+	CredentialCache *int64  `json:"credential_cache"`
+}
+
+// apply changes config, or returns what is out of range.
+func (in *changes) apply(config *Config) error {
+	if in.Revocation != nil {
+		if *in.Revocation != "none" && *in.Revocation != "denylist" {
+			return invalid("/revocation", "Revocation is none or denylist.")
+		}
+		config.Denylist = *in.Revocation == "denylist"
+	}
+	if in.SameSite != nil {
+		value, ok := sameSites[*in.SameSite]
+		if !ok {
+			return invalid("/same_site", "SameSite is Lax, Strict or None.")
+		}
+		config.SameSite = value
+	}
+	if in.OriginCheck != nil {
+		config.NoOriginCheck = !*in.OriginCheck
+	}
+	if in.CredentialCache != nil {
+		config.CredentialCache = int(*in.CredentialCache)
+	}
+	l := &config.Lifetimes
+	for _, life := range []struct {
+		name   string
+		text   *string
+		target *time.Duration
+	}{
+		{"session_idle", in.SessionIdle, &l.SessionIdle}, {"session_max", in.SessionMax, &l.SessionMax},
+		{"access_ttl", in.AccessTTL, &l.AccessTTL}, {"refresh_ttl", in.RefreshTTL, &l.RefreshTTL},
+		{"refresh_overlap", in.RefreshOverlap, &l.RefreshOverlap},
+	} {
+		if life.text == nil {
+			continue
+		}
+		d, err := time.ParseDuration(*life.text)
+		if err != nil {
+			return invalid("/"+life.name, "It is no duration: write one such as 15m or 8h.")
+		}
+		*life.target = d
+	}
+	var limit *LimitError
+	if errors.As(CheckLimits(*l, config.CredentialCache), &limit) {
+		return invalid("/"+strings.ReplaceAll(limit.Flag, "-", "_"), limit.Reason)
+	}
+	return nil
+}
