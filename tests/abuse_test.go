@@ -205,7 +205,7 @@ func TestWhatIsTooLargeIsNeverAnonymous(t *testing.T) {
 	for _, slug := range strategies {
 		c := p.client(slug)
 		c.post("login", credentials{alice, alicePassword}).is(http.StatusOK)
-		line := "Cookie: statelab_" + slug + "=" + c.held()
+		line := "Cookie: " + c.cookieName() + "=" + c.held()
 		if c.bearer() {
 			line = "Authorization: Bearer " + c.held() + "\r\nCookie: a=b"
 		}
@@ -264,7 +264,7 @@ func TestAnonymousRequestsLeaveNothing(t *testing.T) {
 	send := func(number int) {
 		var text bytes.Buffer
 		for i := range each {
-			slug, credential := strategies[i%len(strategies)], ""
+			slug, credential := shared[i%len(shared)], ""
 			if i%2 == 1 {
 				made := fmt.Sprintf("%044d", number*each+i)
 				credential = "Authorization: Bearer " + made + "\r\nCookie: statelab_" + slug + "=" + made + "\r\n"

@@ -201,7 +201,18 @@ func (v *visitor) does(expression string) {
 func (v *visitor) until(condition string) {
 	v.t.Helper()
 	wait := fmt.Sprintf(`new Promise((resolve) => { const look = () => (%s) ? resolve() : setTimeout(look, 5); look(); })`, condition)
-	if _, err := run(v, chromedp.Evaluate[chromedp.Void](wait, chromedp.EvalAwaitPromise)); err != nil {
+	look := func() error {
+		_, err := run(v, chromedp.Evaluate[chromedp.Void](wait, chromedp.EvalAwaitPromise))
+		return err
+	}
+	err := look()
+	for range 5 { // a page that gives way to the next one ends the wait on it
+		if err == nil || !strings.Contains(err.Error(), "navigated") {
+			break
+		}
+		err = look()
+	}
+	if err != nil {
 		text, _ := run(v, chromedp.Evaluate[string](`document.body.innerText`))
 		require.NoError(v.t, err, "waited for %s in:\n%s", condition, text)
 	}

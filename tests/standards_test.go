@@ -86,7 +86,7 @@ func (s *server) everything(t testing.TB, subject string) []string {
 func TestSafeMethodsChangeNothing(t *testing.T) {
 	s := newServer(t)
 	var clients []*client
-	for _, slug := range strategies {
+	for _, slug := range shared {
 		clients = append(clients, s.login(t, slug, teacher, teacherPassword))
 	}
 	subject := clients[0].get("profile").text("user.id")
@@ -94,7 +94,10 @@ func TestSafeMethodsChangeNothing(t *testing.T) {
 	require.Greater(t, len(before), len(clients)-1)
 	paths := map[string]bool{}
 	for _, r := range s.Routes() {
-		paths[r.Path] = true
+		slug, _, _ := strings.Cut(strings.TrimPrefix(r.Path, "/"), "/")
+		if !promises()[slug].page { // one that begins a session for whoever looks at its page
+			paths[r.Path] = true
+		}
 	}
 	for path := range paths {
 		for _, c := range clients {
@@ -182,9 +185,12 @@ func TestThereIsNoPasswordGrant(t *testing.T) {
 func TestACookieClaimsAtMost400Days(t *testing.T) {
 	const days = 24 * time.Hour
 	lifetimes := state.DefaultLifetimes()
-	lifetimes.SessionMax, lifetimes.SessionIdle = 1000*days, 1000*days
+	lifetimes.SessionMax, lifetimes.SessionIdle, lifetimes.RefreshTTL = 1000*days, 1000*days, 1000*days
 	s := newServer(t, func(c *api.Config) { c.Lifetimes = lifetimes })
 	eachCookie(t, s, func(t *testing.T, slug string) {
+		if !s.traits(t, slug).Expires {
+			t.Skip("it ends at no date")
+		}
 		a := s.client(t, slug).post("login", credentials{alice, alicePassword}).is(http.StatusOK)
 		require.Equal(t, int(400*days/time.Second), a.cookies[0].MaxAge)
 		require.Equal(t, s.clock.Now().Add(1000*days).Format(time.RFC3339), a.text("expires_at"))
