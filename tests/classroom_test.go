@@ -295,6 +295,10 @@ func TestADenylistIsASetting(t *testing.T) {
 	s.set(t, object{"revocation": "denylist"})
 	s.holds(t, before, func(state.Traits) bool { return true })
 	for slug, c := range before {
+		if !s.traits(t, slug).Everywhere { // no denylist can end it
+			delete(before, slug)
+			continue
+		}
 		copied := c.copy()
 		c.post("logout", nil).is(http.StatusNoContent)
 		require.True(t, s.traits(t, slug).Revocable, slug)
