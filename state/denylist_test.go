@@ -2,6 +2,7 @@ package state_test
 
 import (
 	"context"
+	"net/http"
 	"net/http/httptest"
 	"testing"
 	"time"
@@ -12,58 +13,55 @@ import (
 	"statelab/state/store"
 )
 
+// eachEnder runs a test for each strategy that can end logins from afar, with a
+// denylist and with a request that carries a login.
+func eachEnder(t *testing.T, f func(t *testing.T, s state.Strategy, ender state.Ender, r *http.Request, l state.Login)) {
+	t.Helper()
+	for _, slug := range state.Slugs() {
+		c := newConfig(t, slug)
+		c.Denylist = true
+		s, err := state.New(c)
+		require.NoError(t, err)
+		if !s.Traits().Everywhere {
+			continue
+		}
+		ender, ok := s.(state.Ender)
+		require.True(t, ok)
+		t.Run(slug, func(t *testing.T) {
+			r := carrying(t, s)
+			l, err := s.Load(r)
+			require.NoError(t, err)
+			f(t, s, ender, r, l)
+		})
+	}
+}
+
 // Whoever changes the password just after an operator has changed the role keeps
 // this login from the one ending, and not from the other, although that one
 // arrives later.
 func TestWhatOneEndingSparesAnotherMayEnd(t *testing.T) {
-	for _, slug := range state.Slugs() {
-		t.Run(slug, func(t *testing.T) {
-			c := newConfig(t, slug)
-			c.Denylist = true
-			s, err := state.New(c)
-			require.NoError(t, err)
-			if !s.Traits().Everywhere {
-				t.Skip("it ends nothing from afar")
-			}
-			r := carrying(t, s)
-			l, err := s.Load(r)
-			require.NoError(t, err)
-			ender, ok := s.(state.Ender)
-			require.True(t, ok)
-			role := l.IssuedAt.Add(time.Second)
-			require.NoError(t, ender.EndAll(t.Context(), l.Subject, l.ID, role.Add(time.Second)))
-			_, err = s.Load(r)
-			require.NoError(t, err)
-			require.NoError(t, ender.EndAll(t.Context(), l.Subject, "", role))
-			_, err = s.Load(r)
-			require.Error(t, err)
-		})
-	}
+	eachEnder(t, func(t *testing.T, s state.Strategy, ender state.Ender, r *http.Request, l state.Login) {
+		var err error
+		role := l.IssuedAt.Add(time.Second)
+		require.NoError(t, ender.EndAll(t.Context(), l.Subject, l.ID, role.Add(time.Second)))
+		_, err = s.Load(r)
+		require.NoError(t, err)
+		require.NoError(t, ender.EndAll(t.Context(), l.Subject, "", role))
+		_, err = s.Load(r)
+		require.Error(t, err)
+	})
 }
 
 // A change of the password that was under way when the login was ended does not
 // bring it back.
 func TestWhoHasEndedIsNotSpared(t *testing.T) {
-	for _, slug := range state.Slugs() {
-		t.Run(slug, func(t *testing.T) {
-			c := newConfig(t, slug)
-			c.Denylist = true
-			s, err := state.New(c)
-			require.NoError(t, err)
-			if !s.Traits().Everywhere {
-				t.Skip("it ends nothing from afar")
-			}
-			r := carrying(t, s)
-			l, err := s.Load(r)
-			require.NoError(t, err)
-			ender, ok := s.(state.Ender)
-			require.True(t, ok)
-			require.NoError(t, ender.EndAll(t.Context(), l.Subject, "another", l.IssuedAt))
-			require.NoError(t, ender.EndAll(t.Context(), l.Subject, l.ID, l.IssuedAt.Add(time.Second)))
-			_, err = s.Load(r)
-			require.Error(t, err)
-		})
-	}
+	eachEnder(t, func(t *testing.T, s state.Strategy, ender state.Ender, r *http.Request, l state.Login) {
+		var err error
+		require.NoError(t, ender.EndAll(t.Context(), l.Subject, "another", l.IssuedAt))
+		require.NoError(t, ender.EndAll(t.Context(), l.Subject, l.ID, l.IssuedAt.Add(time.Second)))
+		_, err = s.Load(r)
+		require.Error(t, err)
+	})
 }
 
 // A login that has ended is remembered until its last copy has expired, also if
