@@ -43,6 +43,8 @@ type Classroom struct {
 	pulling sync.Mutex        // one lever at a time: it guards what follows
 	roles   map[string]string // of accounts whose role a lever has changed, by username: the one before
 
+	copies copies // of credentials, in the hands of a thief
+
 	mu      sync.RWMutex // guards what follows, for a moment
 	serving *serving
 	drained bool

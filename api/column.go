@@ -598,7 +598,7 @@ func (col *column) inspect(c *gin.Context) (int, any, error) {
 // except where nothing was presented. The scheme Cookie is a draft's: Basic
 // would open a dialog in browsers.
 func (col *column) challenge(r *http.Request, status int, code string) string {
-	namer, cookie := col.strategy.(state.CookieNamer)
+	namer, cookie := col.strategy.(state.CookieBased)
 	switch {
 	case cookie && status == http.StatusUnauthorized:
 		return `Cookie realm="statelab", cookie-name="` + namer.CookieName(r) + `"`

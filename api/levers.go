@@ -336,5 +336,6 @@ func (c *Classroom) reset(g *gin.Context) (int, any, error) {
 	}
 	c.clock.ahead.Store(0)
 	clear(c.roles)
+	c.copies.drop()
 	return http.StatusNoContent, nil, nil
 }

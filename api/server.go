@@ -54,6 +54,7 @@ type Config struct {
 	Denylist        bool            // logins that clients hold can be ended, for a look-up with each request
 	SameSite        http.SameSite   // of the strategies' cookies; zero: Lax
 	NoOriginCheck   bool            // strategies take requests from pages of any origin: a lesson
+	NoSizeCheck     bool            // strategies set cookies that browsers drop for their size: a lesson
 	CredentialCache int             // verified credentials that each client-held strategy may remember; zero: none
 	AllowOrigins    []string        // whose pages may use the API with credentials; zero: only our own
 	OpenAPI         []byte          // openapi.yaml
@@ -158,7 +159,7 @@ func New(config Config) (*Server, error) {
 		strategy, err := state.New(state.Config{
 			Slug: d.Slug, Store: counted, Keys: config.Keys, Roles: s.role, Now: config.Now, Rand: config.Rand,
 			Lifetimes: config.Lifetimes, TokenAlg: config.TokenAlg, Denylist: config.Denylist, CredentialCache: config.CredentialCache,
-			SameSite: config.SameSite, Process: config.Process,
+			SameSite: config.SameSite, NoSizeCheck: config.NoSizeCheck, Process: config.Process,
 		})
 		if err != nil {
 			return nil, err
@@ -217,6 +218,8 @@ func (s *Server) routes() *gin.Engine {
 		g.DELETE("/store/:strategy/:id", s.json(room.drop))
 		read(g, "/settings", s.json(room.settings))
 		g.PUT("/settings", s.json(room.set))
+		read(g, "/copies", s.json(room.shown))
+		g.POST("/copies/:id/send", s.json(room.send))
 		g.POST("/reset", s.json(room.reset))
 	}
 
@@ -240,6 +243,10 @@ func (s *Server) routes() *gin.Engine {
 		g.PUT("/password", s.json(col.password))
 		read(g, "/members", s.json(col.members))
 		read(g, "/inspect", s.json(col.inspect))
+		if room := s.config.classroom; room != nil {
+			g.POST("/copy", s.json(func(c *gin.Context) (int, any, error) { return room.copy(c, col) }))
+			g.POST("/restore", s.json(func(c *gin.Context) (int, any, error) { return room.restore(c, col) }))
+		}
 	}
 	return e
 }

@@ -51,6 +51,7 @@ type Settings struct {
 	RefreshOverlap  string   `json:"refresh_overlap"`
 	SameSite        string   `json:"same_site"`
 	OriginCheck     bool     `json:"origin_check"`
+	SizeCheck       bool     `json:"size_check"`
 	CredentialCache int      `json:"credential_cache"`
 	Notes           []string `json:"notes,omitempty"` // what a learner would wonder at
 }
@@ -63,7 +64,7 @@ func settingsOf(config Config, r *http.Request) Settings {
 	out := Settings{
 		Revocation: "none", SessionIdle: l.SessionIdle.String(), SessionMax: l.SessionMax.String(),
 		AccessTTL: l.AccessTTL.String(), RefreshTTL: l.RefreshTTL.String(), RefreshOverlap: l.RefreshOverlap.String(),
-		SameSite: "Lax", OriginCheck: !config.NoOriginCheck, CredentialCache: config.CredentialCache,
+		SameSite: "Lax", OriginCheck: !config.NoOriginCheck, SizeCheck: !config.NoSizeCheck, CredentialCache: config.CredentialCache,
 	}
 	if config.Denylist {
 		out.Revocation = "denylist"
@@ -113,6 +114,7 @@ type changes struct {
 	RefreshOverlap  *string `json:"refresh_overlap"`
 	SameSite        *string `json:"same_site"`
 	OriginCheck     *bool   `json:"origin_check"`
+	SizeCheck       *bool   `json:"size_check"`
 	CredentialCache *int64  `json:"credential_cache"`
 }
 
@@ -133,6 +135,9 @@ func (in *changes) apply(config *Config) error {
 	}
 	if in.OriginCheck != nil {
 		config.NoOriginCheck = !*in.OriginCheck
+	}
+	if in.SizeCheck != nil {
+		config.NoSizeCheck = !*in.SizeCheck
 	}
 	if in.CredentialCache != nil {
 		config.CredentialCache = int(*in.CredentialCache)

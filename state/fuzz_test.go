@@ -178,7 +178,7 @@ func FuzzCookieValue(f *testing.F) {
 	f.Fuzz(func(t *testing.T, value string) {
 		for _, g := range all {
 			r := httptest.NewRequest(http.MethodGet, "/", nil)
-			r.Header["Cookie"] = []string{g.Strategy.(CookieNamer).CookieName(r) + "=" + value}
+			r.Header["Cookie"] = []string{g.Strategy.(CookieBased).CookieName(r) + "=" + value}
 			l, err := g.Load(r)
 			if err == nil {
 				first, _, _ := strings.Cut(value, ";")

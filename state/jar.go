@@ -15,10 +15,11 @@ type jar struct {
 	route    string // the one route of the strategy that the cookie is sent to, or "" for all
 	sameSite http.SameSite
 	scripts  bool // may read it: it is not HttpOnly
+	unsized  bool // it is set though browsers will drop it
 }
 
 func newJar(c Config) jar {
-	return jar{slug: c.Slug, sameSite: cmp.Or(c.SameSite, http.SameSiteLaxMode)}
+	return jar{slug: c.Slug, sameSite: cmp.Or(c.SameSite, http.SameSiteLaxMode), unsized: c.NoSizeCheck}
 }
 
 // Secure says whether the client came over TLS, to us or to a trusted proxy in
@@ -62,6 +63,9 @@ func (j jar) build(r *http.Request, value string, maxAge time.Duration) *http.Co
 	return c
 }
 
+// Cookie implements CookieBased.
+func (j jar) Cookie(r *http.Request, value string) *http.Cookie { return j.build(r, value, 0) }
+
 // browsersForget is the longest life that browsers grant a cookie (RFC
 // 6265bis, 5.5: 400 days).
 const browsersForget = 400 * 24 * time.Hour
@@ -80,7 +84,7 @@ func (j jar) set(w http.ResponseWriter, r *http.Request, value string, d time.Du
 // fits returns a *TooLargeError for a value that browsers would drop: they count
 // name and value.
 func (j jar) fits(r *http.Request, value string) error {
-	if size := len(j.CookieName(r)) + len(value); size > CookieLimit {
+	if size := len(j.CookieName(r)) + len(value); size > CookieLimit && !j.unsized {
 		return &TooLargeError{Limit: CookieLimit, Size: size}
 	}
 	return nil
@@ -154,11 +158,11 @@ func (j jar) carried(r *http.Request, value string, t Traits) Carried {
 func carriedCookie(name, value string, t Traits) Carried {
 	return Carried{
 		In: TransportCookie, Name: name, Bytes: len(name) + len("=") + len(value),
-		ValueMasked: mask(value), ReadableWithoutKey: t.Readable, ProtectedBy: t.ProtectedBy,
+		ValueMasked: Mask(value), ReadableWithoutKey: t.Readable, ProtectedBy: t.ProtectedBy,
 	}
 }
 
-// mask shows the first four characters.
-func mask(value string) string {
+// Mask shows the first four characters of a credential, or fewer of a short one.
+func Mask(value string) string {
 	return value[:min(4, len(value)/4)] + "…"
 }

@@ -173,4 +173,4 @@ func Describe(s Store, r Record) (*Held, error) {
 	return &Held{Store: s.Name(), Bytes: len(doc), Record: shown}, nil
 }
 
-func shorten(d digest) string { return mask(Key(d[:16]).String()) }
+func shorten(d digest) string { return Mask(Key(d[:16]).String()) }

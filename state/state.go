@@ -171,10 +171,13 @@ type Presenter interface {
 	Present(ctx context.Context, presented string) (Login, error)
 }
 
-// CookieNamer is a Strategy whose credential travels in a cookie.
-type CookieNamer interface {
+// CookieBased is a Strategy whose credential travels in a cookie.
+type CookieBased interface {
 	// CookieName returns the name that the cookie has for the client of r.
 	CookieName(r *http.Request) string
+	// Cookie returns the cookie with the attributes that the strategy gives it, for
+	// as long as the browser runs, and with any value.
+	Cookie(r *http.Request, value string) *http.Cookie
 }
 
 // Caching is a Strategy that may remember the credentials it has verified.

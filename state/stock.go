@@ -46,7 +46,7 @@ type stockMemory struct {
 
 var (
 	_ Strategy    = (*stock)(nil)
-	_ CookieNamer = (*stock)(nil)
+	_ CookieBased = (*stock)(nil)
 	_ Inspector   = (*stock)(nil)
 )
 
@@ -72,8 +72,13 @@ func (s *stock) Traits() Traits {
 	}
 }
 
-// CookieName implements CookieNamer. The name is the same with TLS and without.
+// CookieName implements CookieBased. The name is the same with TLS and without.
 func (s *stock) CookieName(*http.Request) string { return s.name }
+
+// Cookie implements CookieBased.
+func (s *stock) Cookie(_ *http.Request, value string) *http.Cookie {
+	return gorilla.NewCookie(s.name, value, &gorilla.Options{Path: gorilla.NewSession(s.store, s.name).Options.Path})
+}
 
 // session returns the session of r, and its login. It is what sessions.Default
 // gives: of two cookies the first, and where the cookie cannot be read, an empty

@@ -35,6 +35,9 @@ type Config struct {
 	Denylist        bool // what clients hold can be ended, for a look-up with each request
 	// SameSite is the attribute of the strategy's cookies; zero: Lax.
 	SameSite http.SameSite
+	// NoSizeCheck lets cookies grow past CookieLimit. Browsers then drop the new one
+	// without a word, and go on with the old: a lesson.
+	NoSizeCheck bool
 }
 
 func (c *Config) now() Micros { return MicrosOf(c.Now()) }

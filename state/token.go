@@ -567,7 +567,7 @@ func (bearer) hand(_ http.ResponseWriter, _ *http.Request, t tokens) Credential 
 
 func (bearer) carried(_ *http.Request, access string, t Traits) Carried {
 	return Carried{
-		In: "authorization", Name: "Authorization", Bytes: len(bearerPrefix) + len(access), ValueMasked: mask(access),
+		In: "authorization", Name: "Authorization", Bytes: len(bearerPrefix) + len(access), ValueMasked: Mask(access),
 		ReadableWithoutKey: t.Readable, ProtectedBy: t.ProtectedBy,
 	}
 }

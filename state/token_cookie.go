@@ -22,7 +22,7 @@ var (
 	_ Lister      = (*cookieToken)(nil)
 	_ Ender       = (*cookieToken)(nil)
 	_ Inspector   = (*cookieToken)(nil)
-	_ CookieNamer = (*cookieToken)(nil)
+	_ CookieBased = (*cookieToken)(nil)
 	_ Caching     = (*cookieToken)(nil)
 )
 

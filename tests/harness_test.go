@@ -66,7 +66,7 @@ var promises = sync.OnceValue(func() map[string]promise {
 		}
 		_, page := s.(state.Paged)
 		p := promise{d, s.Traits(), "statelab_" + d.Slug, page}
-		if namer, ok := s.(state.CookieNamer); ok {
+		if namer, ok := s.(state.CookieBased); ok {
 			p.cookie = namer.CookieName(httptest.NewRequest("GET", "/", nil))
 		}
 		all[d.Slug] = p

@@ -1,0 +1,288 @@
+package api
+
+import (
+	"bytes"
+	"encoding/base64"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"statelab/state"
+)
+
+// A thief is somebody who has seen a request: in a backup, on a wire without TLS,
+// on a borrowed computer. The classroom plays the thief, since no script of a page
+// can: it reads no HttpOnly cookie and writes no header Cookie. For the same reason
+// it never shows a copy. A script that an attacker has got into a page could ask
+// for copies too, and what it would then hold is the name of one.
+
+// maxCopies is how many copies a thief remembers. The oldest is forgotten first.
+const maxCopies = 100
+
+// copies are the credentials that a thief has. The zero value is none.
+type copies struct {
+	mu  sync.Mutex
+	all []*copied
+}
+
+// copied is a credential as a request carried it.
+type copied struct {
+	Copy
+	cookie, value string // the name of its cookie, or "" for Authorization: Bearer
+}
+
+// Copy tells of a copied credential what everybody may know who has seen it.
+type Copy struct {
+	ID         string           `json:"id"`
+	Strategy   string           `json:"strategy"`
+	TakenAt    time.Time        `json:"taken_at,format:RFC3339"`
+	Credential CopiedCredential `json:"credential"`
+	// Payload is the part of it that can be read without a key; null if none can.
+	Payload jsontext.Value `json:"payload"`
+}
+
+// CopiedCredential describes a credential without its value.
+type CopiedCredential struct {
+	Kind        string `json:"kind"` // "cookie" or "bearer"
+	Name        string `json:"name"` // of the cookie or the header
+	Bytes       int    `json:"bytes"`
+	ValueMasked string `json:"value_masked"`
+}
+
+// Copies is the answer of GET /classroom/copies.
+type Copies struct {
+	Copies []Copy `json:"copies"`
+}
+
+// add remembers a copy.
+func (cs *copies) add(c *copied) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.all = append(cs.all[max(0, len(cs.all)+1-maxCopies):], c)
+}
+
+// find returns the copy with the id that is of the strategy, or of any for "".
+func (cs *copies) find(id, strategy string) (*copied, error) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	for _, c := range cs.all {
+		if c.ID == id && (strategy == "" || c.Strategy == strategy) {
+			return c, nil
+		}
+	}
+	return nil, faultf("not_found", "There is no such copy: take another one.")
+}
+
+// drop forgets all copies.
+func (cs *copies) drop() {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.all = nil
+}
+
+// carrying returns the credential that the request carries for the strategy,
+// whether it is good or not.
+func (col *column) carrying(r *http.Request) (*copied, error) {
+	out := &copied{Copy: Copy{Strategy: col.slug, Credential: CopiedCredential{Kind: col.traits.Transport, Name: "Authorization"}}}
+	prefix := "Bearer "
+	if cookie, ok := col.strategy.(state.CookieBased); ok {
+		out.cookie = cookie.CookieName(r)
+		out.Credential.Name, prefix = out.cookie, out.cookie+"="
+		for _, c := range r.CookiesNamed(out.cookie) {
+			out.value = c.Value
+		}
+	} else {
+		out.value, _ = strings.CutPrefix(r.Header.Get("Authorization"), prefix)
+	}
+	if out.value == "" {
+		return nil, state.ErrNoCredential
+	}
+	out.Credential.Bytes = len(prefix) + len(out.value)
+	out.Credential.ValueMasked = state.Mask(out.value)
+	out.Payload, _, _ = readable(out.value)
+	return out, nil
+}
+
+// copy takes a copy of the credential that the request carries.
+func (c *Classroom) copy(g *gin.Context, col *column) (int, any, error) {
+	if _, err := decodeOptional[struct{}](g, jsonType); err != nil {
+		return 0, nil, err
+	}
+	taken, err := col.carrying(g.Request)
+	if err != nil {
+		return 0, nil, err
+	}
+	taken.ID, taken.TakenAt = requestID(), c.clock.Now().UTC()
+	c.copies.add(taken)
+	return http.StatusCreated, taken.Copy, nil
+}
+
+// shown tells which copies there are, the newest first.
+func (c *Classroom) shown(*gin.Context) (int, any, error) {
+	c.copies.mu.Lock()
+	defer c.copies.mu.Unlock()
+	out := Copies{[]Copy{}}
+	for _, taken := range slices.Backward(c.copies.all) {
+		out.Copies = append(out.Copies, taken.Copy)
+	}
+	return http.StatusOK, out, nil
+}
+
+// restore puts a copy back where it came from, as its owner can with the developer
+// tools of a browser: the way back to an older state, if the state is in it. The
+// route is the strategy's own, because a cookie without a path gets that of the
+// route which has set it.
+func (c *Classroom) restore(g *gin.Context, col *column) (int, any, error) {
+	in, err := decode[struct {
+		ID Required[string] `json:"id"`
+	}](g, jsonType)
+	if err != nil {
+		return 0, nil, err
+	}
+	taken, err := c.copies.find(in.ID.Value, col.slug)
+	if err != nil {
+		return 0, nil, err
+	}
+	cookie, ok := col.strategy.(state.CookieBased)
+	if !ok {
+		return 0, nil, faultf("not_supported_by_strategy", "A script holds its credential and has to put the old one back by itself. Nothing has changed.")
+	}
+	http.SetCookie(g.Writer, cookie.Cookie(g.Request, taken.value))
+	return http.StatusOK, taken.Copy, nil
+}
+
+// Sent is the answer of POST /classroom/copies/{id}/send: what the thief sent and
+// was told.
+type Sent struct {
+	At         time.Time        `json:"at,format:RFC3339"`
+	Credential CopiedCredential `json:"credential"` // as it was sent
+	Status     int              `json:"status"`
+	Body       jsontext.Value   `json:"body"` // null without one
+}
+
+// send makes a request with a copy, as a client of its own that has nothing else.
+// The credential can be changed before: either the part of it that can be read, or
+// one character.
+func (c *Classroom) send(g *gin.Context) (int, any, error) {
+	in, err := decode[struct {
+		Method  Required[string] `json:"method"`
+		Path    Required[string] `json:"path"` // below the strategy's own
+		Body    jsontext.Value   `json:"body"`
+		Payload jsontext.Value   `json:"payload"`
+		Garble  bool             `json:"garble"`
+	}](g, jsonType)
+	if err != nil {
+		return 0, nil, err
+	}
+	taken, err := c.copies.find(g.Param("id"), "")
+	if err != nil {
+		return 0, nil, err
+	}
+	value := taken.value
+	if in.Payload != nil {
+		_, put, ok := readable(value)
+		switch {
+		case in.Payload.Kind() != '{':
+			return 0, nil, invalid("/payload", "A payload is an object.")
+		case !ok:
+			return 0, nil, invalid("/payload", "No part of this credential can be read, so there is nothing to write in its place. Change a character with garble.")
+		}
+		value = put(in.Payload)
+	}
+	if in.Garble {
+		value = garbled(value)
+	}
+	target, err := url.Parse("/" + taken.Strategy + in.Path.Value)
+	if err != nil || !strings.HasPrefix(in.Path.Value, "/") || !slices.Contains(thiefMethods, in.Method.Value) {
+		return 0, nil, invalid("/path", "It is a method of the contract and a path below the strategy's own, such as GET and /profile.")
+	}
+	r := g.Request.Clone(g.Request.Context())
+	r.Method, r.URL, r.RequestURI, r.TransferEncoding = in.Method.Value, target, target.RequestURI(), nil
+	r.Header = http.Header{"Accept": {jsonType}, "User-Agent": {"thief"}}
+	r.Body, r.ContentLength = http.NoBody, 0
+	if in.Body != nil {
+		r.Header.Set("Content-Type", jsonType)
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(in.Body)), int64(len(in.Body))
+	}
+	out := Sent{At: c.clock.Now().UTC(), Credential: taken.Credential}
+	out.Credential.ValueMasked = state.Mask(value)
+	out.Credential.Bytes += len(value) - len(taken.value)
+	if taken.cookie != "" {
+		r.Header.Set("Cookie", taken.cookie+"="+value)
+	} else {
+		r.Header.Set("Authorization", "Bearer "+value)
+	}
+	answer := &heard{header: http.Header{}}
+	c.ServeHTTP(answer, r)
+	out.Status = answer.status
+	if jsontext.Value(answer.body.Bytes()).IsValid() {
+		out.Body = answer.body.Bytes()
+	}
+	return http.StatusOK, out, nil
+}
+
+// thiefMethods are those of the contract.
+var thiefMethods = []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
+
+// readable finds the part of a credential that is JSON to everybody: between its
+// dots in base64url (a JWT, a signed cookie), or the whole of it percent-encoded.
+// Of several the last counts, since a JWT begins with its header. put returns the
+// credential with another JSON in that place and all else as it was: a seal, if
+// there is one, is that of what stood there before.
+func readable(value string) (payload jsontext.Value, put func(jsontext.Value) string, ok bool) {
+	parts := strings.Split(value, ".")
+	for i, part := range slices.Backward(parts) {
+		text, err := base64.RawURLEncoding.DecodeString(part)
+		if v := jsontext.Value(text); err == nil && v.IsValid() && v.Kind() == '{' {
+			return v, func(other jsontext.Value) string {
+				changed := slices.Clone(parts)
+				changed[i] = base64.RawURLEncoding.EncodeToString(other)
+				return strings.Join(changed, ".")
+			}, true
+		}
+	}
+	text, err := url.PathUnescape(value)
+	if v := jsontext.Value(text); err == nil && v.IsValid() && v.Kind() == '{' {
+		return v, func(other jsontext.Value) string { return url.PathEscape(string(other)) }, true
+	}
+	return nil, nil, false
+}
+
+// garbled changes one character in the middle of a credential into another that
+// may stand there.
+func garbled(value string) string {
+	b := []byte(value)
+	if i := len(b) / 2; b[i] == 'A' {
+		b[i] = 'B'
+	} else {
+		b[i] = 'A'
+	}
+	return string(b)
+}
+
+// heard is an answer that stays in this process.
+type heard struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (h *heard) Header() http.Header { return h.header }
+
+func (h *heard) WriteHeader(status int) {
+	if h.status == 0 {
+		h.status = status
+	}
+}
+
+func (h *heard) Write(b []byte) (int, error) {
+	h.WriteHeader(http.StatusOK)
+	return h.body.Write(b)
+}
