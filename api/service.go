@@ -61,7 +61,7 @@ func (s *Server) index(c *gin.Context) {
 		c.Redirect(http.StatusTemporaryRedirect, scheme+"://localhost:"+port+"/")
 		return
 	}
-	s.html(c, func(b *bytes.Buffer) error { return web.Index(b, s.page(c)) })
+	s.html(c, web.ContentSecurityPolicy, func(b *bytes.Buffer) error { return web.Index(b, s.page(c)) })
 }
 
 // wantsHTML says whether a client names HTML: browsers do, curl and fetch do not.
@@ -86,7 +86,7 @@ func (s *Server) page(c *gin.Context) web.Page {
 	for _, col := range s.columns {
 		p.Columns = append(p.Columns, web.Column{Slug: col.slug, Traits: col.traits})
 	}
-	if s.config.Classroom {
+	if p.Classroom = s.config.classroom != nil; s.config.Classroom {
 		for _, d := range DemoAccounts() {
 			p.Accounts = append(p.Accounts, web.Account{Username: d.Username, Password: d.Password, Role: d.Role})
 		}
@@ -97,7 +97,7 @@ func (s *Server) page(c *gin.Context) web.Page {
 // page answers with the strategy's own page, where its cookie's path makes its
 // storage visible.
 func (col *column) page(c *gin.Context) {
-	col.html(c, func(b *bytes.Buffer) error { return web.Strategy(b, col.Server.page(c), col.slug) })
+	col.html(c, web.FramedPolicy, func(b *bytes.Buffer) error { return web.Strategy(b, col.Server.page(c), col.slug) })
 }
 
 // ownPage answers with the page of a strategy that has one. What it shows may be
@@ -114,7 +114,7 @@ func (col *column) ownPage(paged state.Paged) gin.HandlerFunc {
 		}
 		h := c.Writer.Header()
 		h["Content-Type"] = headerHTML
-		h["Content-Security-Policy"] = []string{"default-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action http://" + c.Request.Host + c.Request.URL.Path}
+		h["Content-Security-Policy"] = []string{"default-src 'none'; base-uri 'none'; frame-ancestors 'self'; form-action http://" + c.Request.Host + c.Request.URL.Path}
 		c.Writer.WriteHeader(http.StatusOK)
 		_, _ = c.Writer.WriteString(html)
 	}
@@ -148,7 +148,7 @@ func (col *column) form(c *gin.Context) {
 const formType = "application/x-www-form-urlencoded"
 
 // html answers with a document under the policy that its scripts work in.
-func (s *Server) html(c *gin.Context, render func(*bytes.Buffer) error) {
+func (s *Server) html(c *gin.Context, policy string, render func(*bytes.Buffer) error) {
 	var b bytes.Buffer
 	if err := render(&b); err != nil {
 		s.fail(c, err)
@@ -156,7 +156,7 @@ func (s *Server) html(c *gin.Context, render func(*bytes.Buffer) error) {
 	}
 	h := c.Writer.Header()
 	h["Content-Type"] = headerHTML
-	h["Content-Security-Policy"] = []string{web.ContentSecurityPolicy}
+	h["Content-Security-Policy"] = []string{policy}
 	h.Add("Vary", "Accept-Language")
 	c.Writer.WriteHeader(http.StatusOK)
 	_, _ = b.WriteTo(c.Writer)

@@ -9,12 +9,16 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"io"
 	"maps"
+	"mime"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -22,14 +26,16 @@ import (
 
 	"github.com/alexedwards/argon2id"
 	"github.com/getkin/kin-openapi/openapi3"
-	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
 	"github.com/getkin/kin-openapi/routers/gorillamux"
 	"github.com/go-json-experiment/json"
+	"github.com/goccy/go-yaml"
+	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	cryptorand "crypto/rand"
+	stdjson "encoding/json"
 
 	"statelab/api"
 	"statelab/auth"
@@ -538,7 +544,11 @@ func (a *answer) check(r *http.Request) {
 	require.Regexp(t, `^[0-9a-z]{16}$`, a.header.Get("X-Request-Id"), what)
 	require.Regexp(t, `^auth;dur=[0-9.]+, store;dur=[0-9.]+, handler;dur=[0-9.]+$`, a.header.Get("Server-Timing"), what)
 	require.Contains(t, a.header.Get("Content-Security-Policy"), "default-src 'none'", what)
-	require.Contains(t, a.header.Get("Content-Security-Policy"), "frame-ancestors 'none'", what)
+	ancestors := "'none'"
+	if slug, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/"); rest == "" && slices.Contains(strategies, slug) && r.Method != "POST" && a.status < 400 {
+		ancestors = "'self'" // the page at / shows those of strategies
+	}
+	require.Contains(t, a.header.Get("Content-Security-Policy"), "frame-ancestors "+ancestors, what)
 
 	// Behind a proxy the test says which of both it expects.
 	transport, secure := a.header["Strict-Transport-Security"]
@@ -628,29 +638,130 @@ func specificationText(t testing.TB) []byte {
 	return text
 }
 
+// contract is openapi.yaml: the router finds what a request is, and schemas are
+// compiled once for the whole run.
+type contract struct {
+	routers.Router
+	mu       sync.Mutex
+	compiler *jsonschema.Compiler
+	schemas  map[string]*jsonschema.Schema // by the pointer to each
+}
+
 // specification is openapi.yaml, loaded once for the run.
-var specification = sync.OnceValues(func() (routers.Router, error) {
+var specification = sync.OnceValues(func() (*contract, error) {
 	loader := openapi3.NewLoader()
 	doc, err := loader.LoadFromFile("../openapi.yaml")
 	if err != nil {
 		return nil, err
 	}
 	doc.Servers = nil // the tests' ports differ
-	return gorillamux.NewRouter(doc)
+	router, err := gorillamux.NewRouter(doc)
+	if err != nil {
+		return nil, err
+	}
+	text, err := os.ReadFile("../openapi.yaml")
+	if err != nil {
+		return nil, err
+	}
+	if text, err = yaml.YAMLToJSON(text); err != nil {
+		return nil, err
+	}
+	all, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		return nil, err
+	}
+	compiler := jsonschema.NewCompiler()
+	compiler.AssertFormat()
+	return &contract{Router: router, compiler: compiler, schemas: map[string]*jsonschema.Schema{}}, compiler.AddResource("openapi.json", all)
 })
+
+// holds returns what is wrong with a value by the schema at a pointer.
+func (c *contract) holds(pointer string, value any) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.schemas[pointer] == nil {
+		schema, err := c.compiler.Compile("openapi.json" + pointer)
+		if err != nil {
+			return err
+		}
+		c.schemas[pointer] = schema
+	}
+	return c.schemas[pointer].Validate(value)
+}
+
+// answers returns what is wrong with an answer to a route: its status, a header
+// that must be there, or its body.
+func (c *contract) answers(route *routers.Route, status int, header http.Header, body []byte) error {
+	response := route.Operation.Responses.Status(status)
+	if response == nil {
+		return fmt.Errorf("the status %d is not described", status)
+	}
+	at := response.Ref
+	if at == "" {
+		at = "#/paths/" + escaped(route.Path) + "/" + strings.ToLower(route.Method) + "/responses/" + strconv.Itoa(status)
+	}
+	for name, described := range response.Value.Headers {
+		value, there := header[http.CanonicalHeaderKey(name)]
+		if !there {
+			if described.Value.Required {
+				return fmt.Errorf("the header %s is missing", name)
+			}
+			continue
+		}
+		where := described.Ref
+		if where == "" {
+			where = at + "/headers/" + escaped(name)
+		}
+		var v any = value[0]
+		if described.Value.Schema.Value.Type.Is("integer") {
+			v = stdjson.Number(value[0])
+		}
+		if err := c.holds(where+"/schema", v); err != nil {
+			return fmt.Errorf("the header %s: %w", name, err)
+		}
+	}
+	if len(response.Value.Content) == 0 {
+		if len(body) > 0 {
+			return errors.New("a body that is not described")
+		}
+		return nil
+	}
+	mediaType, _, err := mime.ParseMediaType(header.Get("Content-Type"))
+	if err != nil {
+		return err
+	}
+	content := response.Value.Content.Get(mediaType)
+	if content == nil {
+		return fmt.Errorf("the type %s is not described", mediaType)
+	}
+	if !strings.HasSuffix(mediaType, "json") || content.Schema == nil {
+		return nil
+	}
+	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	return c.holds(at+"/content/"+escaped(mediaType)+"/schema", value)
+}
+
+// escaped writes a name as a part of a JSON pointer in a URL's fragment.
+func escaped(name string) string {
+	name = strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1")
+	return strings.ReplaceAll(strings.ReplaceAll(name, "{", "%7B"), "}", "%7D")
+}
 
 // checkSpecification holds an answer to openapi.yaml. Requests that it does not
 // know, such as those to no route, are not its subject.
 func (a *answer) checkSpecification(r *http.Request) {
 	t := a.t
 	t.Helper()
-	router, err := specification()
+	c, err := specification()
 	require.NoError(t, err)
 	probe := r.Clone(context.Background())
 	if probe.Method == http.MethodHead {
 		return // every GET answers HEAD, which has no body to look at
 	}
-	route, params, err := router.FindRoute(probe)
+	route, _, err := c.FindRoute(probe)
 	if err == nil && a.code() == "not_found" && route.Operation.Responses.Status(http.StatusNotFound) == nil {
 		slug, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 		require.True(t, slices.ContainsFunc(state.Definitions(), func(d state.Definition) bool {
@@ -663,11 +774,5 @@ func (a *answer) checkSpecification(r *http.Request) {
 			"%s %s is answered and not in openapi.yaml", r.Method, r.URL.Path)
 		return
 	}
-	require.NoError(t, openapi3filter.ValidateResponse(context.Background(), &openapi3filter.ResponseValidationInput{
-		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: probe, PathParams: params, Route: route},
-		Status:                 a.status,
-		Header:                 a.header,
-		Body:                   io.NopCloser(bytes.NewReader(a.body)),
-		Options:                &openapi3filter.Options{IncludeResponseStatus: true, MultiError: true},
-	}), "%s %s: %s", r.Method, r.URL.Path, a.body)
+	require.NoError(t, c.answers(route, a.status, a.header, a.body), "%s %s: %s", r.Method, r.URL.Path, a.body)
 }

@@ -124,7 +124,7 @@ func (p program) visit(t *testing.T, s *server, language string) *visitor {
 
 // asked matches what the page asks on the learner's behalf. A browser reports
 // each 401 among them, which is no fault of the page.
-var asked = regexp.MustCompile(`^http://localhost:\d+/(` + strings.Join(strategies, "|") + `)/\w+$`)
+var asked = regexp.MustCompile(`^http://localhost:\d+/(` + strings.Join(strategies, "|") + `|classroom)/[\w/-]+$`)
 
 // listen hears the console, and what is sent.
 func (v *visitor) listen(event any) {
@@ -312,8 +312,9 @@ func (v *visitor) opensDetails(name string, slugs ...string) {
 // opensAll makes a page show as much as it can.
 func (v *visitor) opensAll() {
 	v.t.Helper()
-	v.opensDetails("wire", v.panels()...)
-	v.opensDetails("inside", v.panels()...)
+	v.does(`for (const details of document.querySelectorAll('details')) details.open = true`)
+	v.until(`[...document.querySelectorAll('iframe')].every((frame) => frame.contentDocument?.readyState === 'complete' && frame.contentWindow.location.pathname.length > 1)`)
+	v.settles()
 }
 
 // text is the text of what a selector finds.
@@ -446,6 +447,13 @@ var scenarios = []struct {
 	{"each strategy has a page", korean, strategyPages},
 	{"a page of its own works too", korean, ownPages},
 	{"the other name of this machine leads to it", english, otherName},
+	{"a thief edits, replays and goes back to copies", both, thiefOnThePage},
+	{"a thief lives by each strategy's clock", english, clockOfACopy},
+	{"an identifier can be planted where any is adopted", english, plantedIdentifier},
+	{"the levers work and explain themselves", both, leversOnThePage},
+	{"three views of each login", korean, threeViews},
+	{"the wall at 4,096 bytes", both, wall},
+	{"a panel without a server", both, localPanel},
 }
 
 func TestPage(t *testing.T) {
@@ -632,8 +640,11 @@ const reachable = `(async () => [
 
 // addsAll shows every column that the page has.
 func (v *visitor) addsAll() {
-	for _, slug := range js[[]string](v, `[...document.querySelectorAll('[data-add]')].map((b) => b.dataset.add)`) {
-		v.clicks(fmt.Sprintf(`[data-add=%q]`, slug))
+	shown := v.panels()
+	for _, slug := range strategies {
+		if !slices.Contains(shown, slug) {
+			v.clicks(fmt.Sprintf(`[data-add=%q]`, slug))
+		}
 	}
 }
 
@@ -718,7 +729,8 @@ func inside(t *testing.T, v *visitor) {
 const spoken = `(() => {
 	const same = 'script, style, template, noscript, code, pre, .wordmark, [href="/openapi.yaml"], [data-language], .accounts button, ' +
 		'[data-field=slug], [data-field=user], [data-field=role], [data-field=theme], .exchanges, .curl .slug, ' +
-		'title:not([data-word]), .single h1, .crumbs, [data-live], footer p:last-child';
+		'title:not([data-word]), .single h1, .crumbs, [data-live], footer p:last-child, ' +
+		'option, [data-advance], [data-copies] b, .records b, [data-field=inbox_where] a, [data-field=inbox_books] a, [data-field=pulled]:not(:empty)';
 	const walk = document.createTreeWalker(document.documentElement, NodeFilter.SHOW_TEXT);
 	const texts = [];
 	while (walk.nextNode()) {
@@ -1079,7 +1091,8 @@ func (v *visitor) isAccessible(a appearance) {
 	v.t.Helper()
 	v.looks(a)
 	require.Empty(v.t, js[[]string](v, violations), "%v", a)
-	require.LessOrEqual(v.t, js[int](v, `document.documentElement.scrollWidth`), a.width, "something sticks out")
+	require.LessOrEqual(v.t, js[int](v, `document.documentElement.scrollWidth`), a.width, "these stick out: %v",
+		js[[]string](v, fmt.Sprintf(`[...document.querySelectorAll('body *')].filter((e) => e.getBoundingClientRect().right > %d).map((e) => e.outerHTML.slice(0, 90))`, a.width)))
 }
 
 func TestPageIsAccessible(t *testing.T) {
@@ -1094,9 +1107,13 @@ func TestPageIsAccessible(t *testing.T) {
 				v.isAccessible(looks[0])
 				v.acts("login", "theme")
 				v.opensAll()
+				if path == "/" {
+					v.clicks(testid("thief-copy"), testid("thief-use"), testid("lever-store"))
+				}
 				for _, a := range looks {
 					v.isAccessible(a)
 				}
+				v.does(`scrollTo(0, 0)`)
 				v.acts("spend", "spend", "spend", "spend")
 				v.outcome("refused")
 				v.isAccessible(looks[0])
@@ -1128,6 +1145,10 @@ func TestPagePictures(t *testing.T) {
 			v.opens(path)
 			v.acts("login")
 			take("in")
+			if path == "/" {
+				v.opensLab("thief")
+				v.clicks(testid("thief-copy"), testid("thief-forge"))
+			}
 			v.acts("theme", "logout", "profile")
 			v.opensAll()
 			take("out")

@@ -52,7 +52,7 @@ func TestTheTutorialsPageIsUnescaped(t *testing.T) {
 	a := s.client(t, seed).hold("planted").get("").is(http.StatusOK)
 	require.Contains(t, string(a.body), markup)
 	policy := a.header.Get("Content-Security-Policy")
-	require.Equal(t, "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action "+s.url+"/seed/", policy)
+	require.Equal(t, "default-src 'none'; base-uri 'none'; frame-ancestors 'self'; form-action "+s.url+"/seed/", policy)
 }
 
 func TestTheTutorialHasNoLogout(t *testing.T) {

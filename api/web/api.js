@@ -7,7 +7,7 @@ import { keeperFor } from './keep.js';
 
 /**
  * @typedef {object} Request
- * @property {'GET' | 'POST' | 'PATCH'} method
+ * @property {'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'} method
  * @property {string} path below the strategy's own
  * @property {object} [body]
  * @property {'always' | 'with-state'} [issues] when its answer brings a new credential: always, or where the credential is the state
@@ -39,12 +39,13 @@ import { keeperFor } from './keep.js';
 
 /**
  * What a learner can do, and the request it becomes.
- * @type {Record<string, (fields: {username?: string, password?: string, theme?: string, renewal?: object}) => Request>}
+ * @type {Record<string, (fields: {username?: string, password?: string, theme?: string, cart?: string[], renewal?: object}) => Request>}
  */
 export const acts = {
   login: ({ username, password }) => ({ method: 'POST', path: '/login', body: { username, password }, issues: 'always', bare: true }),
   profile: () => ({ method: 'GET', path: '/profile' }),
   theme: ({ theme }) => ({ method: 'PATCH', path: '/profile', body: { theme }, issues: 'with-state' }),
+  cart: ({ cart }) => ({ method: 'PATCH', path: '/profile', body: { cart }, issues: 'with-state' }),
   spend: () => ({ method: 'POST', path: '/spend', body: { amount: 30 }, issues: 'with-state' }),
   refresh: ({ renewal }) => ({ method: 'POST', path: '/refresh', body: renewal, issues: 'always', bare: true }),
   logout: () => ({ method: 'POST', path: '/logout' }),
@@ -85,6 +86,18 @@ export class Client {
     const [first] = exchanges;
     if (!first.carried && !first.request.bare && provesCredential(first)) first.carried = this.keeper.carried({}, this.#seen ?? unseen);
     return exchanges;
+  }
+
+  /** What a thief would take: the server makes the copy, since script can neither read nor keep an HttpOnly cookie. */
+  copy() {
+    return send(`/${this.#column.slug}/copy`, { method: 'POST' }, this.keeper.headers());
+  }
+
+  /** Puts a copy back. Where script holds the credential, it does so by itself. */
+  async restore({ id, held }) {
+    if (!held) return send(`/${this.#column.slug}/restore`, { method: 'POST', body: { id } }, {});
+    this.keeper.putBack(held);
+    return { status: 200, code: '', body: null };
   }
 
   /** Renews once and tries once more when the credential has expired and renewing it is left to script. */
@@ -142,8 +155,13 @@ function provesCredential({ status, code }) {
   return status === 401 ? code !== 'no_credential' : status >= 200 && status < 300;
 }
 
-/** One request, as JSON both ways; a server that cannot be reached is an answer like any other. */
-async function send(url, { method, body }, headers) {
+/**
+ * One request, as JSON both ways; a server that cannot be reached is an answer like any other.
+ * @param {string} url
+ * @param {{method: string, body?: object}} request
+ * @param {Record<string, string>} [headers]
+ */
+export async function send(url, { method, body }, headers = {}) {
   const type = body && { 'Content-Type': 'application/json' };
   try {
     const response = await fetch(url, {

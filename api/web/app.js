@@ -2,12 +2,18 @@
 
 import { watch } from './checklist.js';
 import { copyOf } from './dom.js';
+import { inbox } from './inbox.js';
+import { levers } from './levers.js';
+import { LocalPanel } from './local.js';
 import { Page } from './page.js';
 import { changePlace, readPlace } from './place.js';
+import { thief } from './thief.js';
 import { oneOfEachKind } from './traits.js';
 import { word } from './words.js';
 
 const page = new Page();
+const first = oneOfEachKind(page.columns).map((column) => column.slug);
+page.columns.push({ slug: 'localStorage', makePanel: (hide) => new LocalPanel(hide) });
 const more = document.querySelector('[data-columns-more]');
 
 /** @param {string[]} slugs */
@@ -20,7 +26,7 @@ function choose(slugs) {
 function showAsAsked() {
   const { shown } = readPlace();
   const known = page.columns.filter((column) => shown?.includes(column.slug));
-  page.show((known.length ? known : oneOfEachKind(page.columns)).map((column) => column.slug));
+  page.show(known.length ? known.map((column) => column.slug) : first);
   offer();
 }
 
@@ -33,7 +39,7 @@ function offer() {
     button.textContent = word('columns.add', { slug });
     button.addEventListener('click', () => {
       choose([...page.shown, slug]);
-      page.panel(slug).element.querySelector('a').focus();
+      page.panel(slug).element.querySelector('a[href], button').focus();
     });
     return button;
   }));
@@ -43,6 +49,10 @@ page.panels.addEventListener('hide', ({ detail }) => {
   choose(page.shown.filter((slug) => slug !== detail));
   more.querySelector(`[data-add="${detail}"]`).focus();
 });
+for (const [name, open] of Object.entries({ thief, inbox, levers })) {
+  const box = document.querySelector(`[data-${name}]`);
+  if (box) open(box, page); // a classroom has them
+}
 document.addEventListener('words', offer);
 addEventListener('hashchange', showAsAsked);
 watch(document.querySelector('.steps ol'), page.panels);

@@ -34,6 +34,6 @@ export function curl({ slug, traits }, act, fields) {
  * @param {string} text
  * @param {boolean} variable
  */
-function quoted(text, variable) {
+export function quoted(text, variable) {
   return variable ? `"${text.replaceAll('"', '\\"')}"` : `'${text.replaceAll("'", "'\\''")}'`;
 }

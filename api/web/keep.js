@@ -6,10 +6,12 @@
  * @property {(headers: {Authorization?: string}, seen: import('./api.js').Seen | null) => Header | null} carried the header with
  *   which the credential goes, masked: from what script adds, or from what the server has seen
  * @property {string} place key of the word for where script looks for it
- * @property {() => string} visible what script could read and send elsewhere: '' is the answer to hope for
+ * @property {(from: Document, seen?: import('./api.js').Seen) => string} visible what script could read there and send elsewhere: '' is the answer to hope for
  * @property {(credential: Credential) => void} accept takes over what a Login answer says the client must now hold
  * @property {() => void} forget
  * @property {() => object | void} renewal the body of a refresh; nothing if the credential travels by itself
+ * @property {() => unknown} held what script itself holds and can put back later; nothing where the browser holds it
+ * @property {(held: unknown) => void} putBack
  * @property {boolean} renews whether script itself must renew what has expired
  * @property {boolean} [stored] whether the credential is in localStorage; can be set where script has the choice
  * @property {boolean} [lost] whether a reload has just lost the credential
@@ -41,10 +43,13 @@ class CookieJar {
   place = 'cookie';
   headers() { return {}; }
   carried(_, seen) { return seen ? ['Cookie', seen.name ? `${seen.name}=${seen.value_masked}` : '…'] : null; }
-  visible() { return document.cookie; }
+  /** Script reads the cookies of its page's path, those of other strategies among them: one may be sent everywhere. */
+  visible({ cookie }, seen) { return seen ? cookie.split('; ').find((pair) => pair.startsWith(`${seen.name}=`)) ?? '' : ''; }
   accept() {}
   forget() {}
   renewal() {}
+  held() {}
+  putBack() {}
 }
 
 /**
@@ -101,6 +106,14 @@ class TokenKeeper {
 
   visible() {
     return this.#tokens?.access_token ?? '';
+  }
+
+  held() {
+    return this.#tokens;
+  }
+
+  putBack(tokens) {
+    this.#keep(tokens);
   }
 
   renewal() {

@@ -9,7 +9,15 @@ import { Panel } from './panel.js';
 import { changePlace, hashOf, readPlace } from './place.js';
 import { fill, language, languages, preferred, speak, word } from './words.js';
 
-/** @typedef {{slug: string, traits: import('./traits.js').Traits}} Column */
+/**
+ * @typedef {object} Column
+ * @property {string} slug
+ * @property {import('./traits.js').Traits} traits
+ * @property {(hide: () => void) => LocalPanel} [makePanel] for what is no strategy: it has no server to ask
+ */
+
+/** So many that a cookie is full after a few clicks. */
+const itemsAtOnce = 10;
 
 export class Page {
   /** Every strategy of this document, in the server's order. @type {Column[]} */
@@ -50,14 +58,24 @@ export class Page {
     return this.#made.get(slug);
   }
 
+  /** Looks again at how things stand, after something else than an act has changed them. */
+  lookAgain() {
+    return this.#enqueue(() => Promise.all(this.#visible.map((panel) => panel.resume())));
+  }
+
+  /** The panels that show a strategy. */
+  get strategies() {
+    return this.#visible.filter((panel) => panel.client);
+  }
+
   get #visible() {
     return this.#shown.map((slug) => this.#made.get(slug));
   }
 
   #makePanel(slug) {
-    return new Panel(this.columns.find((column) => column.slug === slug), () => {
-      this.panels.dispatchEvent(new CustomEvent('hide', { detail: slug }));
-    });
+    const column = this.columns.find((each) => each.slug === slug);
+    const hide = () => this.panels.dispatchEvent(new CustomEvent('hide', { detail: slug }));
+    return column.makePanel?.(hide) ?? new Panel(column, hide);
   }
 
   #listen() {
@@ -112,19 +130,26 @@ export class Page {
   #enqueue(task) {
     const turn = this.#queue.then(task);
     this.#queue = turn.catch(() => {}); // reported by the browser as unhandled from `turn`, and no reason to stop the next act
+    return turn;
   }
 
   /** One theme for all panels, so that one click is one request, the same everywhere. */
   #fields() {
     const current = this.#visible.find((panel) => panel.profile)?.profile.state.theme;
-    return { username: this.#form.username.value, password: this.#form.password.value, theme: current === 'dark' ? 'light' : 'dark' };
+    const cart = this.#visible.find((panel) => panel.profile)?.profile.state.cart ?? [];
+    return {
+      username: this.#form.username.value,
+      password: this.#form.password.value,
+      theme: current === 'dark' ? 'light' : 'dark',
+      cart: [...cart, ...Array.from({ length: itemsAtOnce }, (_, i) => word('cart.item', { number: cart.length + i + 1 }))],
+    };
   }
 
   /** Shows the curl lines of an act. @param {string} act */
   #explain(act) {
     this.#explained = act;
     document.querySelector('[data-curl-act]').textContent = word(`act.${act}`);
-    const shown = this.columns.filter((column) => this.#shown.includes(column.slug));
+    const shown = this.columns.filter((column) => this.#shown.includes(column.slug) && !column.makePanel);
     document.querySelector('[data-curl]').replaceChildren(...shown.map((column) => this.#curlLine(column)));
   }
 

@@ -1,7 +1,8 @@
 /** One column: a strategy, what it last answered, and what that cost. It shows what its client knows and decides nothing itself. */
 
 import { Client } from './api.js';
-import { copyOf, setIcon } from './dom.js';
+import { copyOf, element, setIcon } from './dom.js';
+import { masked } from './keep.js';
 import { facts, headline, payments, tagline } from './traits.js';
 import { fill, hasWord, number, time, word } from './words.js';
 import { exchangeView } from './wire.js';
@@ -21,8 +22,11 @@ export class Panel {
   #wasIn = false;
   /** Whether the learner has done something here: before, a 401 is how things are, not a refusal. */
   #used = false;
-  /** Key of a remark on how things stand, or ''. */
+  /** Key of a remark on how things stand, or '', and the values in it. */
   #note = '';
+  #noteValues = {};
+  /** The strategy's own page, inside the path of its cookie, once the learner wants to see what script reads there. */
+  #frame = null;
 
   /**
    * @param {{slug: string, traits: import('./traits.js').Traits}} column
@@ -37,8 +41,13 @@ export class Panel {
     this.#find('a[data-field=slug]').href = `/${column.slug}/`;
     this.#find('[data-hide]').addEventListener('click', onHide);
     this.#find('[data-wire]').addEventListener('toggle', ({ target }) => target.open && this.#report({ act: 'headers' }));
+    this.#find('[data-views]').addEventListener('toggle', ({ target }) => target.open && this.#openFrame());
     this.#offerStorage();
     this.render();
+  }
+
+  get slug() {
+    return this.#column.slug;
   }
 
   /**
@@ -68,14 +77,20 @@ export class Panel {
     this.#exchanges = [...exchanges.reverse(), ...this.#exchanges].slice(0, exchangesShown);
     if (last.body?.state) this.profile = last.body;
     else if (!this.client.inspection) this.profile = null;
-    this.#remark(last.status);
+    this.#remark(last);
     this.render();
+    if (name !== 'profile' || this.#used) this.#frame?.contentWindow.location.reload();
     this.element.ariaBusy = 'false';
     return last;
   }
 
-  #remark(status) {
+  /** @param {import('./api.js').Exchange} last */
+  #remark({ status, body }) {
+    const told = body?.credential;
+    const dropped = told?.kind === 'cookie' && this.client.inspection && this.client.inspection.carried.bytes !== told.bytes;
+    this.#noteValues = dropped ? { bytes: number(told.bytes) } : {};
     if (this.client.keeper.lost) this.#note = 'note.reloaded';
+    else if (dropped) this.#note = 'note.dropped';
     else if (status === 200) this.#note = '';
     else if (status === 204 && !this.#column.traits.revocable) this.#note = 'note.copy';
   }
@@ -92,6 +107,7 @@ export class Panel {
     this.element.dataset.outcome = this.#used ? outcome(last) : '';
     this.#find('.profile').dataset.theme = this.profile?.state.theme ?? '';
     this.#find('[data-bar]').setAttribute('width', String(inspection?.carried.bytes ?? 0));
+    this.#renderViews();
     this.#find('[data-field=note]').hidden = !this.#note;
     this.#find('[data-field=decoded]').hidden = !inspection?.carried.decoded;
     this.#find('[data-facts]').replaceChildren(...facts(traits, headline).map((fact) => factView(fact)));
@@ -122,10 +138,38 @@ export class Panel {
       writes: inspection?.cost.store_writes ?? '–',
       held: heldText(inspection),
       pays: payments(traits).map((key) => word(key)).join(' '),
-      note: this.#note && word(this.#note),
+      wall: word(`wall.${traits.limit_bytes > 0}`, { limit: number(traits.limit_bytes), line: number(4096) }),
+      note: this.#note && word(this.#note, this.#noteValues),
       inside: insideText(inspection),
       decoded: JSON.stringify(inspection?.carried.decoded, null, 2),
     };
+  }
+
+  /** The page that script reads on: this one, if it is inside the cookie's path, or the one in the frame. */
+  get #inside() {
+    return location.pathname === `/${this.#column.slug}/` ? document : this.#frame?.contentDocument;
+  }
+
+  #openFrame() {
+    if (this.#inside) return;
+    this.#frame = element('iframe', '');
+    this.#frame.src = `/${this.#column.slug}/`;
+    this.#frame.addEventListener('load', () => this.#renderViews());
+    this.#find('[data-views]').append(this.#frame);
+    this.#renderViews();
+  }
+
+  /** What script reads, what the browser sends and what the server keeps: the difference is the strategy. */
+  #renderViews() {
+    const { keeper, inspection, carries } = this.client;
+    const visible = this.#inside ? keeper.visible(this.#inside, inspection?.carried) : '';
+    this.#find('[data-field=script_place]').textContent = word(`place.${keeper.place}`);
+    this.#find('[data-field=script_sees]').textContent = visible
+      ? word('sees.all', { value: masked(visible), length: number(visible.length) })
+      : word(inspection ? 'sees.nothing_httponly' : 'sees.nothing');
+    this.#find('[data-field=browser_sends]').textContent = carries?.join(': ') ?? word(`carried.none.${this.#column.traits.transport}`);
+    this.#find('[data-field=server_holds]').textContent = heldText(inspection);
+    if (this.#frame) this.#frame.title = word('sees.frame_title', { slug: this.#column.slug });
   }
 
   /** Where script keeps the credential is a choice only where script has to keep it. */
@@ -174,7 +218,7 @@ function outcome(last) {
 function sentence(last) {
   if (!last) return word('waiting');
   const key = last.code ? `code.${last.code}` : `done.${last.status}`;
-  return hasWord(key) ? word(key) : last.body.title;
+  return hasWord(key) ? word(key, last.body ?? {}) : last.body.title;
 }
 
 /** @param {import('./api.js').Inspection | null} inspection */

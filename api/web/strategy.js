@@ -1,28 +1,20 @@
 /**
- * The page of one strategy, at /{slug}/. Its cookie's path is this address, so document.cookie here is what script can really read:
- * the difference between what script sees, what the browser sends and what the server holds is the strategy.
+ * The page of one strategy, at /{slug}/. Its cookie's path is this address, so document.cookie here is what script can really read. In
+ * a frame of the page at / it shows only what the server says: the rest is around it already.
  */
 
-import { masked } from './keep.js';
 import { Page } from './page.js';
-import { factView, heldText } from './panel.js';
+import { factView } from './panel.js';
 import { facts } from './traits.js';
 import { number, word } from './words.js';
 
+document.documentElement.classList.toggle('framed', self !== top);
 const page = new Page();
 const [{ slug, traits }] = page.columns;
 
 function render() {
-  const { inspection, carries, keeper } = page.panel(slug).client;
+  const { inspection } = page.panel(slug).client;
   document.querySelector('[data-about]').textContent = word(`about.${traits.protected_by}.${traits.transport}`);
-  const find = (field) => document.querySelector(`[data-field=${field}]`);
-  const visible = keeper.visible();
-  find('script_place').textContent = word(`place.${keeper.place}`);
-  find('script_sees').textContent = visible
-    ? word('sees.all', { value: masked(visible), length: number(visible.length) })
-    : word(inspection ? 'sees.nothing_httponly' : 'sees.nothing');
-  find('browser_sends').textContent = carries?.join(': ') ?? word(`carried.none.${traits.transport}`);
-  find('server_holds').textContent = heldText(inspection);
   document.querySelector('[data-all-facts]').replaceChildren(
     ...facts(traits).map((fact) => factView(fact, { limit: number(traits.limit_bytes) })),
   );
@@ -32,4 +24,5 @@ function render() {
 page.panels.addEventListener('happening', render);
 document.addEventListener('words', render);
 page.show([slug]);
+page.panel(slug).element.querySelector('[data-views]').open = true;
 render();

@@ -22,12 +22,17 @@ import (
 	"strings"
 )
 
-// ContentSecurityPolicy is the policy under which both documents work: nothing
-// inline, nothing from elsewhere, no frames around them. A value of the profile
-// that looked like markup would stay text even if the script forgot to treat it
-// so.
-const ContentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
-	"font-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+// ContentSecurityPolicy is the policy under which the documents work: nothing
+// but our own files, and nobody frames them. A value of the profile that looked
+// like markup would stay text even if the script forgot to treat it so.
+const ContentSecurityPolicy = ownFilesOnly + "frame-ancestors 'none'"
+
+// FramedPolicy is that of the pages of strategies: the page at / frames them,
+// since what a script can read of a cookie is seen inside the cookie's path.
+const FramedPolicy = ownFilesOnly + "frame-ancestors 'self'"
+
+const ownFilesOnly = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+	"font-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'self'; "
 
 //go:embed *.js *.css *.svg words/*.json guide/*.md
 var assets embed.FS
@@ -45,6 +50,8 @@ type Page struct {
 	Language string    // of the first rendering, as Language chose it; "" is "en". The visitor can switch.
 	Columns  []Column  // every strategy mounted, in the order of the panels
 	Accounts []Account // demo accounts to offer, the first filled in; none outside the classroom
+
+	Classroom bool // shows what a classroom has besides: a thief, an attacker's inbox, levers
 }
 
 // Column is one strategy: the path it is mounted at, and its traits, which are
@@ -176,9 +183,14 @@ func render(w io.Writer, document string, p Page, columns []Column) error {
 	var out bytes.Buffer
 	if err := translated.ExecuteTemplate(&out, document, struct {
 		Page
-		Shown []Column // the columns of this document
-		JSON  string   // the same, for the script
-	}{p, columns, string(data)}); err != nil {
+		Shown     []Column // the columns of this document
+		JSON      string   // the same, for the script
+		Spans     []string // by which the clock is moved
+		Durations []string // settings that are one
+	}{
+		p, columns, string(data), []string{"1m", "16m", "8h", "168h"},
+		[]string{"session_idle", "session_max", "access_ttl", "refresh_ttl", "refresh_overlap"},
+	}); err != nil {
 		return fmt.Errorf("web: %s: %w", document, err)
 	}
 	_, err = out.WriteTo(w)

@@ -1,0 +1,298 @@
+package tests
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"statelab/state"
+)
+
+// What the classroom's page has besides the panels: a thief, levers, frames, and a
+// panel without a server. Each story is tried with all strategies, and what must
+// come of it is in their traits.
+
+// opensLab opens one of the boxes below the panels.
+func (v *visitor) opensLab(name string) {
+	v.t.Helper()
+	v.clicks(testid(name) + " > summary")
+}
+
+// loot is a selector of something in the thief's copy of a strategy.
+func loot(slug, inner string) string { return fmt.Sprintf(`[data-copy-of=%q] %s`, slug, inner) }
+
+// told is the status that the thief was told last.
+func (v *visitor) told(slug string) string {
+	v.t.Helper()
+	return v.text(loot(slug, "[data-field=told]"))
+}
+
+// everywhere requires what the thief is told of each strategy.
+func (v *visitor) everywhere(works func(state.Traits) bool) {
+	v.t.Helper()
+	for _, slug := range strategies {
+		require.Equal(v.t, works(v.s.traits(v.t, slug)), v.told(slug) == "200", "%s: %s", slug, v.text(loot(slug, "")))
+	}
+}
+
+func thiefOnThePage(t *testing.T, v *visitor) {
+	v.addsAll()
+	v.opensLab("thief")
+	v.clicks(testid("thief-copy"))
+	require.Empty(t, v.texts("[data-copy-of]"), "nobody has anything to steal")
+	v.acts("login")
+	v.clicks(testid("thief-copy"))
+	require.Equal(t, strategies, js[[]string](v, `[...document.querySelectorAll('[data-copy-of]')].map((e) => e.dataset.copyOf)`))
+
+	// Where nothing protects it, a credential makes an admin of whoever writes it.
+	v.clicks(testid("thief-forge"))
+	for _, slug := range strategies {
+		forged := !v.s.traits(t, slug).TamperProof
+		require.Equal(t, forged, v.told(slug) == "200", slug)
+		if forged {
+			require.Equal(t, strings.Replace(v.word("thief.admin"), "{count}", "3", 1), v.text(loot(slug, "[data-field=told_more]")))
+		}
+	}
+
+	// By hand: more credits.
+	for _, slug := range strategies {
+		v.clicks(loot(slug, "summary"))
+		if v.s.traits(t, slug).Readable {
+			v.does(fmt.Sprintf(`(() => { const text = document.querySelector(%q); text.value = text.value.replace('"credits": 100', '"credits": 100000'); })()`, loot(slug, "textarea")))
+			require.Contains(t, js[string](v, fmt.Sprintf(`document.querySelector(%q).value`, loot(slug, "textarea"))), "100000")
+		}
+		v.clicks(loot(slug, "[data-send]"))
+		v.until(fmt.Sprintf(`!document.querySelector(%q).textContent.includes('?')`, loot(slug, "")))
+	}
+	v.until(`[...document.querySelectorAll('[data-copy-of]')].every((e) => e.dataset.outcome)`)
+	v.everywhere(func(traits state.Traits) bool { return !traits.TamperProof })
+
+	// An old copy brings the credits back where the client holds them.
+	v.acts("spend")
+	v.showsAll(fields{"credits": "70"})
+	v.clicks(testid("thief-restore"))
+	for _, slug := range strategies {
+		want := "70"
+		if !v.s.traits(t, slug).RollbackProof {
+			want = "100"
+		}
+		v.shows(slug, fields{"status": "200", "credits": want})
+	}
+
+	// A copy after the logout.
+	v.acts("logout")
+	v.until(fmt.Sprintf(`[...document.querySelectorAll('[data-copy-of] [data-field=life]')].filter((e) => e.textContent).length === %d`, len(strategies)))
+	v.clicks(testid("thief-use"))
+	v.everywhere(func(traits state.Traits) bool { return !traits.Revocable })
+	require.NotContains(t, js[string](v, `document.querySelector('[data-thief]').textContent`), "thief.", "every word is there")
+}
+
+// A copy dies after what the comparison says, and not before.
+func clockOfACopy(t *testing.T, v *visitor) {
+	v.addsAll()
+	v.opensLab("thief")
+	v.opensLab("levers")
+	v.acts("login")
+	v.clicks(testid("thief-copy"))
+	v.acts("logout")
+	v.until(fmt.Sprintf(`[...document.querySelectorAll('[data-copy-of] [data-field=life]')].filter((e) => e.textContent).length === %d`, len(strategies)))
+	alive := func(lives func(slug string, traits state.Traits) bool) {
+		t.Helper()
+		v.clicks(testid("thief-use"))
+		for _, slug := range strategies {
+			traits := v.s.traits(t, slug)
+			require.Equal(t, lives(slug, traits), v.told(slug) == "200", slug)
+		}
+	}
+	alive(func(_ string, traits state.Traits) bool { return !traits.Revocable })
+	v.clicks(testid("advance-16m"))
+	tokens := map[string]bool{} // whose access token has a life of its own
+	for _, slug := range strategies {
+		tokens[slug] = v.s.login(t, slug, alice, alicePassword).renews() != ""
+	}
+	alive(func(slug string, traits state.Traits) bool { return !traits.Revocable && !tokens[slug] })
+	for slug := range tokens {
+		if tokens[slug] {
+			require.Contains(t, v.text(loot(slug, "[data-field=life]")), "16 min", slug)
+			require.Equal(t, "expired", v.text(loot(slug, "[data-field=told_code]")))
+		}
+	}
+	v.clicks(testid("advance-8h"))
+	alive(func(_ string, traits state.Traits) bool { return !traits.Revocable && !traits.Expires })
+	v.clicks(testid("lever-reset"))
+	v.until(`document.querySelector('[data-levers]').ariaBusy === 'false'`)
+	require.Equal(t, v.word("lever.pulled"), v.text(testid("pulled")))
+}
+
+// Whoever plants an identifier of their own has the victim's login where any is
+// adopted and none renewed.
+func plantedIdentifier(t *testing.T, v *visitor) {
+	v.addsAll()
+	for _, slug := range strategies {
+		if v.s.traits(t, slug).SentByBrowser {
+			v.does(fmt.Sprintf(`fetch('/%s/profile').then(() => { document.cookie = %q; })`, slug, cookieName(slug)+"=of-my-making; path=/"+slug))
+		}
+	}
+	v.acts("login")
+	v.showsAll(fields{"status": "200", "user": "Alice"})
+	for _, slug := range strategies {
+		traits := v.s.traits(t, slug)
+		if !traits.SentByBrowser {
+			continue
+		}
+		thief := v.s.client(t, slug).hold("of-my-making")
+		adopted := !traits.StrictID && traits.Holder == state.HolderServer
+		require.Equal(t, adopted, thief.get("profile").status == http.StatusOK, slug)
+	}
+}
+
+func leversOnThePage(t *testing.T, v *visitor) {
+	v.clicks(`[data-add="session-stock"]`)
+	v.acts("login")
+	v.opensLab("levers")
+	v.until(`document.querySelector('[data-field=clock]').textContent`)
+	setting := func(name string) string {
+		return js[string](v, fmt.Sprintf(`(() => { const e = document.querySelector('[data-setting=%q]'); return e.type === 'checkbox' ? String(e.checked) : e.value; })()`, name))
+	}
+	pulls := func(selector, curl string) {
+		t.Helper()
+		v.clicks(selector)
+		v.until(fmt.Sprintf(`document.querySelector('[data-field=pulled_curl]').textContent.includes(%q)`, curl))
+		v.settles()
+	}
+	pulls(testid("lever-role"), `-X PUT -H 'Content-Type: application/json' -d '{"role":"admin"}' `+v.origin+"/classroom/accounts/alice/role")
+	v.shows("session", fields{"role": "admin"})
+	v.shows("cookie", fields{"role": "member"}) // a photograph
+
+	pulls(testid("lever-store"), "/classroom/store/session")
+	require.Equal(t, []string{"alice"}, v.texts("[data-records] b"))
+	v.clicks("[data-records] button")
+	v.until(fmt.Sprintf(`document.querySelector('[data-records]').textContent === %q`, v.word("lever.store.empty")))
+	v.settles()
+	v.shows("session", fields{"status": "401", "code": "unknown_session"})
+	v.shows("cookie", fields{"status": "200"})
+
+	v.acts("login")
+	v.clicks(testid("keep-keys"))
+	pulls(testid("lever-restart"), `{"keep_keys":false}`)
+	v.until(`document.querySelector('[data-strategy=cookie] [data-field=status]').textContent === '401'`)
+	v.shows("cookie", fields{"code": "bad_signature"})
+	v.shows("session", fields{"code": "unknown_session"})
+	v.shows("session-stock", fields{"code": "unknown_session"})
+
+	v.acts("login")
+	pulls(testid("lever-rotate"), `{"keep_previous":true}`)
+	v.until(`document.querySelector('[data-strategy=cookie] [data-field=status]').textContent === '200'`)
+	v.clicks(testid("keep-previous"))
+	pulls(testid("lever-rotate"), `{"keep_previous":false}`)
+	v.until(`document.querySelector('[data-strategy=cookie] [data-field=status]').textContent === '401'`)
+	v.shows("session", fields{"status": "200"})
+
+	require.Equal(t, "none", setting("revocation"))
+	v.does(`(() => { const e = document.querySelector('[data-setting=revocation]'); e.value = 'denylist'; e.dispatchEvent(new Event('change')); })()`)
+	v.until(`document.querySelector('[data-field=pulled_curl]').textContent.includes('denylist')`)
+	v.settles()
+	require.Equal(t, "denylist", v.s.pull(t, "GET", "settings", nil).text("revocation"))
+	v.does(`(() => { const e = document.querySelector('[data-setting=access_ttl]'); e.value = '9h'; e.dispatchEvent(new Event('change')); })()`)
+	v.until(`document.querySelector('[data-field=pulled]').textContent.includes('use at most 1h')`)
+	v.until(`document.querySelector('[data-setting=access_ttl]').value === '15m0s'`) // what is in force
+
+	pulls(testid("lever-reset"), "/classroom/reset")
+	v.until(`document.querySelector('[data-setting=revocation]').value === 'none'`)
+	v.clicks(testid("advance-16m"))
+	v.until(`document.querySelector('[data-field=clock]').textContent.includes('16m0s')`)
+	require.NotContains(t, js[string](v, `document.querySelector('[data-levers]').textContent`), "lever.", "every word is there")
+}
+
+// threeViews are what script reads, the browser sends and the server keeps: between
+// the first two stands HttpOnly, between the others the strategy.
+func threeViews(t *testing.T, v *visitor) {
+	v.addsAll()
+	v.acts("login")
+	for _, slug := range strategies {
+		traits := v.s.traits(t, slug)
+		v.opensDetails("views", slug)
+		frame := fmt.Sprintf(`document.querySelector(%q)`, panel(slug, "iframe"))
+		v.until(frame + `?.contentDocument?.readyState === 'complete' && ` + frame + `.contentWindow.location.pathname === '/` + slug + `/'`)
+		sees := func() string { return v.field(slug, "script_sees") }
+		switch {
+		case !traits.SentByBrowser:
+			require.Contains(t, sees(), "eyJ", "what script keeps, script can read")
+		case traits.HTTPOnly:
+			require.Equal(t, v.word("sees.nothing_httponly"), sees(), slug)
+			require.Empty(t, js[string](v, frame+`.contentDocument.cookie.split('; ').filter((c) => c.startsWith('`+cookieName(slug)+`=')).join()`))
+		default:
+			v.until(fmt.Sprintf(`document.querySelector(%q).textContent.includes('…')`, panel(slug, "[data-field=script_sees]")))
+		}
+		require.NotContains(t, v.field(slug, "browser_sends"), v.word("carried.none."+traits.Transport))
+		require.Equal(t, v.field(slug, "held"), v.field(slug, "server_holds"))
+	}
+	_ = v.console() // the tutorial's page has no icon, and its policy refuses one
+}
+
+// wall fills the cart until a browser would keep no more of it, and then goes on
+// without the check that stands before.
+func wall(t *testing.T, v *visitor) {
+	v.addsAll()
+	v.acts("login")
+	limited := func(slug string) bool { return v.s.traits(t, slug).LimitBytes == state.CookieLimit }
+	for range 20 {
+		v.acts("cart")
+		if v.field("cookie", "status") != "200" {
+			break
+		}
+	}
+	v.acts("cart", "cart", "cart")
+	for _, slug := range strategies {
+		if !limited(slug) {
+			v.shows(slug, fields{"status": "200"})
+			continue
+		}
+		v.shows(slug, fields{"status": "413", "code": "credential_too_large"})
+		require.Contains(t, v.field(slug, "sentence"), "4096", slug)
+		width, err := strconv.Atoi(js[string](v, fmt.Sprintf(`document.querySelector(%q).getAttribute('width')`, panel(slug, "[data-bar]"))))
+		require.NoError(t, err)
+		require.Less(t, width, 4200, "the gauge stands before the line")
+		require.Greater(t, width, 2500, slug)
+	}
+	v.s.set(t, object{"size_check": false})
+	v.acts("cart")
+	for _, slug := range strategies {
+		if limited(slug) {
+			v.shows(slug, fields{"status": "200"})
+			require.Contains(t, v.field(slug, "note"), strings.Split(v.word("note.dropped"), "{bytes}")[0], "the browser has kept the old one")
+		} else {
+			v.shows(slug, fields{"note": ""})
+		}
+	}
+	said := map[string]string{}
+	for _, slug := range strategies {
+		said[slug] = v.field(slug, "version")
+	}
+	v.acts("profile")
+	for _, slug := range strategies {
+		require.Equal(t, limited(slug), v.field(slug, "version") != said[slug], "what was saved is lost")
+	}
+}
+
+// localPanel is theme and cart in the browser alone: no request, and no login.
+func localPanel(t *testing.T, v *visitor) {
+	v.clicks(`[data-add="localStorage"]`)
+	require.Equal(t, []string{"session", "cookie", "token", "localStorage"}, v.panels())
+	v.acts("login")
+	v.shows("localStorage", fields{"sentence": v.word("local.nobody"), "bytes_up": "0", "reads": "0", "user": "–", "held": v.word("held.nothing")})
+	v.acts("theme", "cart")
+	v.shows("localStorage", fields{"theme": "dark", "sentence": v.word("local.kept"), "wall": strings.Replace(v.word("local.cart"), "{count}", "10", 1)})
+	v.shows("session", fields{"theme": "dark"})
+	v.acts("logout")
+	v.reloads()
+	v.shows("localStorage", fields{"theme": "dark"}) // nobody has ended anything
+	for _, sent := range v.asks() {
+		require.NotContains(t, sent, "localStorage")
+	}
+	require.Len(t, v.texts("[data-curl] li"), 3)
+}
