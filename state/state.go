@@ -223,6 +223,8 @@ type Held struct {
 	Store  string `json:"store"` // "memory", "sqlite", "postgres" or "redis"
 	Bytes  int    `json:"bytes"` // of the record as a document
 	Record any    `json:"record"`
+	// CachedSeconds is how old this is, where a node goes by what it remembers.
+	CachedSeconds *float64 `json:"cached_seconds,omitempty"`
 }
 
 // Roles returns the role that a subject has now, or ErrNotFound if the subject

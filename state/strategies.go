@@ -112,6 +112,7 @@ var definitions = []Definition{
 	{"token", MountAlways, PlaceStore, NewToken},
 	{"session-db", MountNamed, PlaceDatabase, NewSession},
 	{"token-cookie", MountNamed, PlaceStore, NewTokenCookie},
+	{"session-cached", MountNamed, PlaceDatabase, NewCachedSession},
 	{"cookie-plain", MountLessons, PlaceStore, NewPlainCookie},
 	{"session-stock", MountLessons, PlaceProcess, NewStockSession},
 	{"seed", MountLessons, PlaceProcess, NewSeed},

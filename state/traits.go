@@ -32,6 +32,7 @@ type Traits struct {
 	NeedsSharedKey   bool   `json:"needs_shared_key"`   // several nodes must share a key
 	SentByBrowser    bool   `json:"sent_by_browser"`    // the browser attaches it by itself: cross-site requests matter
 	LimitBytes       int    `json:"limit_bytes"`        // what the credential may measure; 0: the state has no such wall
+	StaleSeconds     int    `json:"stale_seconds"`      // how long a node may go by what another has changed or ended
 }
 
 // The words that traits use.
