@@ -79,7 +79,9 @@ func TestTheSpecificationCanRefuse(t *testing.T) {
 	require.NoError(t, err)
 	route, _, err := c.FindRoute(r)
 	require.NoError(t, err)
-	validate := func(status int, header http.Header, body string) error { return c.answers(route, status, header, []byte(body)) }
+	validate := func(status int, header http.Header, body string) error {
+		return c.answers(route, status, header, []byte(body))
+	}
 	require.NoError(t, validate(200, good.header, string(good.body)))
 	for name, change := range map[string]func(string) string{
 		"a surprising member": func(b string) string { return strings.Replace(b, `{`, `{"extra":1,`, 1) },
