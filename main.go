@@ -32,6 +32,7 @@ import (
 	"golang.org/x/term"
 
 	"statelab/api"
+	"statelab/api/attacker"
 	"statelab/auth"
 	"statelab/state"
 	"statelab/state/keys"
@@ -229,6 +230,7 @@ type serve struct {
 	Revocation      string        `enum:",none,denylist" default:"" placeholder:"HOW" help:"Whether copies held by clients can be ended: none, or denylist, a look-up in the store with each request (none; for a service denylist)."`
 	CredentialCache int           `default:"0" placeholder:"N" help:"How many verified credentials each client-held strategy may remember (${default}: each is verified each time)."`
 	Metrics         string        `placeholder:"ADDRESS" help:"Address to serve /metrics on, for Prometheus, such as localhost:9464 (none); the classroom serves loopback only."`
+	Attacker        string        `placeholder:"ADDRESS" help:"Address to serve the attacker's pages on, another origin, such as 127.0.0.1:9090 (none); classroom and loopback only."`
 	LogFormat       string        `default:"text" enum:"text,json" help:"The form of the log on standard error: text or json (${default})."`
 	LogLevel        string        `default:"info" enum:"debug,info,warn,error" help:"The least level to log: debug, info, warn or error (${default}); a line for each request is info."`
 
@@ -237,8 +239,7 @@ type serve struct {
 
 // Later are the flags that are named already and refused until they work.
 type Later struct {
-	Attacker string `hidden:""`
-	Cache    string `hidden:""`
+	Cache string `hidden:""`
 }
 
 // serviceDatabase has the accounts of a service that is told of no other.
@@ -266,7 +267,7 @@ func (s *serve) settle(getenv func(string) string) {
 // check refuses what this version cannot do and what would not be safe.
 func (s *serve) check() error {
 	if !reflect.ValueOf(s.Later).IsZero() {
-		return refuse("--attacker and --cache are not in this version: leave them out")
+		return refuse("--cache is not in this version: leave it out")
 	}
 	if err := state.CheckNames(s.Classroom, s.Strategies); err != nil {
 		return refuse("--strategies: %v", err)
@@ -289,6 +290,17 @@ func (s *serve) check() error {
 		}
 		if s.Classroom && !isLoopback(s.Metrics) {
 			return refuse("--metrics %s would show the classroom to others: use localhost", s.Metrics)
+		}
+	}
+	if s.Attacker != "" {
+		if !s.Classroom {
+			return refuse("--attacker is for lessons: leave it out, or leave out --no-classroom")
+		}
+		if _, port, err := net.SplitHostPort(s.Attacker); err != nil || !isPort(port) {
+			return refuse("--attacker %q is no address: use one such as 127.0.0.1:9090", s.Attacker)
+		}
+		if !isLoopback(s.Attacker) {
+			return refuse("--attacker %s would show others what it steals: use 127.0.0.1", s.Attacker)
 		}
 	}
 	for _, origin := range s.AllowOrigin {
@@ -375,6 +387,7 @@ type server interface {
 	AddDemoAccounts(ctx context.Context) error
 	FindDemoAccount(ctx context.Context) (string, error)
 	Metrics() http.Handler
+	Victim(origin string) attacker.Victim
 	Drain()
 	Close() error
 }
@@ -445,6 +458,14 @@ func (s *serve) Run(ctx context.Context, out streams) error {
 		AllowOrigins: s.AllowOrigin, TokenAlg: s.TokenAlg, Denylist: s.Revocation == "denylist", CredentialCache: s.CredentialCache,
 		Checks: []api.Check{{Name: "keys", Ask: watch.Health}}, Lifetimes: s.lifetimes(),
 	}
+	var attackerListener net.Listener // until it is served, connections wait
+	if s.Attacker != "" {
+		if attackerListener, err = listen(ctx, "--attacker", s.Attacker); err != nil {
+			return err
+		}
+		defer func() { _ = attackerListener.Close() }()
+		config.Attacker = attacker.New(attackerListener.Addr(), clock.Now)
+	}
 	server, err := s.server(config, clock, options)
 	if err != nil {
 		return refuse("%v", err)
@@ -457,18 +478,24 @@ func (s *serve) Run(ctx context.Context, out streams) error {
 	if err != nil {
 		return err
 	}
-	var metricsAddr net.Addr
+	base, beside := s.base(listener.Addr()), ""
 	if s.Metrics != "" {
 		listener, err := listen(ctx, "--metrics", s.Metrics)
 		if err != nil {
 			return err
 		}
-		metricsAddr = listener.Addr()
-		defer serveMetrics(ctx, listener, server, log)()
+		beside += fmt.Sprintf("  metrics   http://%s/metrics\n", listener.Addr())
+		mux := http.NewServeMux()
+		mux.Handle("GET /metrics", server.Metrics())
+		defer serveBeside(ctx, listener, mux, log)()
+	}
+	if a := config.Attacker; a != nil {
+		beside += fmt.Sprintf("  attacker  %s and %s\n", a.Origins()[0], a.Origins()[1])
+		defer serveBeside(ctx, attackerListener, a.Against(server.Victim(base)), log)()
 	}
 	ctx, stop := follow(ctx, watch)
 	defer stop()
-	s.greet(out.out, listener.Addr(), metricsAddr)
+	s.greet(out.out, base, beside)
 	if certificate == nil && len(proxies) == 0 && !isLoopback(s.Listen) {
 		log.Warn("others send their passwords here in plain HTTP: use --tls-cert, or a proxy with HTTPS and --trusted-proxy")
 	}
@@ -680,27 +707,27 @@ func (listAccounts) Run(ctx context.Context, c *commands, s streams) error {
 	})
 }
 
-// greet says where to begin, and where the metrics are if they have a listener.
-func (s *serve) greet(w io.Writer, addr, metricsAddr net.Addr) {
+// base is the origin by which users open what listens on an address.
+func (s *serve) base(addr net.Addr) string {
 	host, port, _ := net.SplitHostPort(addr.String())
 	if ip := net.ParseIP(host); ip.IsLoopback() || ip.IsUnspecified() {
 		host = "localhost"
 	}
-	base := "http://" + net.JoinHostPort(host, port)
 	if s.TLSCert != "" {
-		base = "https://" + net.JoinHostPort(host, port)
+		return "https://" + net.JoinHostPort(host, port)
 	}
-	more := ""
-	if metricsAddr != nil {
-		more = fmt.Sprintf("  metrics   http://%s/metrics\n", metricsAddr)
-	}
+	return "http://" + net.JoinHostPort(host, port)
+}
+
+// greet says where to begin, and in lines of their own what listens beside.
+func (s *serve) greet(w io.Writer, base, beside string) {
 	if !s.Classroom {
 		_, _ = fmt.Fprintf(w, `statelab: a service, without the classroom
   page      %[1]s
   docs      %[1]s/docs
   ready     %[1]s/readyz
 %[2]s  stop      Ctrl-C
-`, base, more)
+`, base, beside)
 		return
 	}
 	demo := api.DemoAccounts()
@@ -715,11 +742,11 @@ func (s *serve) greet(w io.Writer, addr, metricsAddr net.Addr) {
   try       curl -i -H 'Content-Type: application/json' -d '{"username":"%[3]s","password":"%[4]s"}' %[1]s/session/login
             200, a Set-Cookie: statelab_session=..., and the profile; the same for /cookie, /cookie-sealed and /token
 %[5]s  stop      Ctrl-C
-`, base, strings.Join(accounts, ", "), demo[0].Username, demo[0].Password, more)
+`, base, strings.Join(accounts, ", "), demo[0].Username, demo[0].Password, beside)
 }
 
 // How long things may take. The sum of the two last ones bounds a shutdown, and
-// half a second more if the metrics have a listener.
+// half a second more for each listener besides.
 const (
 	readHeaderTimeout = 5 * time.Second // slow headers (slowloris)
 	readTimeout       = 10 * time.Second
@@ -835,22 +862,20 @@ func newHTTP(h http.Handler, log *slog.Logger) *http.Server {
 	}
 }
 
-// serveMetrics serves the metrics on a listener of their own until stop is called:
-// last of all, so that they tell of the end too.
-func serveMetrics(ctx context.Context, listener net.Listener, server server, log *slog.Logger) (stop func()) {
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", server.Metrics())
-	h := newHTTP(mux, log)
+// serveBeside serves what has a listener of its own until stop is called: last of
+// all, so that metrics tell of the end too.
+func serveBeside(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger) (stop func()) {
+	h := newHTTP(handler, log)
 	served := make(chan error, 1)
 	go func() { served <- h.Serve(listener) }()
 	return func() {
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainNotice)
 		defer cancel()
 		if h.Shutdown(grace) != nil {
-			_ = h.Close() // whoever scrapes slowly comes again
+			_ = h.Close() // whoever is slow here comes again
 		}
 		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
-			log.Error("the metrics were not served to the end", slog.Any("error", err))
+			log.Error("a listener was not served to the end", slog.Any("address", listener.Addr()), slog.Any("error", err))
 		}
 	}
 }

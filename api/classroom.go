@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"statelab/api/attacker"
 	"statelab/state"
 	"statelab/state/keys"
 )
@@ -134,7 +135,7 @@ func (s *serving) close() error {
 
 // emptied is the config of a new process, with a new store if each has its own.
 func (c *Classroom) emptied(config Config) Config {
-	config.Process = new(state.Process)
+	config.Process, config.guests = new(state.Process), nil
 	if c.newStore != nil {
 		config.Store = c.newStore()
 	}
@@ -154,6 +155,9 @@ func (c *Classroom) newKeys(config Config, previous ...*keys.Key) (*keys.Ring, e
 
 // Routes returns every route that the classroom answers.
 func (c *Classroom) Routes() []Route { return c.server().Routes() }
+
+// Victim is Server.Victim.
+func (c *Classroom) Victim(origin string) attacker.Victim { return c.server().Victim(origin) }
 
 // Metrics answers with what the server in force has counted.
 func (c *Classroom) Metrics() http.Handler {

@@ -305,14 +305,21 @@ func (col *column) patch(c *gin.Context) (int, any, error) {
 	if err := p.check(); err != nil {
 		return 0, nil, err
 	}
-	return col.change(c, l, func(l *state.Login) error {
+	var renamed bool
+	status, body, err := col.change(c, l, func(l *state.Login) error {
+		before := l.Nickname
 		p.Theme.apply(&l.Theme, state.DefaultTheme)
 		p.Language.apply(&l.Language, state.DefaultLanguage)
 		p.Nickname.apply(&l.Nickname, "")
 		p.Note.apply(&l.Note, "")
 		p.Cart.apply(&l.Cart, nil)
+		renamed = l.Nickname != before && l.Nickname != ""
 		return nil
 	})
+	if err == nil && renamed && col.config.Classroom {
+		col.config.guests.sign(col.slug, l.Username, p.Nickname.Value)
+	}
+	return status, body, err
 }
 
 func (col *column) spend(c *gin.Context) (int, any, error) {

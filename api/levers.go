@@ -9,6 +9,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"statelab/api/attacker"
 	"statelab/auth"
 	"statelab/state"
 	"statelab/state/keys"
@@ -305,9 +306,32 @@ func (c *Classroom) drop(g *gin.Context) (int, any, error) {
 
 var noRecord = faultf("not_found", "The strategy has no such record.")
 
+// Inbox is what the attacker has been sent. Origin is null where there is none.
+type Inbox struct {
+	Origin  *string          `json:"origin"`
+	Entries []attacker.Entry `json:"entries"`
+}
+
+// inbox shows the attacker's inbox, the newest first.
+func (c *Classroom) inbox(*gin.Context) (int, any, error) {
+	out := Inbox{Entries: []attacker.Entry{}}
+	if a := c.started.Attacker; a != nil {
+		origin := a.Origins()[0]
+		out.Origin, out.Entries = &origin, a.Entries()
+	}
+	return http.StatusOK, out, nil
+}
+
+func (c *Classroom) emptyInbox(*gin.Context) (int, any, error) {
+	if a := c.started.Attacker; a != nil {
+		a.Empty()
+	}
+	return http.StatusNoContent, nil, nil
+}
+
 // reset undoes what levers have done: the clock, the keys, the settings, the
 // roles, those of the demo accounts in any case, and every login that the server
-// holds. What clients hold it cannot take back.
+// holds. It empties the guestbooks and the attacker's inbox. What clients hold it cannot take back.
 func (c *Classroom) reset(g *gin.Context) (int, any, error) {
 	c.pulling.Lock()
 	defer c.pulling.Unlock()
@@ -337,5 +361,5 @@ func (c *Classroom) reset(g *gin.Context) (int, any, error) {
 	c.clock.ahead.Store(0)
 	clear(c.roles)
 	c.copies.drop()
-	return http.StatusNoContent, nil, nil
+	return c.emptyInbox(g)
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/swaggest/swgui/v5emb"
 
+	"statelab/api/attacker"
 	"statelab/auth"
 	"statelab/state"
 	"statelab/state/keys"
@@ -61,10 +62,13 @@ type Config struct {
 	Version         string          // of the program
 	Checks          []Check         // what /readyz asks besides the database and the store
 
+	Attacker *attacker.Attacker // the other origin of a classroom's lessons; nil: none
+
 	classroom *Classroom // whose levers the server serves; nil: it has none
 	// What a server hands on to the one that takes over from it in one process.
-	salt     [16]byte  // of the fingerprints in the audit trail; zero: drawn anew
-	followed *followed // nil: nothing yet
+	salt     [16]byte   // of the fingerprints in the audit trail; zero: drawn anew
+	followed *followed  // nil: nothing yet
+	guests   *guestbook // nil: nobody yet
 }
 
 // Check is a part that a server depends on. Ask returns what is wrong with it,
@@ -111,6 +115,9 @@ func New(config Config) (*Server, error) {
 	}
 	if config.followed == nil {
 		config.followed = &followed{done: map[string]time.Time{}}
+	}
+	if config.guests == nil {
+		config.guests = &guestbook{lines: map[string][]guestbookLine{}}
 	}
 	gin.SetMode(gin.ReleaseMode) // a global of Gin's; in debug mode it prints every route
 	s := &Server{config: config, log: config.Logger, metrics: newMetrics(config)}
@@ -220,6 +227,8 @@ func (s *Server) routes() *gin.Engine {
 		g.PUT("/settings", s.json(room.set))
 		read(g, "/copies", s.json(room.shown))
 		g.POST("/copies/:id/send", s.json(room.send))
+		read(g, "/inbox", s.json(room.inbox))
+		g.DELETE("/inbox", s.json(room.emptyInbox))
 		g.POST("/reset", s.json(room.reset))
 	}
 
@@ -230,6 +239,9 @@ func (s *Server) routes() *gin.Engine {
 			g.POST("/", col.form)
 		} else {
 			read(g, "/", col.page)
+		}
+		if s.config.Classroom {
+			read(g, "/guestbook", col.guestbook)
 		}
 		g = g.Group("", s.onlyJSON)
 		g.POST("/login", s.json(col.login))
@@ -261,6 +273,18 @@ func (s *Server) Routes() []Route {
 		all = append(all, Route{r.Method, r.Path})
 	}
 	return all
+}
+
+// Victim is what an attacker knows of the server, which it reaches at an origin.
+func (s *Server) Victim(origin string) attacker.Victim {
+	v := attacker.Victim{Origin: origin}
+	for _, col := range s.columns {
+		_, form := col.strategy.(state.Paged)
+		v.Targets = append(v.Targets, attacker.Target{Slug: col.slug, Form: form})
+	}
+	bob := DemoAccounts()[1]
+	v.Username, v.Password = bob.Username, bob.Password
+	return v
 }
 
 // json makes a handler of a function that returns a status and a body, or an

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 
 	"statelab/state"
@@ -295,4 +296,36 @@ func localPanel(t *testing.T, v *visitor) {
 		require.NotContains(t, sent, "localStorage")
 	}
 	require.Len(t, v.texts("[data-curl] li"), 3)
+}
+
+// TestThePageShowsTheInbox has the page plant a script, and shows what it brings
+// home: of every login that scripts can read, and of no other.
+func TestThePageShowsTheInbox(t *testing.T) {
+	s, thief := newAttackedServer(t)
+	v := browser(t).visit(t, s, "en")
+	v.opens("/#s=" + strings.Join(strategies, ","))
+	v.acts("login")
+	v.opensLab("inbox")
+	v.until(fmt.Sprintf(`document.querySelector('[data-field=inbox_where] a')?.textContent === %q`, thief.as("127.0.0.1")))
+	require.Equal(t, strategies, v.texts("[data-field=inbox_books] a"))
+	v.clicks(testid("inbox-plant"))
+	for _, slug := range strategies {
+		v.shows(slug, fields{"status": "200"})
+	}
+
+	// A victim comes by, in another tab of the same browser.
+	tab, cancel := chromedp.NewContext(v.tab)
+	t.Cleanup(cancel)
+	require.NoError(t, chromedp.Do(tab))
+	victim := &visitor{t: t, s: s, origin: v.origin, language: v.language, tab: tab}
+	for _, slug := range strategies {
+		victim.goes(v.origin + "/" + slug + "/guestbook")
+		v.until(fmt.Sprintf(`[...document.querySelectorAll('[data-entries] li')].some((e) => e.querySelector('b')?.textContent === %q && e.textContent.includes(' ride '))`, slug))
+		readable := js[bool](v, fmt.Sprintf(`[...document.querySelectorAll('[data-entries] li')].some((e) => e.querySelector('b')?.textContent === %q && e.querySelector('code').textContent.includes(%q))`, slug, cookieName(slug)+"="))
+		traits := s.traits(t, slug)
+		require.Equal(t, traits.SentByBrowser && !traits.HTTPOnly, readable, slug)
+	}
+	v.clicks(testid("inbox-empty"))
+	v.until(fmt.Sprintf(`document.querySelector('[data-entries]').textContent === %q`, v.word("inbox.nothing")))
+	_ = v.console() // the guestbooks ask for a token that nobody has kept
 }

