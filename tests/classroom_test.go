@@ -453,7 +453,7 @@ func TestOnlyAClassroomHasLevers(t *testing.T) {
 			s.client(t, "").do(r.Method, r.Path, nil).is(http.StatusNotFound)
 		}
 	}
-	require.Equal(t, 11, n)
+	require.Equal(t, 14, n)
 }
 
 // However fast settings change, every request is answered, on a login that goes
