@@ -405,8 +405,11 @@ func (c *Cache) compute(g *gin.Context, generation Generation, stale *Entry, why
 		status, header, body = stale.refreshed(header)
 		maps.Copy(writer.Header(), header)
 	}
-	e, names := c.entry(status, header, body, now)
-	if e != nil {
+	// Judged is all that the answer says, whoever has set it.
+	life, names, ok := c.storable(status, writer.Header(), now)
+	if ok {
+		e := &Entry{Status: status, Header: header, Body: body, Made: now, Age: ageOf(writer.Header(), now), Fresh: life}
+		delete(header, "Age") // each answer has its own
 		if err := c.keep(client, generation, e, names); err == nil {
 			why += "; stored"
 		}
@@ -437,45 +440,40 @@ func validate(request, entry http.Header) bool {
 	return len(tag)+len(modified) > 0
 }
 
-// storable are the statuses of answers that are kept without saying so themselves.
+// keptByDefault are the statuses of answers that are kept without saying so themselves.
 // Of those that are by default cacheable (RFC 9110, 15.1), errors are left out: the
 // next try may go better.
-var storable = []int{
+var keptByDefault = []int{
 	http.StatusOK, http.StatusNonAuthoritativeInfo, http.StatusNoContent,
 	http.StatusMultipleChoices, http.StatusMovedPermanently, http.StatusPermanentRedirect,
 }
 
-// entry makes an entry of an answer, with the names in its Vary, or nil if the
-// answer may not be kept (RFC 9111, 3).
-func (c *Cache) entry(status int, h http.Header, body []byte, now time.Time) (*Entry, []string) {
+// storable returns how long an answer stays fresh, the names in its Vary, and
+// whether it may be kept at all (RFC 9111, 3).
+func (c *Cache) storable(status int, h http.Header, now time.Time) (fresh time.Duration, names []string, ok bool) {
 	says := parseDirectives(h["Cache-Control"])
-	names, ok := varyOf(h)
+	names, chosen := varyOf(h)
 	life, explicit := lifetime(h, says, now)
 	switch {
-	case !ok, says.has("no-store"), says.has("private"):
-		return nil, nil
+	case !chosen, says.has("no-store"), says.has("private"):
+		return 0, nil, false
 	// A cookie is for the one who gets it, and nothing in RFC 9111 keeps it from
 	// being kept (7.3).
 	case len(h["Set-Cookie"]) > 0, len(h["Set-Cookie2"]) > 0, len(h["Trailer"]) > 0:
-		return nil, nil
+		return 0, nil, false
 	// Parts are no answer, and what has failed is no answer for long.
 	case status < http.StatusOK, status == http.StatusPartialContent, status == http.StatusNotModified, status >= http.StatusInternalServerError:
-		return nil, nil
-	case !explicit && slices.Contains(storable, status):
+		return 0, nil, false
+	case !explicit && slices.Contains(keptByDefault, status):
 		life = c.config.TTL
 	}
 	if says.has("no-cache") {
 		life, explicit = 0, true
 	}
-	e := &Entry{Status: status, Header: h, Body: body, Made: now, Age: ageOf(h, now)}
-	delete(h, "Age") // each answer has its own
-	e.Fresh = life - time.Duration(float64(life)*c.config.Jitter*c.config.Rand()) - e.Age
+	fresh = life - time.Duration(float64(life)*c.config.Jitter*c.config.Rand()) - ageOf(h, now)
 	// One that is not fresh is of use if the handler can be asked whether it still
 	// holds.
-	if e.Fresh <= 0 && (!explicit || len(h["Etag"]) == 0 && len(h["Last-Modified"]) == 0) {
-		return nil, nil
-	}
-	return e, names
+	return fresh, names, fresh > 0 || explicit && (len(h["Etag"]) > 0 || len(h["Last-Modified"]) > 0)
 }
 
 // keep puts an entry where the next request looks for it, by way of a note if
