@@ -226,7 +226,7 @@ func (s *server) overTLS(t testing.TB) *server {
 // newDatabase returns an empty database with its tables.
 func newDatabase(t testing.TB) *store.Database {
 	t.Helper()
-	db, err := store.OpenDatabase(t.Context(), "sqlite::memory:", store.Migrations{Table: "accounts_version", Files: auth.Migrations()})
+	db, err := store.OpenDatabase(t.Context(), "sqlite::memory:", api.Migrations()...)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	return db
