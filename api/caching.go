@@ -186,15 +186,15 @@ func (sh *shelf) price(c *gin.Context) (int, any, error) {
 	}
 	x, start := of(c), time.Now()
 	item, err := sh.goods.SetPrice(c.Request.Context(), c.Param("sku"), in.Price.Value)
-	x.cost.Writes++
-	if errors.Is(err, catalog.ErrNotFound) {
-		return 0, nil, faultf("not_found", "The catalogue has no such item.")
+	if err == nil || errors.Is(err, catalog.ErrInDoubt) {
+		sh.dropCatalog(c.Request.Context())
 	}
-	// Also after an error: the change may have been made and only its
-	// acknowledgement lost.
-	sh.dropCatalog(c.Request.Context())
+	x.cost.Writes++
 	x.cost.Took += time.Since(start)
-	if err != nil {
+	switch {
+	case errors.Is(err, catalog.ErrNotFound):
+		return 0, nil, faultf("not_found", "The catalogue has no such item.")
+	case err != nil:
 		return 0, nil, noCatalog(err)
 	}
 	return http.StatusOK, item, nil
@@ -241,11 +241,10 @@ func (s *Server) dropCatalog(ctx context.Context) {
 
 // resetCatalog gives every item its first price again.
 func (s *Server) resetCatalog(ctx context.Context) error {
-	err := s.goods.Reset(ctx)
-	s.dropCatalog(ctx)
-	if err != nil {
+	if err := s.goods.Reset(ctx); err != nil {
 		return noCatalog(err)
 	}
+	s.dropCatalog(ctx)
 	return nil
 }
 

@@ -50,7 +50,7 @@ var _ Store = (*Redis)(nil)
 const (
 	// redisPatience bounds one operation: a handler is mostly faster than a cache
 	// that hangs.
-	redisPatience = 250 * time.Millisecond
+	redisPatience = 500 * time.Millisecond
 	// redisRest is how long a Redis that has failed is not asked.
 	redisRest = 500 * time.Millisecond
 	// redisLongest is how long Redis keeps anything. An entry is kept for twice as

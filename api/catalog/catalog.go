@@ -25,8 +25,13 @@ func Migrations() fs.FS {
 	return files
 }
 
-// ErrNotFound is returned for a SKU that the catalogue does not have.
-var ErrNotFound = errors.New("catalog: no such item")
+var (
+	// ErrNotFound is returned for a SKU that the catalogue does not have.
+	ErrNotFound = errors.New("catalog: no such item")
+	// ErrInDoubt is wrapped by the error of a change that may have been made: its
+	// acknowledgement did not come. After any other error nothing has changed.
+	ErrInDoubt = errors.New("catalog: the change may have been made")
+)
 
 // Prices are within these bounds, in the smallest unit of a currency.
 const (
@@ -104,7 +109,7 @@ func (c *Catalog) Version(ctx context.Context) (Version, error) {
 }
 
 // SetPrice gives an item another price, and returns the item. A price out of range
-// is the caller's mistake. Errors: ErrNotFound, and then nothing has changed.
+// is the caller's mistake. Errors: ErrNotFound, ErrInDoubt.
 func (c *Catalog) SetPrice(ctx context.Context, sku string, price int64) (Item, error) {
 	i := Item{SKU: sku, Price: price}
 	err := c.change(ctx, func(ctx context.Context, tx *sql.Tx) error {
@@ -139,11 +144,11 @@ func (c *Catalog) change(ctx context.Context, f func(context.Context, *sql.Tx) e
 	if err == nil {
 		err = f(ctx, tx)
 	}
-	if err == nil {
-		err = tx.Commit()
-	}
 	if err != nil {
 		return fmt.Errorf("catalog: %w", err)
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("%w: %w", ErrInDoubt, err)
 	}
 	return nil
 }
