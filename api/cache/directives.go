@@ -119,7 +119,8 @@ func dateOf(h http.Header, now time.Time) time.Time {
 }
 
 // ageOf is how old the answer was when it came (RFC 9111, 4.2.3): somebody before
-// us may have kept it, too.
+// us may have kept it, too. Of several values the first one counts, and one that is
+// no number does not (5.1).
 func ageOf(h http.Header, now time.Time) time.Duration {
 	age := max(now.Sub(dateOf(h, now)), 0).Truncate(time.Second)
 	if lines := h["Age"]; len(lines) > 0 {

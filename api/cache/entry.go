@@ -87,11 +87,14 @@ func made(before, after http.Header) http.Header {
 	return h
 }
 
-// refreshed is the entry with the headers of a 304 (RFC 9111, 3.2).
+// refreshed is what the entry says with the headers of a 304 (RFC 9111, 3.2): all but
+// those that describe the bytes which it has.
 func (e *Entry) refreshed(h http.Header) (status int, header http.Header, body []byte) {
 	header = maps.Clone(e.Header)
 	for name, values := range h {
-		if name != "Content-Length" && name != "Content-Encoding" && name != "Content-Type" && name != "Content-Range" {
+		switch name {
+		case "Content-Length", "Content-Encoding", "Content-Range", "Content-Md5", "Etag":
+		default:
 			header[name] = values
 		}
 	}

@@ -2,7 +2,6 @@ package cache
 
 import (
 	"context"
-	"hash/maphash"
 	"math"
 	"sync/atomic"
 
@@ -11,15 +10,20 @@ import (
 
 // Memory is a Store in the process, of bounded size: the entries that are used
 // least make way.
+//
+// A path has a generation, a number that no other one has had, and an entry has
+// the one that it was computed in. A generation can be lost as well: the path then
+// gets another one, which makes a miss and never an old answer.
 type Memory struct {
-	cache *otter.Cache[Key, *kept]
-	seed  maphash.Seed
-	// Paths share these counters, or their number would grow with whatever
-	// clients ask for. Whose neighbour is invalidated is computed once more.
-	generations [1024]atomic.Uint64
+	entries     *otter.Cache[Key, *kept]
+	generations *otter.Cache[string, uint64]
+	last        atomic.Uint64 // generation that there was
 }
 
 var _ Store = (*Memory)(nil)
+
+// maxGenerations bounds the paths that are told apart, whatever clients ask for.
+const maxGenerations = 1 << 16
 
 // DefaultMemory is how many bytes a Memory holds unless it is told otherwise.
 const DefaultMemory = 64 << 20
@@ -37,8 +41,8 @@ func NewMemory(bytes uint64) *Memory {
 		bytes = DefaultMemory
 	}
 	return &Memory{
-		seed: maphash.MakeSeed(), // so that nobody can choose paths that share a counter
-		cache: otter.Must(&otter.Options[Key, *kept]{MaximumWeight: bytes, Weigher: func(k Key, e *kept) uint32 {
+		generations: otter.Must(&otter.Options[string, uint64]{MaximumSize: maxGenerations}),
+		entries: otter.Must(&otter.Options[Key, *kept]{MaximumWeight: bytes, Weigher: func(k Key, e *kept) uint32 {
 			const overhead = 512 // of the structures around it
 			weight := overhead + len(k.Path) + len(k.Variant) + len(e.Body)
 			for name, values := range e.Header {
@@ -52,41 +56,43 @@ func NewMemory(bytes uint64) *Memory {
 	}
 }
 
-func (m *Memory) generation(path string) *atomic.Uint64 {
-	return &m.generations[maphash.String(m.seed, path)%uint64(len(m.generations))]
+func (m *Memory) generation(path string) Generation {
+	number, ok := m.generations.GetIfPresent(path)
+	if !ok {
+		number, _ = m.generations.SetIfAbsent(path, m.last.Add(1))
+	}
+	return Generation{number: number}
 }
 
 // Get implements Store. It never fails.
 func (m *Memory) Get(_ context.Context, k Key) (*Entry, Generation, error) {
-	number := m.generation(k.Path).Load()
-	if e, ok := m.cache.GetIfPresent(k); ok && e.number == number {
-		return e.Entry, Generation{number: number}, nil
+	g := m.generation(k.Path)
+	if e, ok := m.entries.GetIfPresent(k); ok && e.number == g.number {
+		return e.Entry, g, nil
 	}
-	return nil, Generation{number: number}, nil
+	return nil, g, nil
 }
 
 // Set implements Store. The entry carries its generation, so that one which is
 // overtaken between the two lines is not found either.
 func (m *Memory) Set(_ context.Context, k Key, g Generation, e *Entry) error {
-	if m.generation(k.Path).Load() != g.number {
+	if m.generation(k.Path) != g {
 		return ErrSuperseded
 	}
-	m.cache.Set(k, &kept{e, g.number})
+	m.entries.Set(k, &kept{e, g.number})
 	return nil
 }
 
 // Invalidate implements Store. It never fails.
 func (m *Memory) Invalidate(_ context.Context, paths ...string) error {
 	for _, path := range paths {
-		m.generation(path).Add(1)
+		m.generations.Set(path, m.last.Add(1))
 	}
 	return nil
 }
 
 // Clear drops everything, and all that is being computed.
 func (m *Memory) Clear() {
-	for i := range m.generations {
-		m.generations[i].Add(1)
-	}
-	m.cache.InvalidateAll()
+	m.generations.InvalidateAll()
+	m.entries.InvalidateAll()
 }
