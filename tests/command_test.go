@@ -257,6 +257,8 @@ func TestRefusalsAreOneLineAndStatusTwo(t *testing.T) {
 		{[]string{"--metrics", "nonsense"}, "--metrics"},
 		{[]string{"--metrics", "0.0.0.0:9464"}, "localhost"},
 		{[]string{"--attacker", "localhost:9090"}, "--attacker"},
+		{[]string{"--cache", "memory"}, "--cache"},
+		{[]string{"--cache", "redis://u:sesame@localhost:x"}, "--cache"},
 		{[]string{"--listen", "0.0.0.0:8080"}, "localhost"},
 		{[]string{"--listen", ":8080"}, "localhost"},
 		{[]string{"--listen", "example.org:8080"}, "localhost"},
