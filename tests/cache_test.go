@@ -576,3 +576,18 @@ func TestCachedAnswersAndOrigins(t *testing.T) {
 	require.Len(t, c.catalog("memory", "Origin: "+one).header["Access-Control-Allow-Origin"], 1)
 	c.catalog("memory", "Origin: "+one).says("hit")
 }
+
+// The flag is real: by default nodes share what they keep in the Redis of their
+// logins.
+func TestTheCacheOfAProgram(t *testing.T) {
+	address := storetest.Redis(t).Address
+	for name, args := range map[string][]string{"by the flag": {"--cache", address}, "by the store": {"--store", address}} {
+		a := start(t, t.TempDir(), nil, append([]string{"--listen", "localhost:0"}, args...)...)
+		b := start(t, t.TempDir(), []string{"STATELAB_CACHE=" + address}, "--listen", "localhost:0")
+		a.client("").do("POST", "/classroom/reset", nil).is(http.StatusNoContent)
+		require.Contains(t, a.client("").catalog("redis").is(http.StatusOK).kept(), "; stored", name)
+		b.client("").catalog("redis").is(http.StatusOK).says("hit")
+	}
+	alone := start(t, t.TempDir(), nil, "--listen", "localhost:0", "--store", address, "--cache", "none")
+	alone.client("").catalog("redis").is(http.StatusOK).says("fwd=bypass; detail=absent")
+}
