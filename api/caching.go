@@ -20,14 +20,12 @@ import (
 	"statelab/state/store"
 )
 
-// catalogTTL is how long an answer of the catalogue may be kept.
-const catalogTTL = 30 * time.Second
-
-// catalogJitter spreads the ends of what servers keep by a tenth of that.
+// catalogJitter takes up to a tenth off the 30 seconds for which servers may keep an
+// answer, so that nodes do not compute all at once.
 const catalogJitter = 0.1
 
-// A policy is one way to keep the answers of the catalogue. Policies differ in this
-// alone: the handler and what stands around it are the same.
+// A policy is one way to keep the answers of the catalogue, for half a minute.
+// Policies differ in this alone: the handler and what stands around it are the same.
 type policy struct {
 	name    string
 	control string // the Cache-Control of an answer

@@ -139,7 +139,8 @@ func (c *Cache) Handle(g *gin.Context) {
 	case r.ContentLength != 0:
 		c.bypass(g, "body") // it may choose the answer, and is in no key
 	default:
-		for !c.serve(g, asked) {
+		for done := false; !done; {
+			done = c.serve(g, asked)
 		}
 	}
 }

@@ -121,7 +121,7 @@ type notifier struct {
 func (w *notifier) begin() {
 	if !w.called {
 		w.called = true
-		w.before(w.ResponseWriter.Status())
+		w.before(w.Status())
 	}
 }
 

@@ -1,7 +1,6 @@
 package catalog_test
 
 import (
-	"regexp"
 	"sync"
 	"testing"
 	"time"
@@ -46,8 +45,8 @@ func TestCatalog(t *testing.T) {
 		require.Len(t, items, 2000)
 		names := map[string]bool{}
 		for i, item := range items {
-			require.Regexp(t, regexp.MustCompile(`^SKU-[0-9]{4}$`), item.SKU)
-			require.Regexp(t, regexp.MustCompile(`^[A-Z][a-z]+ [a-z]+ [a-z]+$`), item.Name)
+			require.Regexp(t, `^SKU-[0-9]{4}$`, item.SKU)
+			require.Regexp(t, `^[A-Z][a-z]+ [a-z]+ [a-z]+$`, item.Name)
 			require.GreaterOrEqual(t, item.Price, int64(500))
 			require.Less(t, item.Price, int64(20500))
 			require.False(t, names[item.Name])
