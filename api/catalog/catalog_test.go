@@ -39,6 +39,7 @@ func TestCatalog(t *testing.T) {
 			all.Go(func() { nodes[i] = open(t, address) })
 		}
 		all.Wait()
+		require.NotContains(t, nodes, (*catalog.Catalog)(nil))
 		c := nodes[0]
 		items, first, err := c.Read(ctx)
 		require.NoError(t, err)
