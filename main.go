@@ -16,7 +16,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"reflect"
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
@@ -33,6 +32,7 @@ import (
 
 	"statelab/api"
 	"statelab/api/attacker"
+	"statelab/api/cache"
 	"statelab/auth"
 	"statelab/state"
 	"statelab/state/keys"
@@ -229,17 +229,11 @@ type serve struct {
 	TokenAlg        string        `default:"EdDSA" enum:"EdDSA,HS256" help:"What signs access tokens: EdDSA or HS256 (${default})."`
 	Revocation      string        `enum:",none,denylist" default:"" placeholder:"HOW" help:"Whether copies held by clients can be ended: none, or denylist, a look-up in the store with each request (none; for a service denylist)."`
 	CredentialCache int           `default:"0" placeholder:"N" help:"How many verified credentials each client-held strategy may remember (${default}: each is verified each time)."`
+	Cache           string        `placeholder:"URL" help:"Where nodes keep answers together, for the cache policy redis: redis://..., rediss://... or none (the Redis of --store, if there is one)."`
 	Metrics         string        `placeholder:"ADDRESS" help:"Address to serve /metrics on, for Prometheus, such as localhost:9464 (none); the classroom serves loopback only."`
 	Attacker        string        `placeholder:"ADDRESS" help:"Address to serve the attacker's pages on, another origin, such as 127.0.0.1:9090 (none); classroom and loopback only."`
 	LogFormat       string        `default:"text" enum:"text,json" help:"The form of the log on standard error: text or json (${default})."`
 	LogLevel        string        `default:"info" enum:"debug,info,warn,error" help:"The least level to log: debug, info, warn or error (${default}); a line for each request is info."`
-
-	Later `group:"Not in this version:"`
-}
-
-// Later are the flags that are named already and refused until they work.
-type Later struct {
-	Cache string `hidden:""`
 }
 
 // serviceDatabase has the accounts of a service that is told of no other.
@@ -260,15 +254,21 @@ func (s *serve) settle(getenv func(string) string) {
 	s.Listen = cmp.Or(s.Listen, listen, "localhost:8080")
 	s.Database = cmp.Or(s.Database, databaseURL, database)
 	s.Store = cmp.Or(s.Store, redisURL, "memory")
+	s.Cache = cmp.Or(s.Cache, redisOf(s.Store), "none")
 	s.Keys = cmp.Or(s.Keys, keyFile)
 	s.Revocation = cmp.Or(s.Revocation, revocation)
 }
 
-// check refuses what this version cannot do and what would not be safe.
-func (s *serve) check() error {
-	if !reflect.ValueOf(s.Later).IsZero() {
-		return refuse("--cache is not in this version: leave it out")
+// redisOf returns the address of a store if it is one of Redis, or "".
+func redisOf(address string) string {
+	if scheme, _, _ := strings.Cut(address, "://"); scheme != "redis" && scheme != "rediss" {
+		return ""
 	}
+	return address
+}
+
+// check refuses what cannot work and what would not be safe.
+func (s *serve) check() error {
 	if err := state.CheckNames(s.Classroom, s.Strategies); err != nil {
 		return refuse("--strategies: %v", err)
 	}
@@ -280,6 +280,9 @@ func (s *serve) check() error {
 	}
 	if s.Classroom && len(s.TrustedProxy) > 0 {
 		return refuse("--trusted-proxy: the classroom answers nobody behind a proxy: leave it out, or add --no-classroom")
+	}
+	if s.Cache != "none" && redisOf(s.Cache) == "" {
+		return refuse("--cache: use redis://HOST:PORT, rediss://HOST:PORT or none")
 	}
 	if (s.TLSCert == "") != (s.TLSKey == "") {
 		return refuse("--tls-cert and --tls-key belong together: give both or neither")
@@ -405,6 +408,24 @@ func (s *serve) server(config api.Config, clock *api.Clock, options store.Option
 	return api.NewClassroom(config, clock, newStore)
 }
 
+// caches returns what keeps answers: in the process, and together with other nodes,
+// which is nil without a Redis.
+func (s *serve) caches() (memory *cache.Memory, shared cache.Store, closeAll func(), err error) {
+	memory = cache.NewMemory(0)
+	if s.Cache == "none" {
+		return memory, nil, func() {}, nil
+	}
+	client, err := store.RedisClient(s.Cache)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	redis := cache.NewRedis(client, "statelab:cache:", memory)
+	return memory, redis, func() {
+		_ = redis.Close()
+		_ = client.Close()
+	}, nil
+}
+
 // Run serves until ctx ends.
 func (s *serve) Run(ctx context.Context, out streams) error {
 	s.settle(out.getenv)
@@ -425,7 +446,7 @@ func (s *serve) Run(ctx context.Context, out streams) error {
 			return refuse("--tls-cert, --tls-key: %v", err)
 		}
 	}
-	db, err := store.OpenDatabase(ctx, s.Database, store.Migrations{Table: "accounts_version", Files: auth.Migrations()})
+	db, err := store.OpenDatabase(ctx, s.Database, api.Migrations()...)
 	if err != nil {
 		return refuse("--database: %v", err)
 	}
@@ -446,13 +467,18 @@ func (s *serve) Run(ctx context.Context, out streams) error {
 			log.Warn(warning)
 		}
 	}
+	memory, shared, closeCache, err := s.caches()
+	if err != nil {
+		return refuse("--cache: %v", err)
+	}
+	defer closeCache()
 	ring, err := s.ring()
 	if err != nil {
 		return err
 	}
 	watch := keys.NewWatch(ring, s.Keys, s.load(), time.Now, log)
 	config := api.Config{
-		Database: db.DB, Store: logins, DatabaseStore: database, Keys: ring, Hasher: newHasher(out.getenv), Logger: log,
+		Database: db.DB, Store: logins, DatabaseStore: database, CacheMemory: memory, CacheShared: shared, Keys: ring, Hasher: newHasher(out.getenv), Logger: log,
 		OpenAPI: openAPI, Version: version(),
 		Classroom: s.Classroom, Strategies: s.Strategies, TrustedProxies: proxies,
 		AllowOrigins: s.AllowOrigin, TokenAlg: s.TokenAlg, Denylist: s.Revocation == "denylist", CredentialCache: s.CredentialCache,
@@ -592,7 +618,7 @@ func (c *accountCommand) AfterApply(s streams) error { //nolint:unparam // kong'
 
 // open returns the accounts. Nobody signs in here, so nothing counts failures.
 func (c *accountCommand) open(ctx context.Context) (*auth.Accounts, io.Closer, error) {
-	db, err := store.OpenDatabase(ctx, c.Database, store.Migrations{Table: "accounts_version", Files: auth.Migrations()})
+	db, err := store.OpenDatabase(ctx, c.Database, api.Migrations()...)
 	if err != nil {
 		return nil, nil, refuse("--database: %v", err)
 	}

@@ -26,7 +26,7 @@ func newBenchServer(tb testing.TB, level slog.Level) *Server {
 	tb.Helper()
 	ring, err := keys.Generate(cryptorand.Reader, time.Now())
 	require.NoError(tb, err)
-	db, err := store.OpenDatabase(tb.Context(), "sqlite::memory:", store.Migrations{Table: "accounts_version", Files: auth.Migrations()})
+	db, err := store.OpenDatabase(tb.Context(), "sqlite::memory:", Migrations()...)
 	require.NoError(tb, err)
 	memory, database := store.NewMemory(store.Options{}), store.NewSQL(db, store.Options{})
 	s, err := New(Config{

@@ -554,8 +554,8 @@ func (col *column) members(c *gin.Context) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	if l.Role != auth.RoleAdmin {
-		return 0, nil, faultf("forbidden", "This takes the role %s; this login has the role %s.", auth.RoleAdmin, l.Role)
+	if err := onlyAdmin(l); err != nil {
+		return 0, nil, err
 	}
 	accounts, err := col.accounts.List(c.Request.Context())
 	if err != nil {

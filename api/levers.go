@@ -44,7 +44,7 @@ func (c *Classroom) advance(g *gin.Context) (int, any, error) {
 }
 
 // restart loses what a process loses when it ends: the store, if it is in
-// memory, what is counted and remembered, and the keys, if they are not kept.
+// memory, what is counted, remembered and cached, and the keys, if they are not kept.
 func (c *Classroom) restart(g *gin.Context) (int, any, error) {
 	in, err := decodeOptional[struct {
 		KeepKeys *bool `json:"keep_keys"`
@@ -56,6 +56,7 @@ func (c *Classroom) restart(g *gin.Context) (int, any, error) {
 	defer c.pulling.Unlock()
 	config := c.server().config
 	config.salt, config.followed = [16]byte{}, nil
+	config.CacheMemory.Clear()
 	if in.KeepKeys != nil && !*in.KeepKeys {
 		if config.Keys, err = c.newKeys(config); err != nil {
 			return 0, nil, err
@@ -330,8 +331,9 @@ func (c *Classroom) emptyInbox(*gin.Context) (int, any, error) {
 }
 
 // reset undoes what levers have done: the clock, the keys, the settings, the
-// roles, those of the demo accounts in any case, and every login that the server
-// holds. It empties the guestbooks and the attacker's inbox. What clients hold it cannot take back.
+// roles, those of the demo accounts in any case, the prices of the catalogue with
+// what caches keep of it, and every login that the server holds. It empties the
+// guestbooks and the attacker's inbox. What clients hold it cannot take back.
 func (c *Classroom) reset(g *gin.Context) (int, any, error) {
 	c.pulling.Lock()
 	defer c.pulling.Unlock()
@@ -352,6 +354,9 @@ func (c *Classroom) reset(g *gin.Context) (int, any, error) {
 		if err != nil {
 			return 0, nil, err
 		}
+	}
+	if err := s.resetCatalog(ctx); err != nil {
+		return 0, nil, err
 	}
 	config := c.started
 	config.salt, config.followed = s.config.salt, s.config.followed

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"statelab/api/cache"
 	"statelab/state"
 	"statelab/state/store"
 )
@@ -21,6 +22,7 @@ type metrics struct {
 	requests   *prometheus.HistogramVec
 	operations *prometheus.HistogramVec
 	signIns    *prometheus.CounterVec
+	caches     *prometheus.CounterVec
 	routes     map[Route]*classes
 	nothing    *classes // requests to no route
 }
@@ -61,8 +63,13 @@ func newMetrics(config Config) *metrics {
 			Help: "Sign-ins by strategy and outcome: " +
 				"ok, bad_login, throttled, overloaded, or unavailable, where a store or a key was.",
 		}, []string{"strategy", "outcome"}),
+		caches: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "statelab_cache_total",
+			Help: "Requests for what may be cached, by policy and outcome: hit, collapsed into another one's computation, " +
+				"miss, stale, refused by the request, or bypass.",
+		}, []string{"policy", "outcome"}),
 	}
-	m.registry.MustRegister(m.requests, m.operations, m.signIns,
+	m.registry.MustRegister(m.requests, m.operations, m.signIns, m.caches,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.nothing = m.classesOf("", Route{})
 	gauge := func(name, help string, value func() float64) {
@@ -128,6 +135,15 @@ func (m *metrics) cacheOf(slug string, c state.Caching) {
 			ConstLabels: prometheus.Labels{"strategy": slug, "result": result},
 		}, func() float64 { return float64(value()) }))
 	}
+}
+
+// cacheOutcome counts what came of requests to a policy's cache.
+func (m *metrics) cacheOutcome(policy string) func(cache.Outcome) {
+	counters := map[cache.Outcome]prometheus.Counter{}
+	for _, o := range cache.Outcomes() { // a first one must not look like none before it
+		counters[o] = m.caches.WithLabelValues(policy, string(o))
+	}
+	return func(o cache.Outcome) { counters[o].Inc() }
 }
 
 // request counts a request that has been answered.

@@ -22,6 +22,8 @@ import (
 	"github.com/swaggest/swgui/v5emb"
 
 	"statelab/api/attacker"
+	"statelab/api/cache"
+	"statelab/api/catalog"
 	"statelab/auth"
 	"statelab/state"
 	"statelab/state/keys"
@@ -31,11 +33,13 @@ import (
 // Config is everything that a server is made of. What tests and lessons vary is
 // here; nothing is read from the environment or kept in a global.
 type Config struct {
-	Database      *sql.DB        // of the accounts, as store.OpenDatabase returns it with auth.Migrations
+	Database      *sql.DB        // of accounts and catalogue, as store.OpenDatabase returns it with Migrations
 	Store         state.Store    // of logins, refresh families and counts of failed sign-ins
 	DatabaseStore state.Store    // the same in the database, for strategies that are placed there
 	Process       *state.Process // what strategies keep without a store; zero: nothing yet
 	Strategies    []string       // slugs of those to mount besides those that always are
+	CacheMemory   *cache.Memory  // what the process keeps of answers; zero: nothing yet
+	CacheShared   cache.Store    // what nodes keep together; zero: that policy keeps nothing
 
 	// Classroom opens what only learners on this machine may see: every strategy,
 	// the weak ones too, and the demo accounts. It answers this machine alone. The
@@ -87,6 +91,8 @@ type Server struct {
 	counter  *counter
 	store    state.Store
 	columns  []*column
+	goods    *catalog.Catalog
+	shelves  []*shelf // the goods under each policy
 	metrics  *metrics
 	csrf     *http.CrossOriginProtection
 	engine   *gin.Engine
@@ -112,6 +118,9 @@ func New(config Config) (*Server, error) {
 	}
 	if config.TokenAlg == "" {
 		config.TokenAlg = jwt.SigningMethodEdDSA.Alg()
+	}
+	if config.CacheMemory == nil {
+		config.CacheMemory = cache.NewMemory(0)
 	}
 	if config.followed == nil {
 		config.followed = &followed{done: map[string]time.Time{}}
@@ -173,6 +182,10 @@ func New(config Config) (*Server, error) {
 		}
 		s.columns = append(s.columns, &column{s, d.Slug, counted, strategy, strategy.Traits()})
 	}
+	s.goods = catalog.New(config.Database, config.Now)
+	for _, p := range policies {
+		s.shelves = append(s.shelves, s.newShelf(p))
+	}
 	s.engine = s.routes()
 	s.metrics.serve(s.columns, s.Routes())
 	var ctx context.Context
@@ -230,6 +243,12 @@ func (s *Server) routes() *gin.Engine {
 		read(g, "/inbox", s.json(room.inbox))
 		g.DELETE("/inbox", s.json(room.emptyInbox))
 		g.POST("/reset", s.json(room.reset))
+	}
+
+	for _, sh := range s.shelves {
+		g := e.Group(sh.path(), s.onlyJSON)
+		g.Match([]string{"GET", "HEAD"}, "", s.onlyWhole, sh.cache.Handle, sh.catalog)
+		g.PATCH("/:sku", s.json(sh.price))
 	}
 
 	for _, col := range s.columns {

@@ -232,7 +232,7 @@ func (s *server) overTLS(t testing.TB) *server {
 // newDatabase returns an empty database with its tables.
 func newDatabase(t testing.TB) *store.Database {
 	t.Helper()
-	db, err := store.OpenDatabase(t.Context(), "sqlite::memory:", store.Migrations{Table: "accounts_version", Files: auth.Migrations()})
+	db, err := store.OpenDatabase(t.Context(), "sqlite::memory:", api.Migrations()...)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	return db
@@ -581,8 +581,15 @@ func (a *answer) check(r *http.Request) {
 			require.Equal(t, "/"+strings.ReplaceAll(strings.TrimPrefix(name, "statelab_"), "_", "/"), cookie.Path, what)
 		}
 	}
-	if slices.Contains(strategies, slug) || a.status >= 400 {
+	carried := len(r.Header["Cookie"])+len(r.Header["Authorization"]) > 0
+	if slices.Contains(strategies, slug) || a.status >= 400 || slug == "cache" && carried {
 		require.Equal(t, []string{"no-store"}, a.header["Cache-Control"], what)
+	}
+	if slug == "cache" { // what others may be given next has nothing of anybody
+		require.Empty(t, a.cookies, what)
+		if kept := a.header.Get("Cache-Status"); carried && a.status < 400 && r.Method != http.MethodPatch {
+			require.Contains(t, kept, "; fwd=bypass; ", what)
+		}
 	}
 	if a.status >= 400 {
 		require.Empty(t, a.cookies[:min(len(a.cookies), a.setCount())], "%s sets a credential although it failed", what)

@@ -16,7 +16,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"statelab/api"
-	"statelab/auth"
 	"statelab/state"
 	"statelab/state/store"
 )
@@ -35,7 +34,7 @@ func running(t *testing.T, database, logins string) *server {
 	return newServer(t, func(c *api.Config) {
 		require.NoError(t, c.Store.Close())
 		c.Now = nil
-		db, err := store.OpenDatabase(t.Context(), database, store.Migrations{Table: "accounts_version", Files: auth.Migrations()})
+		db, err := store.OpenDatabase(t.Context(), database, api.Migrations()...)
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, db.Close()) })
 		c.Database = db.DB

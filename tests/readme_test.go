@@ -32,12 +32,13 @@ var varying = []struct {
 	expr *regexp.Regexp
 	as   string
 }{
+	{regexp.MustCompile(`\r`), ""},
 	{regexp.MustCompile(`\b[0-9A-HJKMNP-TV-Z]{26}\b`), "ULID"},
-	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`), "TIME"},
+	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z`), "TIME"},
+	{regexp.MustCompile(`(?m)^Age: \d+$|ttl=\d+$`), "SECONDS"},
 	{regexp.MustCompile(`"request_id":"[0-9a-z]{16}"`), `"request_id":"ID"`},
 	{regexp.MustCompile(`(?m)^[0-9a-f]{8}  `), "KEY       "},
 	{regexp.MustCompile(`(statelab_\w+)=[\w.-]+`), "$1=VALUE"},
-	{regexp.MustCompile(`\r`), ""},
 }
 
 func steady(text string) string {

@@ -147,6 +147,10 @@ for s in session cookie cookie-sealed token session-db token-cookie cookie-plain
 done
 
 forget
+for p in none http memory redis; do
+  step "the catalogue under $p" 200 '"sku":"SKU-2000"' GET "/cache/$p/catalog"
+  header Cache-Status | grep -q "statelab-$p; " || fail "it does not say what its cache did"
+done
 step 'the index' 200 '"name":"statelab"' GET / -H 'Accept: application/json'
 step 'is it alive' 200 '"status":"ok"' GET /healthz
 step 'is it ready' 200 '"status":"ready"' GET /readyz

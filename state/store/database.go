@@ -56,6 +56,11 @@ const (
 	poolSize         = 16
 )
 
+// migrationTries is how often a migration is tried again within connectTimeout: as
+// often as somebody else can have been faster, for some tables. A file that stays
+// locked is told of soon.
+const migrationTries = 8
+
 // OpenDatabase opens the database that address names, "sqlite:PATH" or
 // "postgres://...", and brings the tables of all parts up to date.
 //
@@ -100,7 +105,15 @@ func openSQLite(ctx context.Context, path string, parts []Migrations) (*Database
 	if path == ":memory:" {
 		db.SetMaxOpenConns(1) // each connection would have a database of its own
 	}
-	if err := migrate(ctx, db, goose.DialectSQLite3, parts); err != nil {
+	// Of several processes that find a new file, each may see that a table is
+	// missing before one of them has made it. The others fail, whole, and at the
+	// next look find it done.
+	began := wallClock()
+	err = migrate(ctx, db, goose.DialectSQLite3, parts)
+	for tries := 0; err != nil && tries < migrationTries && wallClock().Sub(began) < connectTimeout; tries++ {
+		err = migrate(ctx, db, goose.DialectSQLite3, parts)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("database %s: %w", path, errors.Join(err, db.Close()))
 	}
 	return &Database{DB: db, Kind: "sqlite", turn: make(chan struct{}, 1)}, nil
@@ -173,8 +186,8 @@ func (m *migrating) migrate(ctx context.Context) error {
 }
 
 // migrate brings all parts up to date. Of several nodes that start at once, one
-// migrates and the others wait: by a lock of the session in PostgreSQL, by the
-// lock of the file in SQLite.
+// migrates and the others wait, by a lock of the session in PostgreSQL; in SQLite all
+// but one fail, and try again.
 func migrate(ctx context.Context, db *sql.DB, dialect goose.Dialect, parts []Migrations) error {
 	for _, part := range parts {
 		versions, err := database.NewStore(dialect, part.Table)

@@ -54,16 +54,26 @@ const (
 // or rediss:// for TLS. Several hosts, separated by commas, are a cluster; with
 // ?master=NAME they are Sentinels. It does not connect.
 func NewRedis(address string, o Options) (*Redis, error) {
+	client, err := RedisClient(address)
+	if err != nil {
+		return nil, err
+	}
+	s := &Redis{client: client, now: o.Now}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	return s, nil
+}
+
+// RedisClient returns a client of the servers at an address as NewRedis reads it,
+// with the same patience, for whatever else is kept there. It does not connect.
+func RedisClient(address string) (redis.UniversalClient, error) {
 	options, err := parseRedis(address)
 	if err != nil {
 		return nil, err
 	}
 	quiet()
-	s := &Redis{client: redis.NewUniversalClient(options), now: o.Now}
-	if s.now == nil {
-		s.now = time.Now
-	}
-	return s, nil
+	return redis.NewUniversalClient(options), nil
 }
 
 // quiet stops the client from logging each failure by itself, beside us. It is

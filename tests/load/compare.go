@@ -151,7 +151,7 @@ func (b bench) beside(ctx context.Context, what task, visits []visit) (target, e
 	}
 	t := target{process: p}
 	for _, v := range visits {
-		t.visits = append(t.visits, visit{v.request, what.Answer.Body})
+		t.visits = append(t.visits, visit{request: v.request, body: what.Answer.Body})
 	}
 	return t, nil
 }
@@ -193,7 +193,7 @@ func (b bench) measure(ctx context.Context, pairs []*pair) error {
 // print writes the table.
 func (b bench) print(pairs []*pair) error {
 	w := tabwriter.NewWriter(b.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "strategy\trequests\tCPU µs/request\t(min-max)\t"+b.against+" µs\t(min-max)\tratio\t(middle half)\t(min-max)\t")
+	fmt.Fprintln(w, "what\trequests\tCPU µs/request\t(min-max)\t"+b.against+" µs\t(min-max)\tratio\t(middle half)\t(min-max)\t")
 	for _, p := range pairs {
 		var ratios []float64
 		for i, cost := range p.costs[0] {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 
 	"github.com/gin-gonic/gin" //nolint:depguard // what stands beside statelab is a Gin server too
 )
@@ -88,6 +89,9 @@ func (t task) headers() func(http.Header) {
 	var fields []field // ranging over a map would take longer
 	for name, lines := range t.Answer.Header {
 		fields = append(fields, field{name, lines})
+	}
+	if n := len(t.Answer.Body); n > 2048 { // past that net/http does not count by itself, and sends chunks
+		fields = append(fields, field{"Content-Length", []string{strconv.Itoa(n)}})
 	}
 	return func(h http.Header) {
 		for _, f := range fields {

@@ -6,6 +6,7 @@
 //	go run ./tests/load                          all strategies, in about four minutes
 //	go run ./tests/load -only session -slices 5  a quick look at one
 //	go run ./tests/load -stores memory           session against gin-contrib/sessions, over the same store
+//	go run ./tests/load -caches memory,redis     the catalogue under its cache policies
 //	go run ./tests/load -logins 50               memory and latency while 50 clients log in at once
 //
 // Stores are servers that run already, on this machine and for nothing else: what
@@ -77,6 +78,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if o.logins > 0 {
 		return b.flood(ctx)
 	}
+	if o.caches != nil {
+		return b.compareCaches(ctx)
+	}
 	if o.stores != nil {
 		return b.compareStores(ctx)
 	}
@@ -86,7 +90,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 type options struct {
 	slices, conns, logins int
 	seconds               float64
-	only, stores          []string
+	only, stores, caches  []string
 	bin                   string
 }
 
@@ -111,11 +115,15 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f.StringVar(&o.bin, "bin", "", "the statelab to measure, instead of building it")
 	only := f.String("only", "", "strategies to measure, such as session,token, instead of all")
 	stores := f.String("stores", "", "instead of all that, measure session over these stores, such as memory,redis://127.0.0.1:6379,\npostgres://USER@127.0.0.1/NAME, against those of gin-contrib/sessions")
+	caches := f.String("caches", "", "instead of all that, measure the catalogue under these cache policies, such as none,http,memory, with a\nslice of full answers and one of 304; redis needs STATELAB_CACHE")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
 	if *stores != "" {
 		o.stores = strings.Split(*stores, ",")
+	}
+	if *caches != "" {
+		o.caches = strings.Split(*caches, ",")
 	}
 	if *only != "" {
 		o.only = strings.Split(*only, ",")

@@ -1,0 +1,170 @@
+package cache_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"log"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/gin-gonic/gin"
+	"github.com/go-json-experiment/json"
+	"github.com/stretchr/testify/require"
+
+	"statelab/api/cache"
+	"statelab/state/store/storetest"
+)
+
+// behindACache is a reverse proxy with the middleware in front, as somebody would
+// put one before another server.
+func behindACache(t *testing.T, config cache.Config, origin string) string {
+	gin.SetMode(gin.TestMode)
+	to, err := url.Parse(origin)
+	require.NoError(t, err)
+	proxy := &httputil.ReverseProxy{
+		Rewrite:  func(r *httputil.ProxyRequest) { r.SetURL(to) },
+		ErrorLog: log.New(io.Discard, "", 0), // the suite provokes errors
+	}
+	e := gin.New()
+	e.UseRawPath = true
+	e.NoRoute(cache.New(config).Handle, func(c *gin.Context) {
+		c.Status(200) // Gin begins with 404 here
+		proxy.ServeHTTP(c.Writer, c.Request)
+	})
+	s := httptest.NewServer(e)
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+// A group of the suite, with what came of its tests.
+type group struct {
+	ID    string `json:"id"`
+	Name  string `json:"name"`
+	Tests []struct {
+		ID     string   `json:"id"`
+		Kind   string   `json:"kind"`  // required, optimal, or check: a question without a right answer
+		Needs  []string `json:"needs"` // tests without which it says nothing
+		Result string   `json:"result"`
+	} `json:"tests"`
+}
+
+// deliberate are the tests that the middleware does not pass, by the beginnings of
+// their names, and why it is to be so.
+var deliberate = []struct{ tests, why string }{
+	{"other-authorization-", "an answer to a request with Authorization is kept for nobody, whatever it says"},
+	{"other-cookie", "a request with a Cookie goes round the cache"},
+	{"other-set-cookie", "an answer with a Set-Cookie is not kept"},
+	{"headers-store-Set-Cookie", "the same"},
+	{"304-etag-update-response-Set-Cookie", "the same"},
+	{"vary-normalise-lang-", "headers are compared as they are, not by what they mean"},
+	{"heuristic-", "no life is guessed: an answer without one is kept if the cache was told for how long"},
+	{"conditional-lm-fresh-no-lm", "a moment is compared with Last-Modified alone"},
+	{"method-POST", "an answer to a POST is not kept"},
+	{"status-5", "an error of the server is not kept"},
+	{"partial-store-partial-", "parts are not kept"},
+	{"age-parse-", "an Age that is no number is ignored, and of several the first counts, as RFC 9111, 5.1, has decided since"},
+	{"stale-close-", "the origin is away, and the suite takes the 502 of the proxy in the test for an answer that was kept, as it does with every cache in its own results"},
+	{"headers-store-Transfer-Encoding", "the origin's header is none of HTTP, and the proxy in the test refuses it"},
+}
+
+// strict are the groups of which everything that is required has to be passed.
+var strict = []string{"auth", "vary", "vary-parse", "cc-freshness", "cc-parse", "cc-response", "cc-request", "invalidation"}
+
+// TestConformance runs the public conformance suite for HTTP caches. The README has
+// the results in a table; run with STATELAB_UPDATE=readme to write what it finds.
+func TestConformance(t *testing.T) {
+	const marker = "<!-- results: made by TestConformance -->\n"
+	before, found, ok := strings.Cut(readme(t), marker)
+	require.True(t, ok)
+	table, wrong := results(t)
+	if os.Getenv("STATELAB_UPDATE") == "readme" {
+		require.NoError(t, os.WriteFile("README.md", []byte(before+marker+table), 0o600))
+	} else if table != found || len(wrong) > 0 {
+		// The suite goes by the real clock, where two seconds may pass between an
+		// answer and the next request. What is wrong is so each time.
+		table, wrong = results(t)
+		require.Equal(t, found, table)
+	}
+	require.Empty(t, wrong)
+}
+
+// results runs the suite once. It returns a table, and the tests that have failed
+// without an excuse.
+func results(t *testing.T) (table string, wrong []string) {
+	table, excused := "| group | required | optimal | questions answered yes |\n|---|---|---|---|\n", map[string]bool{}
+	for _, g := range suite(t) {
+		passed, all := map[string]int{}, map[string]int{}
+		for _, test := range g.Tests {
+			all[test.Kind]++
+			if test.Result == "" {
+				passed[test.Kind]++
+				continue
+			}
+			i := slices.IndexFunc(deliberate, func(d struct{ tests, why string }) bool { return strings.HasPrefix(test.ID, d.tests) })
+			if test.Kind != "check" && (i < 0 || test.Kind == "required" && slices.Contains(strict, g.ID)) {
+				wrong = append(wrong, fmt.Sprintf("%s %s (%s): %s", g.ID, test.ID, test.Kind, test.Result))
+			} else if i >= 0 {
+				excused[deliberate[i].tests] = true
+			}
+		}
+		name := strings.ReplaceAll(g.Name, "Respones", "Responses") //nolint:misspell // it is the suite's
+		table += fmt.Sprintf("| %s | %s | %s | %s |\n", name,
+			of(passed["required"], all["required"]), of(passed["optimal"], all["optimal"]), of(passed["check"], all["check"]))
+	}
+	table += "\nNot passed, deliberately:\n\n"
+	for _, d := range deliberate {
+		if !excused[d.tests] {
+			wrong = append(wrong, d.tests+" passes, so that there is nothing to excuse")
+		}
+		table += "- `" + d.tests + "`: " + d.why + "\n"
+	}
+	return table, wrong
+}
+
+// suite runs all tests of the suite against the middleware.
+func suite(t *testing.T) []group {
+	modules := os.Getenv("STATELAB_NODE_MODULES")
+	node, err := exec.LookPath("node")
+	storetest.Need(t, "node", err == nil && modules != "", "install Node.js, and let STATELAB_NODE_MODULES name a node_modules with http-cache-tests")
+	cmd := exec.CommandContext(t.Context(), node, "testdata/conformance.mjs")
+	in, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	var said strings.Builder
+	cmd.Stderr = &said
+	require.NoError(t, cmd.Start())
+	lines := bufio.NewReader(out)
+	port, err := lines.ReadString('\n')
+	require.NoError(t, err, "%s", &said)
+	base := behindACache(t, cache.Config{Store: cache.NewMemory(0)}, "http://127.0.0.1:"+strings.TrimSpace(port))
+	_, err = fmt.Fprintln(in, base)
+	require.NoError(t, err)
+	text, err := lines.ReadBytes('\n')
+	require.NoError(t, err, "%s", &said)
+	require.NoError(t, cmd.Wait(), "%s", &said)
+	var groups []group
+	require.NoError(t, json.Unmarshal(text, &groups))
+	require.Greater(t, len(groups), 20)
+	return groups
+}
+
+func of(n, all int) string {
+	if all == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d", n, all)
+}
+
+func readme(t *testing.T) string {
+	text, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	return string(text)
+}

@@ -1,0 +1,312 @@
+package cache
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/redis/go-redis/v9"
+)
+
+// Redis is a Store in a Redis server or cluster that several nodes share. It also
+// carries the news of invalidations between them: whatever one node invalidates
+// here is invalidated in the Memory of the others, within a round trip.
+//
+// A path has a generation, a random text, and an entry begins with the one that it
+// was computed in. Both lie in one slot of a cluster. Whatever Redis loses, be it
+// the generation, makes a miss and never an old answer.
+//
+// A server that does not answer is left alone for a moment, so that requests do not
+// wait for it one by one.
+type Redis struct {
+	client redis.UniversalClient
+	prefix string
+	node   string // tells our own news from those of others
+	local  *Memory
+	rest   atomic.Int64 // until when Redis is not asked, by the wall clock in nanoseconds; zero: it may be asked
+
+	mu      sync.Mutex
+	pending map[string]struct{} // paths whose invalidation Redis has not heard of
+	late    atomic.Bool         // there are such
+
+	subscription *redis.PubSub
+	subscribed   chan struct{}
+	stop         context.CancelFunc
+	stopped      sync.WaitGroup
+}
+
+var _ Store = (*Redis)(nil)
+
+const (
+	// redisPatience bounds one operation: a handler is mostly faster than a cache
+	// that hangs.
+	redisPatience = 500 * time.Millisecond
+	// redisRest is how long a Redis that has failed is not asked.
+	redisRest = 500 * time.Millisecond
+	// redisLongest is how long Redis keeps anything. An entry is kept for twice as
+	// long as it is fresh, to be asked about when it is stale.
+	redisLongest = 24 * time.Hour
+	// redisPending is how many paths are remembered whose invalidation has failed.
+	// Past it, old answers end when they are stale.
+	redisPending = 10_000
+)
+
+// wallClock times outages: a lesson that moves a clock must not end one.
+var wallClock = time.Now
+
+var errResting = errors.New("cache: redis has failed a moment ago")
+
+// NewRedis returns a Store over the client, which it does not close, with keys
+// under the prefix. What other nodes invalidate there it invalidates in local, if
+// that is not nil. It listens for them until Close, and waits a moment until it
+// does; a Redis that is down makes it no error.
+func NewRedis(client redis.UniversalClient, prefix string, local *Memory) *Redis {
+	ctx, stop := context.WithCancel(context.Background())
+	s := &Redis{
+		client: client, prefix: prefix, node: rand.Text(), local: local, pending: map[string]struct{}{},
+		subscribed: make(chan struct{}), stop: stop,
+	}
+	s.subscription = client.Subscribe(ctx, s.channel())
+	s.stopped.Go(s.listen)
+	s.stopped.Go(func() { s.catchUp(ctx) })
+	select {
+	case <-s.subscribed:
+	case <-time.After(redisPatience):
+	}
+	return s
+}
+
+// Close stops listening.
+func (s *Redis) Close() error {
+	s.stop()
+	err := s.subscription.Close()
+	s.stopped.Wait()
+	return err
+}
+
+func (s *Redis) channel() string { return s.prefix + "invalidated" }
+
+// listen hears what other nodes invalidate. A message can be missed only while
+// there is no connection, so with each new one the local cache starts empty.
+func (s *Redis) listen() {
+	first := sync.OnceFunc(func() { close(s.subscribed) })
+	for news := range s.subscription.ChannelWithSubscriptions() {
+		switch news := news.(type) {
+		case *redis.Subscription:
+			if s.local != nil {
+				s.local.Clear()
+			}
+			first()
+		case *redis.Message:
+			node, path, _ := strings.Cut(news.Payload, " ")
+			if s.local != nil && node != s.node {
+				_ = s.local.Invalidate(context.Background(), path) // it never fails
+			}
+		}
+	}
+}
+
+// catchUp tells Redis what it has missed, also if nobody asks.
+func (s *Redis) catchUp(ctx context.Context) {
+	tick := time.NewTicker(redisRest)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			_ = s.flush(ctx) // or at the next tick
+		}
+	}
+}
+
+// do runs one operation. Of many that find Redis rested, one probes it.
+func (s *Redis) do(ctx context.Context, f func(context.Context) error) error {
+	if until := s.rest.Load(); until != 0 {
+		now := wallClock().UnixNano()
+		if now < until || !s.rest.CompareAndSwap(until, now+int64(redisPatience)) {
+			return errResting
+		}
+	}
+	bounded, cancel := context.WithTimeout(ctx, redisPatience)
+	defer cancel()
+	err := f(bounded)
+	var reply redis.Error
+	switch {
+	case err == nil, errors.As(err, &reply): // it answers, be it that it has no room
+		s.rest.Store(0)
+	case ctx.Err() == nil: // it was Redis, and not the client that has left
+		s.rest.Store(wallClock().Add(redisRest).UnixNano())
+	}
+	if err != nil {
+		err = fmt.Errorf("cache: %w", err)
+	}
+	return err
+}
+
+// names are the keys in Redis: of a path's generation, and of an entry. The braces
+// put them into one slot of a cluster.
+func (s *Redis) names(k Key) (generation, entry string) {
+	path := s.prefix + "{" + hash(k.Path) + "}:"
+	return path + "generation", path + hash(k.Variant)
+}
+
+// hash is a truncated SHA-256: what clients ask for may be long, and nobody can
+// make two of them share an entry.
+func hash(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return base64.RawURLEncoding.EncodeToString(sum[:16])
+}
+
+var (
+	// Returns the generation, which begins now if there was none, and the entry if
+	// it is of that one.
+	redisGet = redis.NewScript(`
+local generation = redis.pcall('GET', KEYS[1])
+if type(generation) ~= 'string' then
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+  return {ARGV[1], false}
+end
+local entry = redis.pcall('GET', KEYS[2])
+if type(entry) ~= 'string' or string.sub(entry, 1, #generation) ~= generation then return {generation, false} end
+return {generation, entry}`)
+
+	// 1: kept, 0: the generation is another one
+	redisSet = redis.NewScript(`
+if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
+redis.call('PEXPIRE', KEYS[1], ARGV[4])
+return 1`)
+)
+
+// Get implements Store, in one round trip.
+func (s *Redis) Get(ctx context.Context, k Key) (e *Entry, g Generation, err error) {
+	if err := s.flush(ctx); err != nil {
+		return nil, Generation{}, err
+	}
+	generation, entry := s.names(k)
+	var reply []any
+	err = s.do(ctx, func(ctx context.Context) (err error) {
+		reply, err = redisGet.Run(ctx, s.client, []string{generation, entry}, rand.Text(), redisLongest.Milliseconds()).Slice()
+		return err
+	})
+	if err != nil || len(reply) != 2 {
+		return nil, Generation{}, err
+	}
+	g.text, _ = reply[0].(string)
+	if text, ok := reply[1].(string); ok {
+		e = decode([]byte(text[len(g.text):]))
+	}
+	return e, g, nil
+}
+
+// Set implements Store.
+func (s *Redis) Set(ctx context.Context, k Key, g Generation, e *Entry) error {
+	if s.late.Load() {
+		return ErrSuperseded // perhaps, and that is enough
+	}
+	text, err := e.encode()
+	if err != nil {
+		return err
+	}
+	life := min(2*max(e.Fresh, time.Minute), redisLongest)
+	generation, entry := s.names(k)
+	var kept int
+	err = s.do(ctx, func(ctx context.Context) (err error) {
+		kept, err = redisSet.Run(ctx, s.client, []string{generation, entry},
+			g.text, g.text+string(text), life.Milliseconds(), redisLongest.Milliseconds()).Int()
+		return err
+	})
+	if err == nil && kept == 0 {
+		return ErrSuperseded
+	}
+	return err
+}
+
+// Invalidate implements Store.
+func (s *Redis) Invalidate(ctx context.Context, paths ...string) error {
+	s.mu.Lock()
+	for _, path := range paths {
+		if len(s.pending) < redisPending {
+			s.pending[path] = struct{}{}
+		}
+	}
+	s.late.Store(true)
+	s.mu.Unlock()
+	return s.flush(ctx)
+}
+
+// flush tells Redis what has been invalidated. It is held by one at a time, so
+// that whoever finds nothing to tell knows that it has been told.
+func (s *Redis) flush(ctx context.Context) error {
+	if !s.late.Load() {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.pending) == 0 {
+		return nil
+	}
+	err := s.do(ctx, func(ctx context.Context) error {
+		_, err := s.client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+			for path := range s.pending {
+				generation, _ := s.names(Key{Path: path})
+				pipe.Set(ctx, generation, rand.Text(), redisLongest)
+				pipe.Publish(ctx, s.channel(), s.node+" "+path)
+			}
+			return nil
+		})
+		return err
+	})
+	if err == nil {
+		clear(s.pending)
+		s.late.Store(false)
+	}
+	return err
+}
+
+// A head is the first line of an entry in Redis. The body follows as it is.
+type head struct {
+	Version int           `json:"v"`
+	Status  int           `json:"status"`
+	Header  http.Header   `json:"header,omitempty"`
+	Made    int64         `json:"made"`              // microseconds since 1970
+	Age     time.Duration `json:"age,format:nano"`   // in nanoseconds
+	Fresh   time.Duration `json:"fresh,format:nano"` // in nanoseconds
+	Vary    []string      `json:"vary,omitempty"`
+}
+
+// headVersion is that of the form. What another version of the program has written
+// is a miss.
+const headVersion = 1
+
+func (e *Entry) encode() ([]byte, error) {
+	line, err := json.Marshal(head{headVersion, e.Status, e.Header, e.Made.UnixMicro(), e.Age, e.Fresh, e.Vary})
+	if err != nil {
+		return nil, fmt.Errorf("cache: %w", err)
+	}
+	return append(append(line, '\n'), e.Body...), nil
+}
+
+// decode returns what encode has written, or nil.
+func decode(text []byte) *Entry {
+	line, body, ok := bytes.Cut(text, []byte("\n"))
+	var h head
+	if !ok || json.Unmarshal(line, &h) != nil || h.Version != headVersion {
+		return nil
+	}
+	return &Entry{
+		Status: h.Status, Header: h.Header, Body: body, Vary: h.Vary,
+		Made: time.UnixMicro(h.Made), Age: h.Age, Fresh: h.Fresh,
+	}
+}

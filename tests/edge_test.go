@@ -1,0 +1,97 @@
+package tests
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"statelab/state/store/storetest"
+)
+
+// behindNginx puts an nginx in front of a server that keeps whatever it may, by
+// address alone, as its proxy_cache does unless it is told more.
+func behindNginx(t *testing.T, s *server) *server {
+	t.Helper()
+	path, err := exec.LookPath("nginx")
+	storetest.Need(t, "nginx", err == nil, "install nginx")
+	to, err := url.Parse(s.url)
+	require.NoError(t, err)
+	dir, port := t.TempDir(), storetest.FreePort(t)
+	config := filepath.Join(dir, "nginx.conf")
+	require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, `
+daemon off; master_process off; pid %[1]s/pid; error_log %[1]s/log;
+events {}
+http {
+  access_log off;
+  client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy; fastcgi_temp_path %[1]s/fastcgi; uwsgi_temp_path %[1]s/uwsgi; scgi_temp_path %[1]s/scgi;
+  proxy_cache_path %[1]s/cache keys_zone=edge:1m;
+  server {
+    listen 127.0.0.1:%[2]d;
+    location / { proxy_pass http://%[3]s; proxy_cache edge; add_header X-Edge $upstream_cache_status always; }
+  }
+}`, dir, port, to.Host), 0o600))
+	cmd := exec.CommandContext(t.Context(), path, "-c", config, "-p", dir, "-e", filepath.Join(dir, "log"))
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	edge := &server{s.statelab, s.config, s.clock, fmt.Sprintf("http://127.0.0.1:%d", port), s.canary}
+	require.Eventually(t, func() bool {
+		back, err := transport.RoundTrip(mustRequest(t, edge.url+"/healthz"))
+		if err == nil {
+			_ = back.Body.Close()
+		}
+		return err == nil
+	}, 10*time.Second, 20*time.Millisecond)
+	return edge
+}
+
+func mustRequest(t *testing.T, address string) *http.Request {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
+	require.NoError(t, err)
+	return r
+}
+
+// A cache of somebody else in front, which knows addresses and no people, keeps the
+// catalogue and nothing of anybody: whoever comes in whatever order gets their own
+// profile, and a catalogue that was asked for with a credential is nobody else's.
+func TestACacheInFrontKeepsNothingOfAnybody(t *testing.T) {
+	s := newServer(t)
+	edge := behindNginx(t, s)
+	for _, slug := range shared {
+		clients := map[string]*client{"alice": edge.login(t, slug, alice, alicePassword), "bob": edge.login(t, slug, bob, bobPassword), "": edge.client(t, slug)}
+		for _, order := range [][]string{{"alice", "bob", ""}, {"", "alice", "bob"}, {"bob", "", "alice"}} {
+			for _, who := range append(order, order...) {
+				a := clients[who].get("profile")
+				require.Equal(t, who, a.text("user.username"), slug)
+				require.NotEqual(t, "HIT", a.header.Get("X-Edge"))
+			}
+		}
+	}
+	for _, policy := range []string{"http", "memory"} {
+		stranger, person := edge.client(t, ""), edge.client(t, "")
+		person.send = setting("Cookie: sid=alice")
+		for range 2 {
+			require.Equal(t, "no-store", person.catalog(policy).is(http.StatusOK).header.Get("Cache-Control"))
+		}
+		first := stranger.catalog(policy).is(http.StatusOK)
+		require.NotEqual(t, "HIT", first.header.Get("X-Edge"), "it has kept what was asked for with a cookie")
+		require.Contains(t, first.header.Get("Cache-Control"), "public")
+		again := stranger.catalog(policy).is(http.StatusOK)
+		require.Equal(t, "HIT", again.header.Get("X-Edge"), "it keeps what it may")
+		require.Equal(t, first.body, again.body)
+	}
+	stranger := edge.client(t, "")
+	for range 2 {
+		require.NotEqual(t, "HIT", stranger.catalog("none").is(http.StatusOK).header.Get("X-Edge"))
+	}
+}
