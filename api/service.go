@@ -82,7 +82,7 @@ func (s *Server) indexJSON(*gin.Context) (int, any, error) {
 
 // page is what the HTML documents show of this server.
 func (s *Server) page(c *gin.Context) web.Page {
-	p := web.Page{Version: s.config.Version, Language: web.Language(c.GetHeader("Accept-Language"))}
+	p := web.Page{Version: s.config.Version, Policies: CachePolicies(), Language: web.Language(c.GetHeader("Accept-Language"))}
 	for _, col := range s.columns {
 		p.Columns = append(p.Columns, web.Column{Slug: col.slug, Traits: col.traits})
 	}

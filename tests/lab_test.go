@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
@@ -328,4 +329,37 @@ func TestThePageShowsTheInbox(t *testing.T) {
 	v.clicks(testid("inbox-empty"))
 	v.until(fmt.Sprintf(`document.querySelector('[data-entries]').textContent === %q`, v.word("inbox.nothing")))
 	_ = v.console() // the guestbooks ask for a token that nobody has kept
+}
+
+// cachesOnThePage reads the catalogue under every policy: who had it, and who is
+// wrong after a write. What a browser keeps no write reaches.
+func cachesOnThePage(t *testing.T, v *visitor) {
+	v.acts("login")
+	v.opensLab("caches")
+	had := func(policy string) string {
+		t.Helper()
+		return v.text(fmt.Sprintf("[data-policy=%q] [data-field=had]", policy))
+	}
+	shows := func(want map[string]string) {
+		t.Helper()
+		for policy, key := range want {
+			require.Equal(t, v.word("cache."+key), had(policy), policy)
+		}
+	}
+	require.Equal(t, []string{"none", "http", "memory", "redis"}, v.texts("[data-policy] b"))
+	v.clicks(testid("caches-read"))
+	shows(map[string]string{"none": "bypass", "http": "bypass", "memory": "miss", "redis": "bypass"})
+	v.s.clock.advance(time.Second) // what is computed anew is another answer
+	v.clicks(testid("caches-read"))
+	shows(map[string]string{"none": "bypass", "http": "browser", "memory": "hit", "redis": "bypass"})
+
+	v.clicks(testid("caches-write"))
+	shows(map[string]string{"none": "bypass", "http": "browser", "memory": "miss"})
+	wrong := strings.Split(v.word("cache.wrong"), "{time}")
+	truth := func(policy string) string { return v.text(fmt.Sprintf("[data-policy=%q] [data-field=truth]", policy)) }
+	for _, policy := range []string{"none", "http", "memory", "redis"} {
+		require.Equal(t, policy == "http", strings.HasPrefix(truth(policy), wrong[0]) && strings.HasSuffix(truth(policy), wrong[1]), truth(policy))
+	}
+	v.clicks(testid("caches-read"))
+	shows(map[string]string{"none": "bypass", "http": "browser", "memory": "hit"})
 }

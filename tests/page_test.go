@@ -459,6 +459,7 @@ var scenarios = []struct {
 	{"three views of each login", korean, threeViews},
 	{"the wall at 4,096 bytes", both, wall},
 	{"a panel without a server", both, localPanel},
+	{"every cache policy side by side", both, cachesOnThePage},
 }
 
 func TestPage(t *testing.T) {

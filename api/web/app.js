@@ -1,5 +1,6 @@
 /** The page at /: panels side by side, columns to add, and the steps of the tutorial. */
 
+import { caches } from './caches.js';
 import { watch } from './checklist.js';
 import { copyOf } from './dom.js';
 import { inbox } from './inbox.js';
@@ -49,7 +50,7 @@ page.panels.addEventListener('hide', ({ detail }) => {
   choose(page.shown.filter((slug) => slug !== detail));
   more.querySelector(`[data-add="${detail}"]`).focus();
 });
-for (const [name, open] of Object.entries({ thief, inbox, levers })) {
+for (const [name, open] of Object.entries({ caches, thief, inbox, levers })) {
   const box = document.querySelector(`[data-${name}]`);
   if (box) open(box, page); // a classroom has them
 }

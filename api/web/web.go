@@ -51,7 +51,8 @@ type Page struct {
 	Columns  []Column  // every strategy mounted, in the order of the panels
 	Accounts []Account // demo accounts to offer, the first filled in; none outside the classroom
 
-	Classroom bool // shows what a classroom has besides: a thief, an attacker's inbox, levers
+	Policies  []string // under which the catalogue is cached, in order
+	Classroom bool     // shows what a classroom has besides: a thief, an attacker's inbox, levers
 }
 
 // Column is one strategy: the path it is mounted at, and its traits, which are
