@@ -453,7 +453,11 @@ func TestOnlyAClassroomHasLevers(t *testing.T) {
 			s.client(t, "").do(r.Method, r.Path, nil).is(http.StatusNotFound)
 		}
 	}
-	require.Equal(t, 14, n)
+	require.Equal(t, 17, n)
+	eachServed(t, s, func(t *testing.T, slug string) {
+		s.client(t, slug).post("copy", nil).is(http.StatusNotFound)
+		s.client(t, slug).post("restore", object{"id": "x"}).is(http.StatusNotFound)
+	})
 }
 
 // However fast settings change, every request is answered, on a login that goes
