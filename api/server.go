@@ -180,6 +180,9 @@ func New(config Config) (*Server, error) {
 		if err != nil {
 			return nil, err
 		}
+		if r, ok := strategy.(state.Remembering); ok {
+			counted = r.Records()
+		}
 		s.columns = append(s.columns, &column{s, d.Slug, counted, strategy, strategy.Traits()})
 	}
 	s.goods = catalog.New(config.Database, config.Now)

@@ -23,6 +23,7 @@ var (
 	_ Ender       = (*cachedSession)(nil)
 	_ CookieBased = (*cachedSession)(nil)
 	_ Inspector   = (*cachedSession)(nil)
+	_ Remembering = (*cachedSession)(nil)
 )
 
 const (
@@ -49,6 +50,9 @@ func (s *cachedSession) Traits() Traits {
 	t.StaleSeconds = int(staleFor / time.Second)
 	return t
 }
+
+// Records implements Remembering.
+func (s *cachedSession) Records() Store { return s.remembered }
 
 // Inspect implements Inspector, and says how old the record is that was gone by.
 func (s *cachedSession) Inspect(r *http.Request) (Inspection, error) {

@@ -171,6 +171,14 @@ type Presenter interface {
 	Present(ctx context.Context, presented string) (Login, error)
 }
 
+// Remembering is a Strategy that goes by records of its Store which it has read a
+// moment ago.
+type Remembering interface {
+	// Records is the Store with what the strategy remembers of it: who reads or
+	// changes records beside the strategy does so here.
+	Records() Store
+}
+
 // CookieBased is a Strategy whose credential travels in a cookie.
 type CookieBased interface {
 	// CookieName returns the name that the cookie has for the client of r.

@@ -86,9 +86,9 @@ func TestOperatorsWithOtherClocks(t *testing.T) {
 
 // A store that is down keeps no login in another one from its end.
 func TestAnEndingThatOneStoreCannotKeep(t *testing.T) {
-	down := new(faulty)
-	s := newServer(t, func(c *api.Config) { c.Store = faultyStore{c.Store, down} })
 	each(t, func(t *testing.T, slug string) {
+		down := new(faulty)
+		s := newServer(t, func(c *api.Config) { c.Store = faultyStore{c.Store, down} })
 		if s.traits(t, slug).KeptIn != state.PlaceDatabase {
 			return
 		}
