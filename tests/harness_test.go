@@ -83,7 +83,18 @@ var promises = sync.OnceValue(func() map[string]promise {
 // another: those whose state is not in the memory of one process.
 var shared = slices.DeleteFunc(slices.Clone(strategies), func(slug string) bool { return promises()[slug].KeptIn == state.PlaceProcess })
 
-// asks says whether a store is asked about each request.
+// instant are those of them of which each node knows at once what another did.
+var instant = slices.DeleteFunc(slices.Clone(shared), func(slug string) bool { return promises()[slug].StaleSeconds > 0 })
+
+// forgets lets the time pass after which a strategy looks up again what it has
+// remembered, if it has.
+func (s *server) forgets(t testing.TB, slug string) {
+	t.Helper()
+	s.clock.advance(time.Duration(s.traits(t, slug).StaleSeconds) * time.Second)
+}
+
+// asks says whether a store is asked about each request, once what is remembered is
+// too old.
 func asks(traits state.Traits) bool {
 	return traits.NeedsSharedStore && traits.KeptIn != state.PlaceProcess
 }

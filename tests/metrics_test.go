@@ -91,6 +91,7 @@ func TestStoreOperationsAreCounted(t *testing.T) {
 		}
 		c.get("profile").is(http.StatusOK)
 		require.Equal(t, reads, s.metric(t, operationCount(slug, "load", "ok")))
+		s.forgets(t, slug)
 		f.breakWith(errDown)
 		status := c.get("profile").status
 		f.repair()

@@ -177,7 +177,7 @@ func (v *member) asks(round int) {
 func TestThreeNodesAreOneService(t *testing.T) {
 	n := startNodes(t, 3)
 	traits := map[string]state.Traits{}
-	for _, slug := range shared {
+	for _, slug := range instant {
 		traits[slug] = n.traits(t, slug)
 	}
 
@@ -192,7 +192,7 @@ func TestThreeNodesAreOneService(t *testing.T) {
 	})
 
 	t.Run("where a logout counts on every node", func(t *testing.T) {
-		for _, slug := range shared {
+		for _, slug := range instant {
 			c := n.login(t, slug, alice, alicePassword)
 			copies := []*client{c.at(n.all[1]), c.at(n.all[2])}
 			c.at(n.all[0]).post("logout", nil).is(http.StatusNoContent)
@@ -209,11 +209,11 @@ func TestThreeNodesAreOneService(t *testing.T) {
 
 	t.Run("where a new password ends the other logins on every node", func(t *testing.T) {
 		const first, second = "the first password", "the second password"
-		for i, slug := range shared {
+		for i, slug := range instant {
 			username := "user-" + slug
 			n.client(t, slug).do("POST", "/accounts", object{"username": username, "password": first}).is(http.StatusCreated)
 			others := map[string]*client{}
-			for _, other := range shared {
+			for _, other := range instant {
 				others[other] = n.login(t, other, username, first)
 			}
 			c := n.login(t, slug, username, first)
@@ -261,7 +261,7 @@ func (n *nodes) underTraffic(t *testing.T, traits map[string]state.Traits, somet
 	accounts := [][2]string{{alice, alicePassword}, {bob, bobPassword}, {teacher, teacherPassword}}
 	members := map[string][]*member{}
 	var asking sync.WaitGroup
-	for _, slug := range shared {
+	for _, slug := range instant {
 		all := make([]*member, logins)
 		members[slug] = all
 		asking.Go(func() {
@@ -274,7 +274,7 @@ func (n *nodes) underTraffic(t *testing.T, traits map[string]state.Traits, somet
 	asking.Wait()
 
 	var over atomic.Bool
-	for _, slug := range shared {
+	for _, slug := range instant {
 		asking.Go(func() {
 			for asked := 0; asked < logins || !over.Load(); asked++ {
 				round, i := asked/logins, asked%logins
@@ -292,7 +292,7 @@ func (n *nodes) underTraffic(t *testing.T, traits map[string]state.Traits, somet
 		defer over.Store(true)
 		something()
 	}()
-	for _, slug := range shared {
+	for _, slug := range instant {
 		for i, v := range members[slug] {
 			if i%leaving != 0 {
 				v.agrees(v.get("profile"))

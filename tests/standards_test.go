@@ -116,9 +116,15 @@ func TestSafeMethodsChangeNothing(t *testing.T) {
 // The largest credentials of all strategies together, as a browser sends them
 // over TLS, where every cookie has the path /.
 func TestNothingWeHandOutIsTooMuchToSendBack(t *testing.T) {
-	p := start(t, t.TempDir(), nil, "--listen", "localhost:0", "--strategies", strings.Join(strategies, ","))
+	p := start(t, t.TempDir(), nil, "--listen", "localhost:0")
 	all := p.client("")
-	for _, slug := range strategies {
+	var served []string // lessons are not served over TLS to anybody
+	for _, d := range state.Definitions() {
+		if d.Mount != state.MountLessons {
+			served = append(served, d.Slug)
+		}
+	}
+	for _, slug := range served {
 		c := p.client(slug)
 		c.post("login", credentials{alice, alicePassword}).is(http.StatusOK)
 		for n := 5000; n > 0; n -= 100 {
@@ -130,7 +136,7 @@ func TestNothingWeHandOutIsTooMuchToSendBack(t *testing.T) {
 		all.access = max(all.access, c.access)
 	}
 	require.Greater(t, len(all.access), 5000)
-	for _, slug := range strategies {
+	for _, slug := range served {
 		all.do("GET", "/"+slug+"/profile", nil).is(http.StatusOK)
 	}
 }

@@ -75,7 +75,7 @@ expect() {
   place=${path#/}
   place=${place%%/*}
   case $place in
-  session | cookie | cookie-sealed | token | session-db | token-cookie | cookie-plain | session-stock | seed)
+  session | cookie | cookie-sealed | token | session-db | token-cookie | session-cached | cookie-plain | session-stock | seed)
     [ "$(header Cache-Control)" = no-store ] || fail "it may be cached" ;;
   esac
   steps=$((steps + 1))
@@ -107,7 +107,7 @@ forget() {
   printf 'cookie = "%s/jar"\ncookie-jar = "%s/jar"\n' "$work" "$work" >"$work/carry"
 }
 
-for s in session cookie cookie-sealed token session-db token-cookie cookie-plain session-stock seed; do
+for s in session cookie cookie-sealed token session-db token-cookie session-cached cookie-plain session-stock seed; do
   forget
   step 'sign in' 200 '"credits":100' POST "/$s/login" -H "$json" --data "@$bodies/alice.json"
   has "\"strategy\":\"$s\"" || fail "it is not of $s"
