@@ -1019,7 +1019,7 @@ func strategyPages(t *testing.T, v *visitor) {
 		require.Equal(t, []string{slug}, v.panels())
 		require.Equal(t, slug, v.text("h1"))
 		require.Equal(t, strategies, v.texts(".crumbs a"))
-		require.Len(t, v.texts(testid("facts")+" dt"), 10)
+		require.Len(t, v.texts(testid("facts")+" dt"), 11)
 		require.Equal(t, v.word("sees.nothing"), v.text(testid("script-sees")))
 		require.Equal(t, v.word("inspect.none"), v.text(testid("inspection")))
 

@@ -16,7 +16,7 @@ function render() {
   const { inspection } = page.panel(slug).client;
   document.querySelector('[data-about]').textContent = word(`about.${traits.protected_by}.${traits.transport}`);
   document.querySelector('[data-all-facts]').replaceChildren(
-    ...facts(traits).map((fact) => factView(fact, { limit: number(traits.limit_bytes) })),
+    ...facts(traits).map((fact) => factView(fact, { limit: number(traits.limit_bytes), seconds: number(traits.stale_seconds) })),
   );
   document.querySelector('[data-inspection]').textContent = inspection ? JSON.stringify(inspection, null, 2) : word('inspect.none');
 }

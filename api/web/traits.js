@@ -27,6 +27,7 @@
  * @property {boolean} needs_shared_key
  * @property {boolean} sent_by_browser
  * @property {number} limit_bytes 0 for no limit
+ * @property {number} stale_seconds 0 for never
  */
 
 /**
@@ -48,6 +49,7 @@ const questions = [
   { id: 'slides', answer: (t) => t.slides, icon: () => 'clock' },
   { id: 'restart', answer: (t) => t.survives_restart, icon: () => 'servers' },
   { id: 'limit', answer: (t) => t.limit_bytes > 0, icon: () => 'path' },
+  { id: 'stale', answer: (t) => t.stale_seconds > 0, icon: () => 'servers' },
 ];
 
 /** The three questions every panel answers: who holds it, who can read it, who can edit it. */
@@ -71,6 +73,7 @@ const prices = [
   [(t) => t.holder === 'client' && t.transport === 'cookie', 'pays.cookie'],
   [(t) => t.transport === 'bearer', 'pays.bearer'],
   [(t) => !t.revocable, 'pays.copy'],
+  [(t) => t.stale_seconds > 0, 'pays.stale'],
 ];
 
 /**
