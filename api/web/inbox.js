@@ -32,7 +32,12 @@ export function inbox(box, page) {
     render();
     if (box.open) setTimeout(look, pace);
   };
-  box.addEventListener('toggle', () => box.open && look());
+  box.addEventListener('toggle', async () => {
+    if (!box.open) return;
+    box.ariaBusy = 'true';
+    await look();
+    box.ariaBusy = 'false';
+  });
   const plant = box.querySelector('[data-inbox-plant]');
   plant.addEventListener('click', async () => {
     box.ariaBusy = 'true';

@@ -104,8 +104,11 @@ export function levers(box, page) {
       else showSettings(answer);
     });
   }
-  box.addEventListener('toggle', () => {
-    if (box.open) Promise.all([readSettings(), readClock()]);
+  box.addEventListener('toggle', async () => {
+    if (!box.open) return;
+    box.ariaBusy = 'true';
+    await Promise.all([readSettings(), readClock()]);
+    box.ariaBusy = 'false';
   });
   document.addEventListener('words', render);
 }
