@@ -401,6 +401,10 @@ func (c *Cache) compute(g *gin.Context, generation Generation, stale *Entry, why
 	if status < http.StatusInternalServerError {
 		f.result = landedAlone
 	}
+	if !w.Written() { // no handler has answered, so Gin will
+		c.forward(g, why)
+		return
+	}
 	if validates && status == http.StatusNotModified {
 		why += "; fwd-status=304"
 		status, header, body = stale.refreshed(header)

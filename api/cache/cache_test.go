@@ -651,18 +651,20 @@ func TestAWriteOvertakesAComputation(t *testing.T) {
 // Answers that are long, or sent in pieces, pass as they are.
 func TestStreamsPass(t *testing.T) {
 	for name, handler := range map[string]gin.HandlerFunc{
-		"long":    func(c *gin.Context) { c.String(200, strings.Repeat("x", 2000)) },
-		"flushed": func(c *gin.Context) { c.String(200, "x"); c.Writer.Flush(); _, _ = c.Writer.WriteString("y") },
+		"long":    func(c *gin.Context) { c.String(203, strings.Repeat("x", 2000)) },
+		"flushed": func(c *gin.Context) { c.String(203, "x"); c.Writer.Flush(); _, _ = c.Writer.WriteString("y") },
 		"by controller": func(c *gin.Context) {
-			c.String(200, "x")
+			c.String(203, "x")
 			require.NoError(t, http.NewResponseController(c.Writer).Flush())
 		},
 	} {
 		a := newApp(t, cache.Config{TTL: time.Minute, MaxBody: 1000}, func(c *gin.Context) {
 			c.Writer.Header().Del("Cache-Control")
 			handler(c)
+			require.Equal(t, 203, c.Writer.Status(), name)
 		})
 		first := a.says(a.get("/"), "fwd=uri-miss")
+		require.Equal(t, 203, first.Code, name)
 		require.Equal(t, first.Body.String(), a.says(a.get("/"), "fwd=uri-miss").Body.String(), name)
 		require.NotEmpty(t, first.Body.String())
 	}
@@ -687,6 +689,23 @@ func TestStreamsPass(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "first second", string(begin)+string(rest))
 	s.Client().CloseIdleConnections()
+}
+
+// What no handler answers is answered as it is without a cache.
+func TestWhatNobodyAnswers(t *testing.T) {
+	e := gin.New()
+	e.HandleMethodNotAllowed = true
+	e.Use(cache.New(cache.Config{Store: cache.NewMemory(0), TTL: time.Minute}).Handle)
+	e.POST("/form", func(*gin.Context) {})
+	e.GET("/silent", func(*gin.Context) {})
+	for target, want := range map[string]string{"/nothing": "404 404 page not found", "/form": "405 405 method not allowed", "/silent": "200 "} {
+		for range 2 {
+			w := httptest.NewRecorder()
+			e.ServeHTTP(w, httptest.NewRequest("GET", target, nil))
+			require.Equal(t, want, fmt.Sprint(w.Code, " ", w.Body), target)
+			require.Equal(t, "cache; fwd=uri-miss", w.Header().Get("Cache-Status"), target)
+		}
+	}
 }
 
 // failing is a Store that is down.
