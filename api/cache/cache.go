@@ -412,7 +412,7 @@ func (c *Cache) compute(g *gin.Context, generation Generation, stale *Entry, why
 	}
 	// Judged is all that the answer says, whoever has set it.
 	life, names, ok := c.storable(status, writer.Header(), now)
-	if ok {
+	if ok && isWhole(header, body) {
 		e := &Entry{Status: status, Header: header, Body: body, Made: now, Age: ageOf(writer.Header(), now), Fresh: life}
 		delete(header, "Age") // each answer has its own
 		if err := c.keep(client, generation, e, names); err == nil {
@@ -443,6 +443,13 @@ func validate(request, entry http.Header) bool {
 		request["If-Modified-Since"] = modified[:1]
 	}
 	return len(tag)+len(modified) > 0
+}
+
+// isWhole says whether an answer is as long as it says. One that is shorter was cut
+// off on its way here, and is a part (RFC 9111, 3.3).
+func isWhole(h http.Header, body []byte) bool {
+	length := h.Get("Content-Length")
+	return length == "" || length == strconv.Itoa(len(body))
 }
 
 // keptByDefault are the statuses of answers that are kept without saying so themselves.

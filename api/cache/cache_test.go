@@ -156,6 +156,7 @@ func TestWhatIsNotKept(t *testing.T) {
 		{200, "Cache-Control: public, max-age=60\nSet-Cookie: a=b"},
 		{200, "Cache-Control: max-age=60\nVary: *"},
 		{200, "Cache-Control: max-age=60\nVary: Accept, *"},
+		{200, "Cache-Control: max-age=60\nContent-Length: 100"}, // it was cut off
 		{206, "Cache-Control: max-age=60\nContent-Range: bytes 0-1/9"},
 		{500, "Cache-Control: max-age=60"},
 		{503, "Cache-Control: public, s-maxage=60"},
