@@ -134,6 +134,17 @@ func TestAnAnswerIsKeptForAsLongAsItSays(t *testing.T) {
 	}
 }
 
+// A clock that is set back leaves nothing that is fresh until it has caught up.
+func TestAClockThatIsSetBack(t *testing.T) {
+	a := newApp(t, cache.Config{}, respond(200, "Cache-Control: max-age=60"))
+	a.says(a.get("/"), "fwd=uri-miss; stored")
+	a.advance(-59 * time.Second) // nodes may differ a little
+	require.Contains(t, a.get("/").Header().Get("Cache-Status"), "hit")
+	a.advance(-time.Second)
+	a.says(a.get("/"), "fwd=stale; stored")
+	a.says(a.get("/"), "hit; ttl=60")
+}
+
 func TestWhatIsNotKept(t *testing.T) {
 	for _, c := range []struct {
 		status  int
