@@ -37,7 +37,8 @@ type Config struct {
 	// held back until it is whole or longer than this.
 	MaxBody int
 	// Timeout bounds a computation, which goes on when its client leaves, since
-	// others may wait for it; zero: 10 s.
+	// others may wait for it; zero: 10 s. A stream, which is nobody else's, has no
+	// bound and ends with its client.
 	Timeout time.Duration
 	// Credentials are the names of headers that say who asks, besides Cookie and
 	// Authorization, such as X-Api-Key.
@@ -374,8 +375,10 @@ func (c *Cache) compute(g *gin.Context, generation Generation, stale *Entry, why
 	// The computation is everybody's who waits for it, so it goes on when this
 	// client leaves, and asks for the whole answer, or what is newer than the
 	// entry.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(client.Context()), c.config.Timeout)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(client.Context()))
+	defer cancel(nil)
+	bound := time.AfterFunc(c.config.Timeout, func() { cancel(context.DeadlineExceeded) })
+	defer bound.Stop()
 	r := client.WithContext(ctx)
 	r.Header = maps.Clone(client.Header)
 	for _, name := range conditional {
@@ -386,7 +389,10 @@ func (c *Cache) compute(g *gin.Context, generation Generation, stale *Entry, why
 	w := &recorder{ResponseWriter: writer, limit: c.config.MaxBody, releasing: func() {
 		c.forward(g, why)
 		f.result = landedAlone
-		c.land(f) // nobody is to wait for a stream
+		c.land(f) // nobody is to wait for a stream, so it is the client's, for as long as that listens
+		if bound.Stop() {
+			context.AfterFunc(client.Context(), func() { cancel(context.Cause(client.Context())) })
+		}
 	}}
 	g.Request, g.Writer = r, w
 	f.result = landedFailed // unless it comes to an end

@@ -547,8 +547,6 @@ func TestClientsThatLeave(t *testing.T) {
 		close(started)
 		<-release
 		require.NoError(t, c.Request.Context().Err())
-		_, bounded := c.Request.Context().Deadline()
-		require.True(t, bounded)
 		c.Header("Cache-Control", "max-age=60")
 		c.String(200, "done")
 	})
@@ -701,6 +699,29 @@ func TestStreamsPass(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "first second", string(begin)+string(rest))
 	s.Client().CloseIdleConnections()
+}
+
+// A computation has a bound, and a stream has its client.
+func TestComputationsAndStreamsEnd(t *testing.T) {
+	const timeout = 10 * time.Millisecond
+	a := newApp(t, cache.Config{Timeout: timeout}, func(c *gin.Context) {
+		<-c.Request.Context().Done()
+		c.String(503, "%v", context.Cause(c.Request.Context()))
+	})
+	require.Equal(t, "context deadline exceeded", a.get("/").Body.String())
+
+	client, leave := context.WithCancel(t.Context())
+	a = newApp(t, cache.Config{Timeout: timeout}, func(c *gin.Context) {
+		c.Writer.Flush()
+		select {
+		case <-c.Request.Context().Done():
+			t.Error("the stream was cut off")
+		case <-time.After(5 * timeout):
+		}
+		leave()
+		<-c.Request.Context().Done()
+	})
+	a.engine.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(client, "GET", "/", nil))
 }
 
 // What no handler answers is answered as it is without a cache.
