@@ -241,7 +241,7 @@ func (s *Redis) Invalidate(ctx context.Context, paths ...string) error {
 			s.pending[path] = struct{}{}
 		}
 	}
-	s.late.Store(true)
+	s.late.Store(len(s.pending) > 0)
 	s.mu.Unlock()
 	return s.flush(ctx)
 }

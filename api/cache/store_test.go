@@ -99,6 +99,8 @@ func holdsToTheContract(t *testing.T, open func() cache.Store) {
 	e, _ = get(cache.Key{Path: "/b"})
 	require.Equal(t, "b", string(e.Body), "another path is gone")
 
+	require.NoError(t, s.Invalidate(ctx)) // nothing: it goes on keeping
+	require.NoError(t, s.Set(ctx, k, second, entry("new")))
 	require.NoError(t, s.Invalidate(ctx, "/a", "/b", "/nothing"))
 	for _, k := range []cache.Key{k, {Path: "/b"}} {
 		e, _ = get(k)
