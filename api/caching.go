@@ -246,10 +246,13 @@ func (s *Server) dropCatalog(ctx context.Context) {
 
 // resetCatalog gives every item its first price again.
 func (s *Server) resetCatalog(ctx context.Context) error {
-	if err := s.goods.Reset(ctx); err != nil {
+	err := s.goods.Reset(ctx)
+	if err == nil || errors.Is(err, catalog.ErrInDoubt) {
+		s.dropCatalog(ctx)
+	}
+	if err != nil {
 		return noCatalog(err)
 	}
-	s.dropCatalog(ctx)
 	return nil
 }
 

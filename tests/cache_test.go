@@ -485,6 +485,30 @@ func TestTheCatalogueWithoutItsDatabase(t *testing.T) {
 	all.Wait()
 }
 
+// A change whose end is not known may have been made: nothing is kept that would
+// hide it.
+func TestAChangeInDoubtVoidsWhatIsKept(t *testing.T) {
+	s := newServer(t)
+	c := s.client(t, "")
+	for _, statement := range []string{ // a commit that fails
+		`CREATE TABLE parents (id INTEGER PRIMARY KEY)`,
+		`CREATE TABLE children (parent INTEGER REFERENCES parents DEFERRABLE INITIALLY DEFERRED)`,
+		`CREATE TRIGGER orphan AFTER UPDATE ON catalog_state BEGIN INSERT INTO children VALUES (1); END`,
+	} {
+		_, err := s.config.Database.ExecContext(t.Context(), statement)
+		require.NoError(t, err)
+	}
+	for name, change := range map[string]func() *answer{
+		"a price": func() *answer { return c.costs("memory", 4200) },
+		"a reset": func() *answer { return c.do("POST", "/classroom/reset", nil) },
+	} {
+		c.catalog("memory")
+		c.catalog("memory").says("hit")
+		change().is(http.StatusServiceUnavailable, "store_unavailable")
+		require.Equal(t, "fwd=uri-miss; stored", c.catalog("memory").kept(), name)
+	}
+}
+
 // A Redis that is down or hangs makes the policy slower and nothing else; when it
 // is back, so is the cache, and no old answer with it.
 func TestTheCatalogueWithoutItsRedis(t *testing.T) {
