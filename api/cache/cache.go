@@ -105,8 +105,8 @@ func New(config Config) *Cache {
 	return &Cache{config: config, flights: map[flightKey]*flight{}}
 }
 
-// Invalidate makes every answer under the paths be computed anew, whatever its
-// query: for what changes an answer without being a request for its path. After it
+// Invalidate makes every answer under the paths, which are not percent-encoded, be
+// computed anew, whatever its query: for what changes an answer without being a request for its path. After it
 // no computation that began before is kept. An error means that the store has
 // failed, and will forget as soon as it is back.
 func (c *Cache) Invalidate(ctx context.Context, paths ...string) error {
@@ -202,13 +202,13 @@ func (c *Cache) unsafe(g *gin.Context) {
 // touched are the paths that the answer to an unsafe request makes void. Those of
 // other hosts are none of its business.
 func touched(r *http.Request, h http.Header) []string {
-	paths := []string{r.URL.EscapedPath()}
+	paths := []string{r.URL.Path}
 	for _, name := range []string{"Location", "Content-Location"} {
 		u, err := r.URL.Parse(h.Get(name))
 		if h.Get(name) == "" || err != nil || u.Host != "" && u.Host != r.Host {
 			continue
 		}
-		paths = append(paths, u.EscapedPath())
+		paths = append(paths, u.Path)
 	}
 	return paths
 }
@@ -226,7 +226,15 @@ func (c *Cache) lookup(r *http.Request) (k Key, e *Entry, g Generation, varied b
 	return k, e, g, true, err
 }
 
-func keyOf(u *url.URL) Key { return Key{u.EscapedPath(), u.RawQuery} }
+// keyOf takes a path decoded, so that a change is one of the path however it was
+// written (RFC 3986, 6.2.2.2). Another spelling has entries of its own, since to a
+// handler %2F may be no slash.
+func keyOf(u *url.URL) Key {
+	if u.RawPath != "" {
+		return Key{u.Path, "\n" + u.RawPath + "?" + u.RawQuery}
+	}
+	return Key{u.Path, u.RawQuery}
+}
 
 // serve answers a request, or returns false if it is to be tried once more.
 func (c *Cache) serve(g *gin.Context, asked directives) (done bool) {

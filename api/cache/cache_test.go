@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -241,6 +242,21 @@ func TestTheKey(t *testing.T) {
 		a.says(a.get(target), "fwd=uri-miss; stored")
 	}
 	a.says(a.get("/b?x=1"), "hit; ttl=60")
+	// However it is written: Gin finds one route for all of these.
+	for _, target := range []string{"/a", "/%61", "/a!", "/a%21", "/a%20b"} {
+		for _, written := range []string{"/a", "/%61", "/a!", "/a%21", "/a%20b", "/%61 b"} {
+			a.get(target)
+			r := httptest.NewRequest("PUT", strings.ReplaceAll(written, " ", "%20"), nil)
+			a.engine.ServeHTTP(httptest.NewRecorder(), r)
+			one, err := url.PathUnescape(target)
+			require.NoError(t, err)
+			kept := "hit; ttl=60"
+			if r.URL.Path == one {
+				kept = "fwd=uri-miss; stored"
+			}
+			a.says(a.get(target), kept)
+		}
+	}
 }
 
 func TestVary(t *testing.T) {
