@@ -10,6 +10,7 @@ package cache
 import (
 	"bytes"
 	"context"
+	"errors"
 	"maps"
 	"math/rand/v2"
 	"net/http"
@@ -289,14 +290,14 @@ func (c *Cache) wait(g *gin.Context, f *flight, generation Generation, why strin
 	case f.result == landedShared && f.variant == variant("", f.names, g.Request):
 		c.observe(Collapsed)
 		c.answer(g, f.entry, nil, []string{c.config.Name + "; " + why + "; collapsed"})
-	case f.result == landedEmpty, f.result == landedShared: // the latter was for other headers
+	case f.result == landedEmpty, f.result == landedShared && !f.lost: // the latter was for other headers
 		return false
 	case f.result == landedFailed && c.config.Failed != nil:
 		c.observe(Collapsed)
 		c.forward(g, why+"; collapsed")
 		g.Abort()
 		c.config.Failed(g)
-	default: // it was one request's alone, so each computes its own
+	default: // it was one request's alone, or one variant's, so each computes its own
 		c.observe(outcome)
 		c.compute(g, generation, nil, why, newFlight())
 	}
@@ -429,9 +430,11 @@ func (c *Cache) compute(g *gin.Context, generation Generation, stale *Entry, why
 	if ok && isWhole(header, body) {
 		e := &Entry{Status: status, Header: header, Body: body, Made: now, Age: ageOf(writer.Header(), now), Fresh: life}
 		delete(header, "Age") // each answer has its own
-		if err := c.keep(client, generation, e, names); err == nil {
+		err := c.keep(client, generation, e, names)
+		if err == nil {
 			why += "; stored"
 		}
+		f.lost = err != nil && !errors.Is(err, ErrSuperseded)
 		if e.Fresh > 0 {
 			f.result, f.entry, f.names, f.variant = landedShared, e, names, variant("", names, client)
 		}

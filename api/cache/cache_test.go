@@ -555,6 +555,63 @@ func TestParallelVariants(t *testing.T) {
 	require.LessOrEqual(t, a.calls.Load(), int64(8))
 }
 
+// fullStore is a Store that has no room. It counts who has looked.
+type fullStore struct {
+	cache.Store
+	looks *atomic.Int64
+}
+
+func (s fullStore) Get(ctx context.Context, k cache.Key) (*cache.Entry, cache.Generation, error) {
+	s.looks.Add(1)
+	return s.Store.Get(ctx, k)
+}
+
+func (fullStore) Set(context.Context, cache.Key, cache.Generation, *cache.Entry) error {
+	return errDown
+}
+
+// Where nothing can be kept, those who have waited for another variant do not wait
+// for each other as well.
+func TestParallelVariantsOfAFullStore(t *testing.T) {
+	const waiting = 8
+	var looks, inside atomic.Int64
+	var once sync.Once
+	release, together := make(chan struct{}), make(chan struct{})
+	a := newApp(t, cache.Config{Store: fullStore{cache.NewMemory(0), &looks}}, func(c *gin.Context) {
+		c.Header("Cache-Control", "max-age=60")
+		c.Header("Vary", "X-Who")
+		if c.GetHeader("X-Who") == "first" {
+			<-release
+		} else {
+			if inside.Add(1) == 2 {
+				once.Do(func() { close(together) })
+			}
+			select {
+			case <-together:
+			case <-time.After(time.Second):
+				t.Error("one after the other")
+			}
+			inside.Add(-1)
+		}
+		c.String(200, c.GetHeader("X-Who"))
+	})
+	var all sync.WaitGroup
+	all.Go(func() { a.get("/", "X-Who: first") })
+	require.Eventually(t, func() bool { return a.calls.Load() == 1 }, 5*time.Second, time.Millisecond)
+	before := looks.Load()
+	for i := range waiting {
+		all.Go(func() {
+			who := strconv.Itoa(i)
+			if w := a.get("/", "X-Who: "+who); w.Body.String() != who {
+				t.Errorf("%s got %s", who, w.Body)
+			}
+		})
+	}
+	require.Eventually(t, func() bool { return looks.Load() == before+waiting }, 5*time.Second, time.Millisecond)
+	close(release)
+	all.Wait()
+}
+
 // The computation goes on when the client leaves that has begun it, and a client
 // that leaves does not wait.
 func TestClientsThatLeave(t *testing.T) {
