@@ -424,7 +424,9 @@ func TestLeversOfTheCache(t *testing.T) {
 	c.do("POST", "/classroom/clock", object{"advance": "1h"})
 	c.do("POST", "/classroom/reset", nil).is(http.StatusNoContent)
 	for _, policy := range api.CachePolicies() {
-		require.EqualValues(t, firstPrice, c.catalog(policy).price(), policy)
+		a := c.catalog(policy)
+		require.EqualValues(t, firstPrice, a.price(), policy)
+		require.Equal(t, s.clock.Now().UTC().Format("2006-01-02T15:04:05.000Z"), a.generated(), policy)
 	}
 	c.catalog("redis").says("hit")
 }
