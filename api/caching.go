@@ -164,8 +164,15 @@ func noCatalog(err error) error {
 	return fmt.Errorf("%w: %w", faultf("store_unavailable", "The catalogue does not answer right now. Try again."), err)
 }
 
-// onlyWhole has an answer be whole or not modified.
-func (s *Server) onlyWhole(c *gin.Context) { onlyWhole(c.Request) }
+// plain has an answer be whole or not modified, and takes away what chooses none, so
+// that it is in no key: a query, and the origin of a page, whose leave to read stands
+// outside the cache. With one after the other of them a stranger could fill the
+// Redis that also holds the logins.
+func (s *Server) plain(c *gin.Context) {
+	onlyWhole(c.Request)
+	c.Request.URL.RawQuery = ""
+	delete(c.Request.Header, "Origin")
+}
 
 // price gives an item another price. The policies show one catalogue, so all that
 // any of them keeps is void.
@@ -239,10 +246,13 @@ func (s *Server) dropCatalog(ctx context.Context) {
 
 // resetCatalog gives every item its first price again.
 func (s *Server) resetCatalog(ctx context.Context) error {
-	if err := s.goods.Reset(ctx); err != nil {
+	err := s.goods.Reset(ctx)
+	if err == nil || errors.Is(err, catalog.ErrInDoubt) {
+		s.dropCatalog(ctx)
+	}
+	if err != nil {
 		return noCatalog(err)
 	}
-	s.dropCatalog(ctx)
 	return nil
 }
 

@@ -235,8 +235,12 @@ var thiefMethods = []string{http.MethodGet, http.MethodPost, http.MethodPut, htt
 // dots in base64url (a JWT, a signed cookie), or the whole of it percent-encoded.
 // Of several the last counts, since a JWT begins with its header. put returns the
 // credential with another JSON in that place and all else as it was: a seal, if
-// there is one, is that of what stood there before.
+// there is one, is that of what stood there before. What is longer than any
+// credential is not looked into: it may be nested deeper than an answer can show.
 func readable(value string) (payload jsontext.Value, put func(jsontext.Value) string, ok bool) {
+	if len(value) > maxCookieBytes {
+		return nil, nil, false
+	}
 	parts := strings.Split(value, ".")
 	for i, part := range slices.Backward(parts) {
 		text, err := base64.RawURLEncoding.DecodeString(part)

@@ -355,6 +355,7 @@ func (c *Classroom) reset(g *gin.Context) (int, any, error) {
 			return 0, nil, err
 		}
 	}
+	c.clock.ahead.Store(0) // before the catalogue notes when it was changed
 	if err := s.resetCatalog(ctx); err != nil {
 		return 0, nil, err
 	}
@@ -363,7 +364,6 @@ func (c *Classroom) reset(g *gin.Context) (int, any, error) {
 	if err := c.replace(c.emptied(config)); err != nil {
 		return 0, nil, err
 	}
-	c.clock.ahead.Store(0)
 	clear(c.roles)
 	c.copies.drop()
 	return c.emptyInbox(g)

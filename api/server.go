@@ -250,7 +250,7 @@ func (s *Server) routes() *gin.Engine {
 
 	for _, sh := range s.shelves {
 		g := e.Group(sh.path(), s.onlyJSON)
-		g.Match([]string{"GET", "HEAD"}, "", s.onlyWhole, sh.cache.Handle, sh.catalog)
+		g.Match([]string{"GET", "HEAD"}, "", s.plain, sh.cache.Handle, sh.catalog)
 		g.PATCH("/:sku", s.json(sh.price))
 	}
 

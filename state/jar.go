@@ -162,7 +162,8 @@ func carriedCookie(name, value string, t Traits) Carried {
 	}
 }
 
-// Mask shows the first four characters of a credential, or fewer of a short one.
+// Mask shows the first four characters of a credential, or fewer of a short one. A
+// client may send anything; what it returns is UTF-8.
 func Mask(value string) string {
-	return value[:min(4, len(value)/4)] + "…"
+	return strings.ToValidUTF8(value[:min(4, len(value)/4)], "\uFFFD") + "…"
 }

@@ -164,6 +164,12 @@ func TestTheAttackersPages(t *testing.T) {
 		a, _ := thief.asks(t, "GET", thief.as("127.0.0.1")+"/inbox", "", func(r *http.Request) { r.Host = host })
 		require.Equal(t, http.StatusMisdirectedRequest, a.StatusCode, host)
 	}
+	for _, name := range []string{"Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host"} {
+		for _, path := range []string{"/inbox", "/x.js", "/c?x"} {
+			a, _ := thief.asks(t, "GET", thief.as("localhost")+path, "", header(name, "203.0.113.7"))
+			require.Equal(t, http.StatusMisdirectedRequest, a.StatusCode, "%s %s", name, path)
+		}
+	}
 	a, _ := thief.asks(t, "GET", thief.as("127.0.0.1")+"/attacker.go", "")
 	require.Equal(t, 404, a.StatusCode)
 	a, _ = thief.asks(t, "PUT", thief.as("127.0.0.1")+"/inbox", "")

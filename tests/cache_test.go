@@ -211,7 +211,7 @@ func TestCachedAnswersEnd(t *testing.T) {
 		c.catalog(policy, "Cache-Control: no-cache").says("fwd=request; stored")
 		c.catalog(policy, "Cache-Control: no-store").says("fwd=bypass; detail=no-store")
 		c.catalog(policy).says("hit")
-		c.catalog(policy + "?page=2").says("fwd=uri-miss; stored")
+		c.catalog(policy + "?page=2").says("hit")
 	}
 }
 
@@ -424,7 +424,9 @@ func TestLeversOfTheCache(t *testing.T) {
 	c.do("POST", "/classroom/clock", object{"advance": "1h"})
 	c.do("POST", "/classroom/reset", nil).is(http.StatusNoContent)
 	for _, policy := range api.CachePolicies() {
-		require.EqualValues(t, firstPrice, c.catalog(policy).price(), policy)
+		a := c.catalog(policy)
+		require.EqualValues(t, firstPrice, a.price(), policy)
+		require.Equal(t, s.clock.Now().UTC().Format("2006-01-02T15:04:05.000Z"), a.generated(), policy)
 	}
 	c.catalog("redis").says("hit")
 }
@@ -444,7 +446,7 @@ func TestCacheMetrics(t *testing.T) {
 	c.catalog("redis")
 	text := s.exposition()
 	for labels, want := range map[string]int{
-		`outcome="hit",policy="memory"`: 2, `outcome="miss",policy="memory"`: 2, `outcome="stale",policy="memory"`: 1, `outcome="refused",policy="memory"`: 1,
+		`outcome="hit",policy="memory"`: 3, `outcome="miss",policy="memory"`: 1, `outcome="stale",policy="memory"`: 1, `outcome="refused",policy="memory"`: 1,
 		`outcome="bypass",policy="memory"`: 1, `outcome="collapsed",policy="memory"`: 0, `outcome="bypass",policy="redis"`: 1, `outcome="hit",policy="none"`: 0,
 	} {
 		require.Contains(t, text, fmt.Sprintf("statelab_cache_total{%s} %d\n", labels, want))
@@ -483,6 +485,30 @@ func TestTheCatalogueWithoutItsDatabase(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+// A change whose end is not known may have been made: nothing is kept that would
+// hide it.
+func TestAChangeInDoubtVoidsWhatIsKept(t *testing.T) {
+	s := newServer(t)
+	c := s.client(t, "")
+	for _, statement := range []string{ // a commit that fails
+		`CREATE TABLE parents (id INTEGER PRIMARY KEY)`,
+		`CREATE TABLE children (parent INTEGER REFERENCES parents DEFERRABLE INITIALLY DEFERRED)`,
+		`CREATE TRIGGER orphan AFTER UPDATE ON catalog_state BEGIN INSERT INTO children VALUES (1); END`,
+	} {
+		_, err := s.config.Database.ExecContext(t.Context(), statement)
+		require.NoError(t, err)
+	}
+	for name, change := range map[string]func() *answer{
+		"a price": func() *answer { return c.costs("memory", 4200) },
+		"a reset": func() *answer { return c.do("POST", "/classroom/reset", nil) },
+	} {
+		c.catalog("memory")
+		c.catalog("memory").says("hit")
+		change().is(http.StatusServiceUnavailable, "store_unavailable")
+		require.Equal(t, "fwd=uri-miss; stored", c.catalog("memory").kept(), name)
+	}
 }
 
 // A Redis that is down or hangs makes the policy slower and nothing else; when it
@@ -575,6 +601,22 @@ func TestCachedAnswersAndOrigins(t *testing.T) {
 	}
 	require.Len(t, c.catalog("memory", "Origin: "+one).header["Access-Control-Allow-Origin"], 1)
 	c.catalog("memory", "Origin: "+one).says("hit")
+}
+
+// What a request says that chooses no answer makes no other one: else a stranger
+// could fill the Redis that the logins are in.
+func TestStrangersDoNotFillTheCache(t *testing.T) {
+	s := newServer(t, withRedis(t, storetest.Redis(t).Address), func(c *api.Config) { c.AllowOrigins = []string{"http://one.test"} })
+	c := s.client(t, "")
+	for _, policy := range kept {
+		c.catalog(policy).says("fwd=uri-miss; stored")
+		for i := range 5 {
+			query := fmt.Sprintf("%s?x=%d", policy, i)
+			c.catalog(query).says("hit")
+			c.catalog(query, fmt.Sprintf("Origin: http://%d.test", i), fmt.Sprint("Accept-Language: ", i)).says("hit")
+		}
+		require.Equal(t, "http://one.test", c.catalog(policy, "Origin: http://one.test").says("hit").header.Get("Access-Control-Allow-Origin"))
+	}
 }
 
 // The flag is real: by default nodes share what they keep in the Redis of their

@@ -2,6 +2,7 @@ package tests
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -149,6 +150,21 @@ func TestCopiesThatCannotBe(t *testing.T) {
 	require.Len(t, s.pull(t, "GET", "copies", nil).at("copies"), 100)
 	s.reset(t)
 	require.Empty(t, s.pull(t, "GET", "copies", nil).at("copies"))
+}
+
+// Whatever a request carries for a credential can be copied and told of.
+func TestCopiesOfNonsense(t *testing.T) {
+	s := newServer(t)
+	deep := base64.RawURLEncoding.EncodeToString([]byte(`{"":` + strings.Repeat("[", 9998) + strings.Repeat("]", 9998) + `}`))
+	for _, value := range []string{"\xff\xff\xff\xff\xff\xff\xff\xff", strings.Repeat("ㅁ", 9), deep, "e30", "."} {
+		c := s.client(t, "token")
+		c.access = value
+		id := c.takes()
+		require.Equal(t, int64(401), s.sends(t, id, look).number("status"))
+		require.Equal(t, int64(401), s.sends(t, id, object{"method": "GET", "path": "/profile", "garble": true}).number("status"))
+		newest := s.pull(t, "GET", "copies", nil).is(http.StatusOK).at("copies").([]any)[0].(map[string]any)
+		require.Equal(t, id, newest["id"])
+	}
 }
 
 // What outlives a restart is in the hands of a thief too.

@@ -45,7 +45,8 @@ type shown struct {
 
 // Against returns the attacker's pages, aimed at a victim. They answer to the two
 // names of this machine alone: to a page of a foreign name (DNS rebinding) the
-// inbox would be readable.
+// inbox would be readable. Nor do they answer through a proxy or a tunnel, which may
+// say in Host what it likes, and whose other end may be anywhere.
 func (a *Attacker) Against(v Victim) http.Handler {
 	mux := http.NewServeMux()
 	for path, name := range map[string]string{"/{$}": "index.html", "/csrf": "csrf.html", "/inbox": "inbox.html"} {
@@ -69,12 +70,25 @@ func (a *Attacker) Against(v Victim) http.Handler {
 			http.Error(w, "Open it as "+strings.Join(a.Origins(), " or ")+".", http.StatusMisdirectedRequest)
 			return
 		}
+		if isForwarded(r.Header) {
+			http.Error(w, "Open it without a proxy.", http.StatusMisdirectedRequest)
+			return
+		}
 		h := w.Header()
 		h.Set("Content-Security-Policy", policy)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cache-Control", "no-store") // stolen values are on these pages
 		mux.ServeHTTP(w, r)
 	})
+}
+
+func isForwarded(h http.Header) bool {
+	for name := range h {
+		if name == "Forwarded" || name == "Via" || strings.HasPrefix(name, "X-Forwarded-") {
+			return true
+		}
+	}
+	return false
 }
 
 // page answers with a page, in the language of the query's lang or else of the

@@ -10,6 +10,7 @@ package cache
 import (
 	"bytes"
 	"context"
+	"errors"
 	"maps"
 	"math/rand/v2"
 	"net/http"
@@ -37,7 +38,8 @@ type Config struct {
 	// held back until it is whole or longer than this.
 	MaxBody int
 	// Timeout bounds a computation, which goes on when its client leaves, since
-	// others may wait for it; zero: 10 s.
+	// others may wait for it; zero: 10 s. A stream, which is nobody else's, has no
+	// bound and ends with its client.
 	Timeout time.Duration
 	// Credentials are the names of headers that say who asks, besides Cookie and
 	// Authorization, such as X-Api-Key.
@@ -104,8 +106,8 @@ func New(config Config) *Cache {
 	return &Cache{config: config, flights: map[flightKey]*flight{}}
 }
 
-// Invalidate makes every answer under the paths be computed anew, whatever its
-// query: for what changes an answer without being a request for its path. After it
+// Invalidate makes every answer under the paths, which are not percent-encoded, be
+// computed anew, whatever its query: for what changes an answer without being a request for its path. After it
 // no computation that began before is kept. An error means that the store has
 // failed, and will forget as soon as it is back.
 func (c *Cache) Invalidate(ctx context.Context, paths ...string) error {
@@ -201,13 +203,13 @@ func (c *Cache) unsafe(g *gin.Context) {
 // touched are the paths that the answer to an unsafe request makes void. Those of
 // other hosts are none of its business.
 func touched(r *http.Request, h http.Header) []string {
-	paths := []string{r.URL.EscapedPath()}
+	paths := []string{r.URL.Path}
 	for _, name := range []string{"Location", "Content-Location"} {
 		u, err := r.URL.Parse(h.Get(name))
 		if h.Get(name) == "" || err != nil || u.Host != "" && u.Host != r.Host {
 			continue
 		}
-		paths = append(paths, u.EscapedPath())
+		paths = append(paths, u.Path)
 	}
 	return paths
 }
@@ -225,7 +227,15 @@ func (c *Cache) lookup(r *http.Request) (k Key, e *Entry, g Generation, varied b
 	return k, e, g, true, err
 }
 
-func keyOf(u *url.URL) Key { return Key{u.EscapedPath(), u.RawQuery} }
+// keyOf takes a path decoded, so that a change is one of the path however it was
+// written (RFC 3986, 6.2.2.2). Another spelling has entries of its own, since to a
+// handler %2F may be no slash.
+func keyOf(u *url.URL) Key {
+	if u.RawPath != "" {
+		return Key{u.Path, "\n" + u.RawPath + "?" + u.RawQuery}
+	}
+	return Key{u.Path, u.RawQuery}
+}
 
 // serve answers a request, or returns false if it is to be tried once more.
 func (c *Cache) serve(g *gin.Context, asked directives) (done bool) {
@@ -280,14 +290,14 @@ func (c *Cache) wait(g *gin.Context, f *flight, generation Generation, why strin
 	case f.result == landedShared && f.variant == variant("", f.names, g.Request):
 		c.observe(Collapsed)
 		c.answer(g, f.entry, nil, []string{c.config.Name + "; " + why + "; collapsed"})
-	case f.result == landedEmpty, f.result == landedShared: // the latter was for other headers
+	case f.result == landedEmpty, f.result == landedShared && !f.lost: // the latter was for other headers
 		return false
 	case f.result == landedFailed && c.config.Failed != nil:
 		c.observe(Collapsed)
 		c.forward(g, why+"; collapsed")
 		g.Abort()
 		c.config.Failed(g)
-	default: // it was one request's alone, so each computes its own
+	default: // it was one request's alone, or one variant's, so each computes its own
 		c.observe(outcome)
 		c.compute(g, generation, nil, why, newFlight())
 	}
@@ -374,8 +384,10 @@ func (c *Cache) compute(g *gin.Context, generation Generation, stale *Entry, why
 	// The computation is everybody's who waits for it, so it goes on when this
 	// client leaves, and asks for the whole answer, or what is newer than the
 	// entry.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(client.Context()), c.config.Timeout)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(client.Context()))
+	defer cancel(nil)
+	bound := time.AfterFunc(c.config.Timeout, func() { cancel(context.DeadlineExceeded) })
+	defer bound.Stop()
 	r := client.WithContext(ctx)
 	r.Header = maps.Clone(client.Header)
 	for _, name := range conditional {
@@ -386,7 +398,10 @@ func (c *Cache) compute(g *gin.Context, generation Generation, stale *Entry, why
 	w := &recorder{ResponseWriter: writer, limit: c.config.MaxBody, releasing: func() {
 		c.forward(g, why)
 		f.result = landedAlone
-		c.land(f) // nobody is to wait for a stream
+		c.land(f) // nobody is to wait for a stream, so it is the client's, for as long as that listens
+		if bound.Stop() {
+			context.AfterFunc(client.Context(), func() { cancel(context.Cause(client.Context())) })
+		}
 	}}
 	g.Request, g.Writer = r, w
 	f.result = landedFailed // unless it comes to an end
@@ -401,6 +416,10 @@ func (c *Cache) compute(g *gin.Context, generation Generation, stale *Entry, why
 	if status < http.StatusInternalServerError {
 		f.result = landedAlone
 	}
+	if !w.Written() { // no handler has answered, so Gin will
+		c.forward(g, why)
+		return
+	}
 	if validates && status == http.StatusNotModified {
 		why += "; fwd-status=304"
 		status, header, body = stale.refreshed(header)
@@ -408,12 +427,14 @@ func (c *Cache) compute(g *gin.Context, generation Generation, stale *Entry, why
 	}
 	// Judged is all that the answer says, whoever has set it.
 	life, names, ok := c.storable(status, writer.Header(), now)
-	if ok {
+	if ok && isWhole(header, body) {
 		e := &Entry{Status: status, Header: header, Body: body, Made: now, Age: ageOf(writer.Header(), now), Fresh: life}
 		delete(header, "Age") // each answer has its own
-		if err := c.keep(client, generation, e, names); err == nil {
+		err := c.keep(client, generation, e, names)
+		if err == nil {
 			why += "; stored"
 		}
+		f.lost = err != nil && !errors.Is(err, ErrSuperseded)
 		if e.Fresh > 0 {
 			f.result, f.entry, f.names, f.variant = landedShared, e, names, variant("", names, client)
 		}
@@ -439,6 +460,13 @@ func validate(request, entry http.Header) bool {
 		request["If-Modified-Since"] = modified[:1]
 	}
 	return len(tag)+len(modified) > 0
+}
+
+// isWhole says whether an answer is as long as it says. One that is shorter was cut
+// off on its way here, and is a part (RFC 9111, 3.3).
+func isWhole(h http.Header, body []byte) bool {
+	length := h.Get("Content-Length")
+	return length == "" || length == strconv.Itoa(len(body))
 }
 
 // keptByDefault are the statuses of answers that are kept without saying so themselves.

@@ -39,8 +39,10 @@ type stamp struct {
 // age is how old the entry is, in the sense of RFC 9111, 4.2.3.
 func (e *Entry) age(now time.Time) time.Duration { return e.Age + max(now.Sub(e.Made), 0) }
 
-// left is how long the entry stays fresh; it is negative for one that is stale.
-func (e *Entry) left(now time.Time) time.Duration { return e.Fresh - max(now.Sub(e.Made), 0) }
+// left is how long the entry stays fresh; it is negative for one that is stale. One
+// that was made ahead of now, by a clock that has been set back since or by that of
+// another node, does not become fresh for longer by it than another life.
+func (e *Entry) left(now time.Time) time.Duration { return e.Fresh - now.Sub(e.Made).Abs() }
 
 // isNote says whether the entry only tells where to look.
 func (e *Entry) isNote() bool { return e.Status == 0 }

@@ -11,10 +11,12 @@ type flight struct {
 
 	result result
 	// Of a shared one: the answer, and the headers that have chosen it with what
-	// they were. Whoever has others there must not get it.
+	// they were. Whoever has others there must not get it; and if it is lost, since
+	// the store took nothing, they would find no note of where to look for theirs.
 	entry   *Entry
 	names   []string
 	variant string
+	lost    bool
 }
 
 // A flightKey names what is computed. After an invalidation it is another one:

@@ -27,9 +27,10 @@ func (w *recorder) release() {
 	if w.released {
 		return
 	}
+	status := w.Status()
 	w.released = true
 	w.releasing()
-	w.ResponseWriter.WriteHeader(w.Status())
+	w.ResponseWriter.WriteHeader(status)
 	w.ResponseWriter.WriteHeaderNow()
 	if len(w.body) > 0 {
 		_, _ = w.ResponseWriter.Write(w.body)
@@ -68,13 +69,11 @@ func (w *recorder) Write(b []byte) (int, error) {
 // WriteString implements io.StringWriter.
 func (w *recorder) WriteString(s string) (int, error) { return w.Write([]byte(s)) }
 
-// Status implements gin.ResponseWriter.
+// Status implements gin.ResponseWriter. Without a status of the handler it is
+// Gin's: 404 where there is no route.
 func (w *recorder) Status() int {
-	switch {
-	case w.released:
+	if w.released || w.status == 0 {
 		return w.ResponseWriter.Status()
-	case w.status == 0:
-		return http.StatusOK
 	}
 	return w.status
 }

@@ -24,7 +24,10 @@ import (
 //
 // A path has a generation, a random text, and an entry begins with the one that it
 // was computed in. Both lie in one slot of a cluster. Whatever Redis loses, be it
-// the generation, makes a miss and never an old answer.
+// the generation, makes a miss and never an old answer. A server that comes back
+// with an older state, or another one that takes its place with one, has not heard
+// of the last invalidations: generations begin with the run that they are of, and
+// end with it.
 //
 // A server that does not answer is left alone for a moment, so that requests do not
 // wait for it one by one.
@@ -169,13 +172,15 @@ func hash(text string) string {
 }
 
 var (
-	// Returns the generation, which begins now if there was none, and the entry if
-	// it is of that one.
+	// Returns the generation, which begins now if there was none of this run of the
+	// server, and the entry if it is of that one.
 	redisGet = redis.NewScript(`
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or ''
 local generation = redis.pcall('GET', KEYS[1])
-if type(generation) ~= 'string' then
-  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-  return {ARGV[1], false}
+if type(generation) ~= 'string' or string.sub(generation, 1, #run) ~= run then
+  generation = run .. ARGV[1]
+  redis.call('SET', KEYS[1], generation, 'PX', ARGV[2])
+  return {generation, false}
 end
 local entry = redis.pcall('GET', KEYS[2])
 if type(entry) ~= 'string' or string.sub(entry, 1, #generation) ~= generation then return {generation, false} end
@@ -241,7 +246,7 @@ func (s *Redis) Invalidate(ctx context.Context, paths ...string) error {
 			s.pending[path] = struct{}{}
 		}
 	}
-	s.late.Store(true)
+	s.late.Store(len(s.pending) > 0)
 	s.mu.Unlock()
 	return s.flush(ctx)
 }

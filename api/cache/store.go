@@ -5,8 +5,8 @@ import (
 	"errors"
 )
 
-// A Key names an answer: a path, and within it the query and the headers that
-// have chosen the answer. What changes a path invalidates all that is under it.
+// A Key names an answer: a path, decoded, and within it the query and the headers
+// that have chosen the answer. What changes a path invalidates all that is under it.
 type Key struct{ Path, Variant string }
 
 // A Generation is what a path is at between two invalidations.

@@ -99,6 +99,8 @@ func holdsToTheContract(t *testing.T, open func() cache.Store) {
 	e, _ = get(cache.Key{Path: "/b"})
 	require.Equal(t, "b", string(e.Body), "another path is gone")
 
+	require.NoError(t, s.Invalidate(ctx)) // nothing: it goes on keeping
+	require.NoError(t, s.Set(ctx, k, second, entry("new")))
 	require.NoError(t, s.Invalidate(ctx, "/a", "/b", "/nothing"))
 	for _, k := range []cache.Key{k, {Path: "/b"}} {
 		e, _ = get(k)
@@ -273,6 +275,37 @@ func TestNodesHearOfInvalidations(t *testing.T) {
 	server.Start()
 	heard(10 * time.Second)
 	require.Eventually(t, func() bool { _, _, err := a.redis.Get(ctx, k); return err == nil }, 5*time.Second, 5*time.Millisecond)
+}
+
+// A Redis that comes back from a snapshot brings nothing back that was invalidated
+// after it.
+func TestRedisFromASnapshot(t *testing.T) {
+	server := storetest.Redis(t)
+	client := redisClient(t, server.Address)
+	s := cache.NewRedis(client, "x:", nil)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	k, ctx := cache.Key{Path: "/a"}, t.Context()
+	_, g, err := s.Get(ctx, k)
+	require.NoError(t, err)
+	require.NoError(t, s.Set(ctx, k, g, entry("before")))
+	require.NoError(t, client.Save(ctx).Err())
+	require.NoError(t, s.Invalidate(ctx, "/a"))
+	server.Kill()
+	server.Start()
+	require.Eventually(t, func() bool {
+		e, _, err := s.Get(ctx, k)
+		require.Nil(t, e)
+		return err == nil
+	}, 5*time.Second, 5*time.Millisecond)
+	keys, err := client.Keys(ctx, "x:*").Result()
+	require.NoError(t, err)
+	require.Len(t, keys, 2, "the entry is there, and is not found")
+	_, g, err = s.Get(ctx, k)
+	require.NoError(t, err)
+	require.NoError(t, s.Set(ctx, k, g, entry("after")))
+	e, _, err := s.Get(ctx, k)
+	require.NoError(t, err)
+	require.Equal(t, "after", string(e.Body))
 }
 
 // A Redis that hangs is asked once, and then left alone for a moment; when it is

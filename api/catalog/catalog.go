@@ -10,7 +10,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 //go:embed migrations/*.sql
@@ -112,6 +114,9 @@ func (c *Catalog) Version(ctx context.Context) (Version, error) {
 // is the caller's mistake. Errors: ErrNotFound, ErrInDoubt.
 func (c *Catalog) SetPrice(ctx context.Context, sku string, price int64) (Item, error) {
 	i := Item{SKU: sku, Price: price}
+	if !utf8.ValidString(sku) || strings.ContainsRune(sku, 0) { // PostgreSQL knows no such text, and would not even look
+		return i, ErrNotFound
+	}
 	err := c.change(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		err := tx.QueryRowContext(ctx, `UPDATE catalog SET price = $1 WHERE sku = $2 RETURNING name`, price, sku).Scan(&i.Name)
 		if errors.Is(err, sql.ErrNoRows) {

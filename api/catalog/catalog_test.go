@@ -69,8 +69,10 @@ func TestCatalog(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, second, alone)
 
-		_, err = c.SetPrice(ctx, "SKU-9999", 1)
-		require.ErrorIs(t, err, catalog.ErrNotFound)
+		for _, sku := range []string{"SKU-9999", "", "SKU-0001\x00", "\xff", "' OR 1=1"} {
+			_, err = c.SetPrice(ctx, sku, 1)
+			require.ErrorIs(t, err, catalog.ErrNotFound, "%q", sku)
+		}
 		alone, err = c.Version(ctx)
 		require.NoError(t, err)
 		require.Equal(t, second, alone, "nothing has changed")
