@@ -186,6 +186,7 @@ func TestARoleReachesAtOnceWhatTheServerHolds(t *testing.T) {
 	bobs.get("members").is(http.StatusForbidden)
 
 	s.pull(t, "PUT", "accounts/nobody/role", object{"role": "admin"}).is(http.StatusNotFound, "not_found")
+	s.pull(t, "PUT", "accounts/%00/role", object{"role": "admin"}).is(http.StatusNotFound, "not_found")
 	s.pull(t, "PUT", "accounts/alice/role", object{"role": "queen"}).is(http.StatusUnprocessableEntity, "validation_failed")
 
 	s.client(t, "").do("POST", "/accounts", object{"username": carol, "password": carolPassword}).is(http.StatusCreated)
