@@ -43,6 +43,42 @@ type Database struct {
 	// a time: waiting here is fair, while SQLite's own way is to try again and
 	// again.
 	turn chan struct{}
+
+	stop    context.CancelFunc // nil: nothing runs beside
+	stopped sync.WaitGroup
+}
+
+// Close closes the database, and ends what runs beside it.
+func (d *Database) Close() error {
+	if d.stop != nil {
+		d.stop()
+		d.stopped.Wait()
+	}
+	return d.DB.Close()
+}
+
+// What has been written is in SQLite's log, and has to go into its file some time.
+// SQLite would do so within the write that fills the log, while every other writer
+// waits; readers and writers go on beside a passive checkpoint of a connection of
+// its own. The log's own limit, in pages, is for when that cannot keep up.
+const (
+	checkpointEvery = 250 * time.Millisecond
+	checkpointLimit = 100_000 // 400 MB
+)
+
+// checkpoint moves what has been written into the file, until ctx is done.
+func (d *Database) checkpoint(ctx context.Context) {
+	tick := time.NewTicker(checkpointEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			// An error is the next write's to tell.
+			_, _ = d.ExecContext(ctx, `PRAGMA wal_checkpoint(PASSIVE)`)
+		}
+	}
 }
 
 // ErrAddress is returned for the address of a database that cannot be one.
@@ -90,6 +126,7 @@ func openSQLite(ctx context.Context, path string, parts []Migrations) (*Database
 		"journal_mode(wal)",  // readers and a writer do not wait for each other
 		"synchronous(full)",  // what is acknowledged survives a loss of power
 		"foreign_keys(1)",
+		fmt.Sprintf("wal_autocheckpoint(%d)", checkpointLimit),
 	}, "_txlock": {"immediate"}}
 	name := "file::memory:?" + query.Encode()
 	if path != ":memory:" {
@@ -102,6 +139,7 @@ func openSQLite(ctx context.Context, path string, parts []Migrations) (*Database
 	if err != nil {
 		return nil, fmt.Errorf("database %s: %w", path, err)
 	}
+	out := &Database{DB: db, Kind: "sqlite", turn: make(chan struct{}, 1)}
 	if path == ":memory:" {
 		db.SetMaxOpenConns(1) // each connection would have a database of its own
 	}
@@ -116,7 +154,12 @@ func openSQLite(ctx context.Context, path string, parts []Migrations) (*Database
 	if err != nil {
 		return nil, fmt.Errorf("database %s: %w", path, errors.Join(err, db.Close()))
 	}
-	return &Database{DB: db, Kind: "sqlite", turn: make(chan struct{}, 1)}, nil
+	if path != ":memory:" {
+		var beside context.Context
+		beside, out.stop = context.WithCancel(context.Background())
+		out.stopped.Go(func() { out.checkpoint(beside) })
+	}
+	return out, nil
 }
 
 func isDir(path string) bool {
