@@ -7,8 +7,7 @@ import (
 )
 
 // compareCaches measures the catalogue under each policy, answered in full and with
-// 304, against the fair limit of an answer in full; and so a bare Gin server with our
-// cache of memory as a drop-in, in front of the same handler as the limit. An answer that is kept for half
+// 304, against the fair limit of an answer in full. An answer that is kept for half
 // a minute is computed anew now and then, as in real life.
 func (b bench) compareCaches(ctx context.Context) error {
 	server, err := b.statelab(ctx, "caches")
@@ -37,12 +36,6 @@ func (b bench) compareCaches(ctx context.Context) error {
 				defer limits[i].stop()
 			}
 			pairs = append(pairs, &pair{name: "A/A", servers: limits})
-			dropIn, err := b.beside(ctx, task{Path: path, Answer: a, Cached: true}, []visit{{request: full, varies: true}})
-			if err != nil {
-				return err
-			}
-			defer dropIn.stop()
-			pairs = append(pairs, &pair{name: "drop-in", servers: [2]target{dropIn, limits[0]}})
 		}
 		pairs = append(pairs, &pair{name: policy, servers: [2]target{{server, []visit{{request: full, body: a.Body, varies: true}}}, limits[0]}})
 		// Any answer that the client has will do, whichever it is.

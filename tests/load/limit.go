@@ -10,8 +10,6 @@ import (
 	"strconv"
 
 	"github.com/gin-gonic/gin" //nolint:depguard // what stands beside statelab is a Gin server too
-
-	"statelab/api/cache"
 )
 
 // taskCommand makes this program a server beside statelab. It is for its own
@@ -26,12 +24,10 @@ type answer struct {
 }
 
 // A task is what a server beside statelab is to do: give one answer, as the
-// limit, or out of our cache as a drop-in, or as the peer that keeps logins in a
-// store.
+// limit, or as the peer that keeps logins in a store.
 type task struct {
 	Path   string
 	Answer answer
-	Cached bool
 	Store  string // as for statelab; empty for the limit
 }
 
@@ -46,12 +42,6 @@ func serveTask(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	}
 	gin.SetMode(gin.ReleaseMode)
 	e := gin.New()
-	if t.Cached {
-		e.Use(cache.New(cache.Config{Name: "statelab-memory", Store: cache.NewMemory(0)}).Handle)
-		for _, name := range []string{"Age", "Cache-Status"} { // the cache's own
-			delete(t.Answer.Header, name)
-		}
-	}
 	if t.Store == "" {
 		limit(e, t)
 	} else if err := peer(e, t); err != nil {

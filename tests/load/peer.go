@@ -156,7 +156,7 @@ func (b bench) compareStores(ctx context.Context) error {
 		}
 		var peers [2]target
 		for side := range peers {
-			if peers[side], err = b.beside(ctx, task{Path: profilePath("session"), Answer: a, Store: address}, nil); err != nil {
+			if peers[side], err = b.beside(ctx, task{profilePath("session"), a, address}, nil); err != nil {
 				return err
 			}
 			defer peers[side].stop()
