@@ -396,9 +396,7 @@ func TestAHungRequestDoesNotOutliveTheDeadline(t *testing.T) {
 // goes on when there are some again.
 func TestRunningOutOfDescriptors(t *testing.T) {
 	prlimit, err := exec.LookPath("prlimit")
-	if err != nil {
-		t.Skip("prlimit, which takes descriptors from a program, is not installed")
-	}
+	needSystem(t, err == nil, "no prlimit, which takes descriptors from a program")
 	keepAlive(t)
 	p := start(t, t.TempDir(), nil, "--listen", "localhost:0")
 	c := p.client("session")

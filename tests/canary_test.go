@@ -142,7 +142,7 @@ func TestTheCanaryFindsWhatLeaks(t *testing.T) {
 	defer s.canary.forget()
 	each(t, func(t *testing.T, slug string) {
 		if s.traits(t, slug).KeptIn == state.PlaceProcess {
-			t.Skip("it renews nothing")
+			return // it renews nothing
 		}
 		require.Empty(t, s.canary.leaks("statelab_"+slug+" Bearer "))
 		c := s.client(t, slug)

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -375,15 +374,12 @@ func TestRequestsInFlightOutliveSIGTERM(t *testing.T) {
 // SIGHUP has the keys read again, and it is also what a closed terminal sends:
 // a server that was started in one ends with it.
 func TestAClosedTerminalEndsTheServer(t *testing.T) {
-	if signal.Ignored(syscall.SIGHUP) {
-		t.Skip("who starts this wants it to outlive the terminal")
-	}
-	if _, err := exec.LookPath("script"); err != nil {
-		t.Skip("script, which gives a program a terminal, is not installed")
-	}
+	_, err := exec.LookPath("script")
+	needSystem(t, err == nil, "no script, which gives a program a terminal")
 	path, err := binary()
 	require.NoError(t, err)
-	terminal := exec.CommandContext(t.Context(), "script", "-q", "-c", path+" --listen localhost:0", "/dev/null")
+	// Under nohup what is started here would ignore SIGHUP too.
+	terminal := exec.CommandContext(t.Context(), "env", "--default-signal=HUP", "script", "-q", "-c", path+" --listen localhost:0", "/dev/null")
 	terminal.Dir = t.TempDir()
 	out, err := terminal.StdoutPipe()
 	require.NoError(t, err)

@@ -430,7 +430,7 @@ func TestALogoutEverywhereCanBeRepeated(t *testing.T) {
 	s, f := newFaultyServer(t)
 	each(t, func(t *testing.T, slug string) {
 		if !s.traits(t, slug).Everywhere {
-			t.Skip("it has no logout everywhere")
+			return // it has no logout everywhere
 		}
 		logins := []*client{s.login(t, slug, alice, alicePassword), s.login(t, slug, alice, alicePassword), s.login(t, slug, alice, alicePassword)}
 		for _, allowed := range []int{0, 1, 1} {

@@ -27,7 +27,7 @@ func TestAbsoluteExpiryIsJudgedByTheServer(t *testing.T) {
 	s := newServer(t)
 	each(t, func(t *testing.T, slug string) {
 		if !s.traits(t, slug).Expires {
-			t.Skip("it does not end") // as TestAttacks shows
+			return // it does not end, as TestAttacks shows
 		}
 		c := s.login(t, slug, alice, alicePassword)
 		life := c.lives()
@@ -46,7 +46,7 @@ func TestExpiryIsExact(t *testing.T) {
 	s := newServer(t)
 	each(t, func(t *testing.T, slug string) {
 		if traits := s.traits(t, slug); traits.Slides || !traits.Expires {
-			t.Skip("idleness ends it earlier, or nothing does") // covered by other tests
+			return // idleness ends it earlier, or nothing does, covered by other tests
 		}
 		c := s.login(t, slug, alice, alicePassword)
 		s.clock.advance(c.lives() - time.Second)
@@ -81,7 +81,7 @@ func TestUseIsWrittenAtMostOnceAMinute(t *testing.T) {
 	s := newServer(t)
 	each(t, func(t *testing.T, slug string) {
 		if !s.traits(t, slug).Slides {
-			t.Skip("nothing is written") // its reads are counted by TestInspectionHoldsToTheTraits
+			return // nothing is written, its reads are counted by TestInspectionHoldsToTheTraits
 		}
 		c := s.login(t, slug, alice, alicePassword)
 		writes := func() int64 { return c.get("inspect").is(http.StatusOK).number("cost.store_writes") }
@@ -117,7 +117,7 @@ func TestLoginNeverAdoptsWhatTheRequestCarried(t *testing.T) {
 	s := newServer(t)
 	each(t, func(t *testing.T, slug string) {
 		if !s.traits(t, slug).RenewsID {
-			t.Skip("it does") // as TestAttacks shows
+			return // it does, as TestAttacks shows
 		}
 		thief := s.login(t, slug, bob, bobPassword)
 		victim := thief.copy() // bob's credential, planted into alice's browser
@@ -141,7 +141,7 @@ func TestAnUnknownIdentifierCreatesNothing(t *testing.T) {
 	s := newServer(t)
 	each(t, func(t *testing.T, slug string) {
 		if !s.traits(t, slug).StrictID && s.traits(t, slug).Holder == state.HolderServer {
-			t.Skip("it does") // as its own tests show
+			return // it does, as its own tests show
 		}
 		before := s.records(t)
 		for _, planted := range []string{"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "x", "", "a.b.c"} {
@@ -377,7 +377,7 @@ func TestTwentyParallelRefreshesHaveOneSuccessor(t *testing.T) {
 	each(t, func(t *testing.T, slug string) {
 		traits := s.traits(t, slug)
 		if !traits.RenewsID {
-			t.Skip("nothing is renewed")
+			return // nothing is renewed
 		}
 		c := s.login(t, slug, alice, alicePassword)
 		tabs := make([]*client, 20)

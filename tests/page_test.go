@@ -43,6 +43,16 @@ func need(t testing.TB, name string, found bool, what string) {
 	}
 }
 
+// needSystem is need for what every Linux has, or should: where anything must not
+// be skipped, that must not.
+func needSystem(t testing.TB, found bool, what string) {
+	t.Helper()
+	if !found && os.Getenv("STATELAB_TEST_REQUIRE") != "" {
+		t.Fatalf("STATELAB_TEST_REQUIRE is set, but there is %s", what)
+	}
+	need(t, "", found, what)
+}
+
 // chromium finds the program that STATELAB_CHROMIUM names, or else one of the
 // usual names; "" if there is none.
 func chromium() string {

@@ -195,7 +195,7 @@ func TestACookieClaimsAtMost400Days(t *testing.T) {
 	s := newServer(t, func(c *api.Config) { c.Lifetimes = lifetimes })
 	eachCookie(t, s, func(t *testing.T, slug string) {
 		if !s.traits(t, slug).Expires {
-			t.Skip("it ends at no date")
+			return // it ends at no date
 		}
 		a := s.client(t, slug).post("login", credentials{alice, alicePassword}).is(http.StatusOK)
 		require.Equal(t, int(400*days/time.Second), a.cookies[0].MaxAge)
