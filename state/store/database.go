@@ -68,15 +68,22 @@ const (
 
 // checkpoint moves what has been written into the file, until ctx is done.
 func (d *Database) checkpoint(ctx context.Context) {
-	tick := time.NewTicker(checkpointEvery)
+	every(ctx, checkpointEvery, func() {
+		// An error is the next write's to tell.
+		_, _ = d.ExecContext(ctx, `PRAGMA wal_checkpoint(PASSIVE)`)
+	})
+}
+
+// every calls f once a period until ctx is done.
+func every(ctx context.Context, period time.Duration, f func()) {
+	tick := time.NewTicker(period)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			// An error is the next write's to tell.
-			_, _ = d.ExecContext(ctx, `PRAGMA wal_checkpoint(PASSIVE)`)
+			f()
 		}
 	}
 }

@@ -50,16 +50,7 @@ func NewSQL(db *Database, o Options) *SQL {
 	var ctx context.Context
 	ctx, s.stop = context.WithCancel(context.Background())
 	s.stopped.Go(func() {
-		tick := time.NewTicker(sqlSweepEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-				_ = s.Sweep(ctx) // the next one will find what this one leaves
-			}
-		}
+		every(ctx, sqlSweepEvery, func() { _ = s.Sweep(ctx) }) // the next one will find what this one leaves
 	})
 	return s
 }
