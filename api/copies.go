@@ -95,8 +95,8 @@ func (col *column) carrying(r *http.Request) (*copied, error) {
 	if cookie, ok := col.strategy.(state.CookieBased); ok {
 		out.cookie = cookie.CookieName(r)
 		out.Credential.Name, prefix = out.cookie, out.cookie+"="
-		for _, c := range r.CookiesNamed(out.cookie) {
-			out.value = c.Value
+		if sent := r.CookiesNamed(out.cookie); len(sent) > 0 {
+			out.value = sent[0].Value
 		}
 	} else {
 		out.value, _ = strings.CutPrefix(r.Header.Get("Authorization"), prefix)
