@@ -160,7 +160,9 @@ func (x *exchange) serverTiming() string {
 }
 
 func appendTiming(b []byte, name string, d time.Duration) []byte {
-	return strconv.AppendFloat(append(b, name...), float64(d.Microseconds())/1000, 'f', 3, 64)
+	us := d.Microseconds()
+	b = strconv.AppendInt(append(b, name...), us/1000, 10)
+	return append(b, '.', byte('0'+us/100%10), byte('0'+us/10%10), byte('0'+us%10))
 }
 
 // accessLine writes the one line that each request leaves in the log. It names

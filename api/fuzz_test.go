@@ -13,6 +13,8 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/go-json-experiment/json"
 	"github.com/stretchr/testify/require"
+
+	"statelab/state"
 )
 
 var engine = gin.New()
@@ -133,6 +135,30 @@ func FuzzDecodeScalars(f *testing.F) {
 				t.Fatalf("an unknown member %q was taken", name)
 			}
 		}
+	})
+}
+
+// A profile is appended as it would be encoded, whatever its user has written.
+func FuzzProfile(f *testing.F) {
+	f.Add("alice", "Alice", "", "", int64(100), int64(1), int64(0))
+	f.Add("bob", "밥 \u2028", "\"\\\b\f\n\r\t\x00\x1f\x7f", "a\x00</script>&", int64(-1), int64(9007199254740993), int64(253402300799))
+	f.Add("", "😀", "[],{}", "\ufffd", int64(0), int64(0), int64(1))
+	f.Fuzz(func(t *testing.T, username, name, nickname, items string, credits, version, seconds int64) {
+		const endOfDates = 253402300800 // the first second that RFC 3339 cannot write
+		l := state.Login{
+			Subject: username, Username: username, DisplayName: name, Role: "member",
+			Theme: "light", Language: "ko", Nickname: nickname, Note: items, Credits: credits, Version: version,
+			IssuedAt: state.Micros(max(0, seconds%endOfDates) * 1e6), ExpiresAt: state.Micros(max(0, seconds/2%endOfDates) * 1e6),
+		}
+		if items != "" {
+			l.Cart = strings.Split(items, "\x00")
+		}
+		p := (&column{slug: "session"}).profileOf(l)
+		want, err := json.Marshal(p)
+		if err != nil { // text that is no UTF-8, which no decoder of ours lets in
+			return
+		}
+		require.Equal(t, string(want), string(p.appendTo(nil)))
 	})
 }
 

@@ -169,6 +169,9 @@ func accepts(r *http.Request, types ...string) bool {
 		return true
 	}
 	for _, line := range lines {
+		if line == "*/*" { // as curl and fetch send it
+			return true
+		}
 		for part := range strings.SplitSeq(line, ",") {
 			mediaRange, params, _ := strings.Cut(part, ";")
 			mediaRange = strings.ToLower(strings.TrimSpace(mediaRange))
@@ -208,6 +211,9 @@ func isRefused(params string) bool {
 func (s *Server) place(x *exchange, r *http.Request) {
 	r.URL.Scheme = ""
 	x.client = remoteHost(r)
+	if len(s.config.TrustedProxies) == 0 {
+		return
+	}
 	peer, err := netip.ParseAddr(x.client)
 	if err != nil || !s.trusts(peer) {
 		return

@@ -223,7 +223,9 @@ func write(c *gin.Context, status int, v any) {
 	body, _ := buffers.Get().(*bytes.Buffer)
 	defer buffers.Put(body)
 	body.Reset()
-	if err := json.MarshalWrite(body, v, deterministic); err != nil {
+	if p, ok := v.(*Profile); ok {
+		body.Write(p.appendTo(body.AvailableBuffer()))
+	} else if err := json.MarshalWrite(body, v, deterministic); err != nil {
 		panic(err) // a type of ours that cannot be encoded is a mistake in the program
 	}
 	body.WriteByte('\n') // for terminals
