@@ -10,6 +10,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/cookiejar"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -140,7 +142,13 @@ func logIn(ctx context.Context, addr, slug string) (visit, answer, error) {
 		return visit{}, answer{}, fmt.Errorf("logging in to %s: %w", slug, err)
 	}
 	credential := "Authorization: Bearer " + in.Credential.AccessToken
-	for _, c := range (&http.Response{Header: a.Header}).Cookies() {
+	jar, err := cookiejar.New(nil) // a cookie may be for another path than that of the profile
+	if err != nil {
+		return visit{}, answer{}, err
+	}
+	at := func(path string) *url.URL { return &url.URL{Scheme: "http", Host: addr, Path: path} }
+	jar.SetCookies(at("/"+slug+"/login"), (&http.Response{Header: a.Header}).Cookies())
+	for _, c := range jar.Cookies(at(profilePath(slug))) {
 		credential = "Cookie: " + c.Name + "=" + c.Value
 	}
 	get := request("GET", addr, profilePath(slug), credential+"\r\n", "")
