@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	cdpbrowser "github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
@@ -56,7 +57,7 @@ func needSystem(t testing.TB, found bool, what string) {
 // chromium finds the program that STATELAB_CHROMIUM names, or else one of the
 // usual names; "" if there is none.
 func chromium() string {
-	names := []string{"chromium", "chromium-browser", "google-chrome"}
+	names := []string{"chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"} // the first takes half the time
 	if name := os.Getenv("STATELAB_CHROMIUM"); name != "" {
 		names = []string{name}
 	}
@@ -72,11 +73,13 @@ func chromium() string {
 type program struct{ context.Context }
 
 // browser starts a browser, with further flags. It ends with the test, and so do
-// its files.
+// its files. The test runs beside others that wait most of the time, for a browser
+// or for a server that fails.
 func browser(t *testing.T, flags ...string) program {
 	t.Helper()
 	path := chromium()
 	need(t, "browser", path != "", "no Chromium for the page: install it, or let STATELAB_CHROMIUM name it")
+	t.Parallel()
 	dir := t.TempDir()
 	// Some builds block cookies of third parties from the start. Nothing is to hold
 	// because of that.
@@ -1003,6 +1006,11 @@ func curlLines(t *testing.T, v *visitor) {
 		}
 	}
 	v.acts("login")
+	// A browser without a window has nobody to ask, and denies it.
+	call(v, cdpbrowser.SetPermission, cdpbrowser.SetPermissionParams{
+		Permission: &cdpbrowser.PermissionDescriptor{Name: "clipboard-write"}, Setting: cdpbrowser.PermissionSettingGranted,
+		BrowserContextID: chromedp.FromContext(v.tab).BrowserContextID,
+	})
 	v.clicks("[data-curl-for=token] button")
 	v.until(fmt.Sprintf("document.querySelector('[data-curl-for=token] button').textContent === %q", v.word("copied")))
 	require.Equal(t, v.text("[data-curl-for=token] code"), js[string](v, `getSelection().toString()`))
