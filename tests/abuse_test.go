@@ -372,7 +372,6 @@ func TestAHundredRequestsInFlightOutliveSIGTERM(t *testing.T) {
 
 // A request that never ends keeps the program for ten seconds and no longer.
 func TestAHungRequestDoesNotOutliveTheDeadline(t *testing.T) {
-	t.Parallel()
 	p := start(t, t.TempDir(), nil, "--listen", "localhost:0")
 	for range 4 { // who read nothing of what they ask for
 		conn := p.connect()

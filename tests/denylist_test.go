@@ -18,7 +18,6 @@ func withDenylist(c *api.Config) { c.Denylist = true }
 // The rules of a login's life hold with a denylist too, under traits that
 // promise more.
 func TestWithADenylist(t *testing.T) {
-	t.Parallel()
 	defaults = []option{withDenylist}
 	defer func() { defaults = nil }()
 	for name, rule := range map[string]func(*testing.T){
