@@ -146,14 +146,16 @@ func FuzzProfile(f *testing.F) {
 	f.Fuzz(func(t *testing.T, username, name, nickname, items string, credits, version, seconds int64) {
 		const endOfDates = 253402300800 // the first second that RFC 3339 cannot write
 		l := state.Login{
-			Subject: username, Username: username, DisplayName: name, Role: "member",
-			Theme: "light", Language: "ko", Nickname: nickname, Note: items, Credits: credits, Version: version,
+			// No two are alike, or one could stand in another's place.
+			Subject: "subject " + username, Username: username, DisplayName: "name " + name, Role: "role " + name,
+			Theme: "theme " + nickname, Language: "language " + items, Nickname: "nickname " + nickname, Note: "note " + items,
+			Credits: credits, Version: version,
 			IssuedAt: state.Micros(max(0, seconds%endOfDates) * 1e6), ExpiresAt: state.Micros(max(0, seconds/2%endOfDates) * 1e6),
 		}
 		if items != "" {
 			l.Cart = strings.Split(items, "\x00")
 		}
-		p := (&column{slug: "session"}).profileOf(l)
+		p := (&column{slug: "slug " + username}).profileOf(l)
 		want, err := json.Marshal(p)
 		if err != nil { // text that is no UTF-8, which no decoder of ours lets in
 			return

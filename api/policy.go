@@ -169,9 +169,6 @@ func accepts(r *http.Request, types ...string) bool {
 		return true
 	}
 	for _, line := range lines {
-		if line == "*/*" { // as curl and fetch send it
-			return true
-		}
 		for part := range strings.SplitSeq(line, ",") {
 			mediaRange, params, _ := strings.Cut(part, ";")
 			mediaRange = strings.ToLower(strings.TrimSpace(mediaRange))
