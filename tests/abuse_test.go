@@ -199,6 +199,7 @@ func (e endless) Read(b []byte) (int, error) { return copy(b, e), nil }
 // A request that is too large in any part is refused for it: it is never taken
 // for one without a credential, and not read to its end.
 func TestWhatIsTooLargeIsNeverAnonymous(t *testing.T) {
+	t.Parallel()
 	p := start(t, t.TempDir(), nil, "--listen", "localhost:0", "--log-level", "error")
 	memory := p.peak()
 	const post = "POST /session/login HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n"
@@ -372,6 +373,7 @@ func TestAHundredRequestsInFlightOutliveSIGTERM(t *testing.T) {
 
 // A request that never ends keeps the program for ten seconds and no longer.
 func TestAHungRequestDoesNotOutliveTheDeadline(t *testing.T) {
+	t.Parallel()
 	p := start(t, t.TempDir(), nil, "--listen", "localhost:0")
 	for range 4 { // who read nothing of what they ask for
 		conn := p.connect()

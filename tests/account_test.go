@@ -59,6 +59,7 @@ func soonOut(t *testing.T, clients []*client) {
 }
 
 func TestWhatAnOperatorDoesReachesARunningServer(t *testing.T) {
+	t.Parallel()
 	p := start(t, t.TempDir(), nil, "--listen", "localhost:0", "--revocation", "denylist")
 	bystanders := p.everywhere(alice, alicePassword)
 

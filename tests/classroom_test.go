@@ -499,6 +499,7 @@ func TestDrainingOutlivesASwap(t *testing.T) {
 // What a lever does to accounts and keys is in the audit trail, once, and what
 // an operator has done is not told again by each server that takes over.
 func TestLeversAreAudited(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	told := func(event, member string) (all []any) {
 		for _, line := range s.canary.trail(t) {
@@ -532,6 +533,7 @@ func TestLeversAreAudited(t *testing.T) {
 // The program's own classroom has the levers, over its stores and beside its
 // key file.
 func TestTheProgramsLevers(t *testing.T) {
+	t.Parallel()
 	for name, kept := range map[string]func(state.Traits) bool{
 		"memory":   outlives,
 		"database": func(traits state.Traits) bool { return traits.KeptIn != state.PlaceProcess },

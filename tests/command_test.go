@@ -240,6 +240,7 @@ func refused(t *testing.T, dir string, env []string, says string, args ...string
 }
 
 func TestRefusalsAreOneLineAndStatusTwo(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "damaged.json"), []byte(`{"version":1,"keys":[{"secret":"c2VjcmV0"`), 0o600))
 	for _, c := range []struct {

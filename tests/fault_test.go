@@ -183,6 +183,7 @@ func (r request) of(c *client) *answer { return c.route(r.method, r.route, r.bod
 // strategy. The answer is the usual one, where the operation does not matter, or
 // 503; and after the outage everything is as it was before the request.
 func TestAnOutageIsNeitherALogoutNorACrash(t *testing.T) {
+	t.Parallel()
 	s, f := newFaultyServer(t)
 	each(t, func(t *testing.T, slug string) {
 		usual := make([]int, len(requests))
@@ -509,6 +510,7 @@ func TestAStoreThatHangsLetsGo(t *testing.T) {
 }
 
 func TestAPanicIsAnAnswerAndNoMore(t *testing.T) {
+	t.Parallel()
 	var log syncBuffer
 	s, f := newFaultyServer(t, func(c *api.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 	each(t, func(t *testing.T, slug string) {

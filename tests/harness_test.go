@@ -341,7 +341,7 @@ func (c *client) renewalName() string {
 }
 
 // bearer says whether the strategy's credential travels in a header.
-func (c *client) bearer() bool { return c.s.traits(c.t, c.slug).Transport == state.TransportBearer }
+func (c *client) bearer() bool { return promises()[c.slug].Transport == state.TransportBearer }
 
 // traits returns the traits that the server publishes for a strategy.
 func (s *server) traits(t testing.TB, slug string) state.Traits {

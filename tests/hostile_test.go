@@ -179,6 +179,7 @@ func utf16Of(text string, first, second int) string {
 }
 
 func TestBadBodiesChangeNothing(t *testing.T) {
+	t.Parallel()
 	each(t, func(t *testing.T, slug string) {
 		s := newServer(t)
 		c := s.login(t, slug, alice, alicePassword)
@@ -231,6 +232,7 @@ func TestWhatMustBeThereIsAskedFor(t *testing.T) {
 }
 
 func TestBodiesOfOtherMediaTypes(t *testing.T) {
+	t.Parallel()
 	each(t, func(t *testing.T, slug string) {
 		s := newServer(t)
 		c := s.login(t, slug, alice, alicePassword)

@@ -187,6 +187,7 @@ func TestNoTokenIsUnsigned(t *testing.T) {
 }
 
 func TestATokenHasOneAlgorithm(t *testing.T) {
+	t.Parallel()
 	eachToken(t, func(t *testing.T, s *server, m forge) {
 		eddsa, err := s.config.Keys.Active(keys.TokenEdDSA)
 		require.NoError(t, err)
@@ -242,6 +243,7 @@ func TestATokenHasOneAlgorithm(t *testing.T) {
 }
 
 func TestTheHeaderOfAToken(t *testing.T) {
+	t.Parallel()
 	eachToken(t, func(t *testing.T, s *server, m forge) {
 		var header struct {
 			Alg string `json:"alg"`
@@ -325,6 +327,7 @@ func TestKeysComeFromNowhereElse(t *testing.T) {
 }
 
 func TestTheClaimsOfAToken(t *testing.T) {
+	t.Parallel()
 	eachToken(t, func(t *testing.T, s *server, m forge) {
 		now := s.clock.Now().Unix()
 		bad := map[string]string{}
@@ -401,6 +404,7 @@ func TestTheDatesOfAToken(t *testing.T) {
 
 // Nobody can turn a token into another text that is accepted.
 func TestATokenHasOneSpelling(t *testing.T) {
+	t.Parallel()
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	eachToken(t, func(t *testing.T, _ *server, m forge) {
 		genuine := m.token()
@@ -578,6 +582,7 @@ func clientHeld(t *testing.T, s *server, f func(t *testing.T, slug string)) {
 }
 
 func TestACookieHasOneSpelling(t *testing.T) {
+	t.Parallel()
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	s := newServer(t)
 	clientHeld(t, s, func(t *testing.T, slug string) {

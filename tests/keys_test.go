@@ -218,6 +218,7 @@ func (p *process) rotates(args ...string) {
 // Clients of all strategies read, change and renew while keys are replaced, at
 // about 200 requests a second. Nobody notices.
 func TestNobodyNoticesARotation(t *testing.T) {
+	t.Parallel()
 	p := start(t, t.TempDir(), []string{"STATELAB_LOG_LEVEL=warn"}, "--listen", "localhost:0")
 	const rate, lasting, rotations = 200, 4 * time.Second, 4
 	requests := make(chan struct{})
@@ -287,6 +288,7 @@ func TestNobodyNoticesARotation(t *testing.T) {
 
 // A key file that is not good changes nothing but what /readyz says.
 func TestADamagedKeyFileKeepsTheKeys(t *testing.T) {
+	t.Parallel()
 	p := start(t, t.TempDir(), nil, "--listen", "localhost:0")
 	c := p.client("cookie")
 	c.post("login", credentials{alice, alicePassword}).is(http.StatusOK)

@@ -175,6 +175,7 @@ func (v *member) asks(round int) {
 }
 
 func TestThreeNodesAreOneService(t *testing.T) {
+	t.Parallel()
 	n := startNodes(t, 3)
 	traits := map[string]state.Traits{}
 	for _, slug := range instant {

@@ -46,6 +46,7 @@ var lookAlikes = []string{
 }
 
 func TestUnsafeRequestsFromOtherOriginsAreBlocked(t *testing.T) {
+	t.Parallel()
 	for name, s := range map[string]*server{"no origin allowed": newServer(t), "one allowed": newServer(t, allowing(allowedOrigin))} {
 		host := strings.TrimPrefix(s.url, "http://")
 		_, port, _ := strings.Cut(host, ":")
@@ -299,6 +300,7 @@ func TestOriginsThatCannotBeAllowed(t *testing.T) {
 }
 
 func TestTheClassroomIsLocal(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	each(t, func(t *testing.T, slug string) {
 		c := s.login(t, slug, alice, alicePassword)

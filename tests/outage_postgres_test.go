@@ -36,6 +36,7 @@ func execute(t *testing.T, db *sql.DB, statements ...string) {
 }
 
 func TestAPostgresThatIsDownAtTheStart(t *testing.T) {
+	t.Parallel()
 	server := storetest.Postgres(t)
 	server.Stop()
 	p := start(t, t.TempDir(), nil, "--listen", "localhost:0", "--database", server.Address, "--store", "database")
@@ -52,6 +53,7 @@ func TestAPostgresThatIsDownAtTheStart(t *testing.T) {
 // A server that takes connections and answers nobody, from the start, holds
 // nobody up, however many ask.
 func TestAPostgresThatHangsAtTheStart(t *testing.T) {
+	t.Parallel()
 	server := storetest.Postgres(t)
 	l, address := lineTo(t, server.Address, server.Port)
 	repair := l.spoil("timeout", `"timeout":0`)
@@ -71,6 +73,7 @@ func TestAPostgresThatHangsAtTheStart(t *testing.T) {
 }
 
 func TestAPostgresThatHangs(t *testing.T) {
+	t.Parallel()
 	server := storetest.Postgres(t)
 	o := outageOf(t, running(t, server.Address, "database"))
 	server.Pause()
@@ -81,6 +84,7 @@ func TestAPostgresThatHangs(t *testing.T) {
 }
 
 func TestAPostgresThatDies(t *testing.T) {
+	t.Parallel()
 	server := storetest.Postgres(t)
 	o := outageOf(t, running(t, server.Address, "database"))
 	for _, end := range []func(){server.Kill, server.Stop} {
@@ -97,6 +101,7 @@ func TestAPostgresThatDies(t *testing.T) {
 // The setting reaches sessions that exist, statelab's pool among them, when they
 // begin their next statement.
 func TestAPostgresThatIsReadOnly(t *testing.T) {
+	t.Parallel()
 	server := storetest.Postgres(t)
 	o := outageOf(t, running(t, server.Address, "database"))
 	db := sessions(t, server)
@@ -117,6 +122,7 @@ func TestAPostgresThatIsReadOnly(t *testing.T) {
 // The records lie on a disk of their own, of a few megabytes; where no disk can
 // be mounted, a trigger says what PostgreSQL says when its disk is full.
 func TestAPostgresWithoutSpace(t *testing.T) {
+	t.Parallel()
 	server := storetest.Postgres(t)
 	o := outageOf(t, running(t, server.Address, "database"))
 	db := sessions(t, server)
@@ -166,6 +172,7 @@ func smallDisk(t *testing.T) (dir string, ok bool) {
 // Somebody keeps the table of the logins locked, as a careless migration does.
 // The server answers, so it goes on saying that it is ready.
 func TestAPostgresWhoseTableIsLocked(t *testing.T) {
+	t.Parallel()
 	server := storetest.Postgres(t)
 	o := outageOf(t, running(t, server.Address, "database"))
 	other, err := sessions(t, server).BeginTx(t.Context(), nil)
@@ -179,6 +186,7 @@ func TestAPostgresWhoseTableIsLocked(t *testing.T) {
 }
 
 func TestAPostgresThatTakesNobodyMore(t *testing.T) {
+	t.Parallel()
 	const most = 12
 	server := storetest.Postgres(t, "max_connections="+strconv.Itoa(most), "superuser_reserved_connections=0")
 	o := outageOf(t, running(t, server.Address, "database"))

@@ -19,6 +19,7 @@ import (
 )
 
 func TestKillsOverSQLite(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	survives(t, 10, dir, "sqlite:killed.db")
 	db, err := sql.Open("sqlite", filepath.Join(dir, "killed.db"))
@@ -28,6 +29,7 @@ func TestKillsOverSQLite(t *testing.T) {
 }
 
 func TestKillsOverPostgres(t *testing.T) {
+	t.Parallel()
 	survives(t, 3, t.TempDir(), storetest.Postgres(t).Address)
 }
 
@@ -132,6 +134,7 @@ func survives(t *testing.T, kills int, dir, database string) {
 
 // A log that takes nothing, because its disk is full, stops nobody.
 func TestALogThatIsFullStopsNobody(t *testing.T) {
+	t.Parallel()
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, full.Close()) }()

@@ -27,6 +27,7 @@ func administrator(t *testing.T, server *storetest.Server) (do func(args ...any)
 }
 
 func TestARedisThatIsDownAtTheStart(t *testing.T) {
+	t.Parallel()
 	server := storetest.Redis(t)
 	server.Kill()
 	s := running(t, "sqlite::memory:", server.Address)
@@ -46,6 +47,7 @@ func TestARedisThatIsDownAtTheStart(t *testing.T) {
 }
 
 func TestARedisThatHangs(t *testing.T) {
+	t.Parallel()
 	server := storetest.Redis(t)
 	o := outageOf(t, running(t, "sqlite::memory:", server.Address))
 	server.Pause()
@@ -64,6 +66,7 @@ func TestARedisThatHangs(t *testing.T) {
 }
 
 func TestARedisThatDies(t *testing.T) {
+	t.Parallel()
 	server := storetest.Redis(t, "--appendonly", "yes", "--appendfsync", "always")
 	o := outageOf(t, running(t, "sqlite::memory:", server.Address))
 	for range 2 {
@@ -78,6 +81,7 @@ func TestARedisThatDies(t *testing.T) {
 }
 
 func TestARedisThatForgets(t *testing.T) {
+	t.Parallel()
 	server := storetest.Redis(t)
 	o := outageOf(t, running(t, "sqlite::memory:", server.Address))
 	server.Kill()
@@ -94,6 +98,7 @@ func TestARedisThatForgets(t *testing.T) {
 }
 
 func TestARedisThatCannotWrite(t *testing.T) {
+	t.Parallel()
 	server := storetest.Redis(t)
 	do := administrator(t, server)
 	for _, c := range []struct {
@@ -116,6 +121,7 @@ func TestARedisThatCannotWrite(t *testing.T) {
 }
 
 func TestARedisThatTakesNobodyMore(t *testing.T) {
+	t.Parallel()
 	server := storetest.Redis(t)
 	do := administrator(t, server)
 	o := outageOf(t, running(t, "sqlite::memory:", server.Address))

@@ -33,6 +33,7 @@ func sound(t *testing.T, db *sql.DB) (records int) {
 }
 
 func TestASQLiteThatIsLocked(t *testing.T) {
+	t.Parallel()
 	s, path := overFile(t)
 	o := outageOf(t, s)
 	db, err := sql.Open("sqlite", "file:"+path+"?_txlock=immediate")
@@ -52,6 +53,7 @@ func TestASQLiteThatIsLocked(t *testing.T) {
 // A file that may not grow takes what fits into its pages, so some writes are
 // still done: those that are not are refused, and leave nothing behind.
 func TestASQLiteThatIsFull(t *testing.T) {
+	t.Parallel()
 	s, _ := overFile(t)
 	o := outageOf(t, s)
 	db := s.config.Database
@@ -93,6 +95,7 @@ func TestASQLiteThatIsFull(t *testing.T) {
 // What cannot be used is refused before anything is served, with its path; by
 // another user than root, who may do everything.
 func TestASQLiteFileThatCannotBeUsedIsRefused(t *testing.T) {
+	t.Parallel()
 	dir, err := os.MkdirTemp("", "statelab-sqlite") //nolint:usetesting // t.TempDir is closed to other users
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })

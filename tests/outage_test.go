@@ -305,17 +305,22 @@ func (o *outage) writers() (stop func()) {
 }
 
 // observed has what each test has measured: the longest in all of its parts.
-var observed = map[string][2]time.Duration{}
+var observed = struct {
+	sync.Mutex
+	longest map[string][2]time.Duration
+}{longest: map[string][2]time.Duration{}}
 
 const faultTable = "../state/store/README.md"
 
 // publish says what was measured. With STATELAB_UPDATE=faults it is written into
 // the test's row of the table.
 func (o *outage) publish() {
+	observed.Lock() // and with it the table
+	defer observed.Unlock()
 	name, _, _ := strings.Cut(o.t.Name(), "/")
-	longest := observed[name]
+	longest := observed.longest[name]
 	longest = [2]time.Duration{max(longest[0], o.slowest), max(longest[1], o.back)}
-	observed[name] = longest
+	observed.longest[name] = longest
 	cells := fmt.Sprintf(" %.2f s | %.2f s ", longest[0].Seconds(), longest[1].Seconds())
 	o.t.Logf("slowest answer, well again after:%s", cells)
 	if os.Getenv("STATELAB_UPDATE") != "faults" || o.t.Failed() {

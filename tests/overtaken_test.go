@@ -61,6 +61,7 @@ func TestASignInThatIsOvertaken(t *testing.T) {
 // An operator's clock may be ahead or behind: what was done last is followed all
 // the same, and whoever is out has no login, whenever it began.
 func TestOperatorsWithOtherClocks(t *testing.T) {
+	t.Parallel()
 	s := newServer(t, withDenylist)
 	operator := func(ahead time.Duration) *auth.Accounts {
 		return auth.New(auth.Config{Database: s.config.Database, Now: func() time.Time { return s.clock.Now().Add(ahead) }})

@@ -73,11 +73,13 @@ func chromium() string {
 type program struct{ context.Context }
 
 // browser starts a browser, with further flags. It ends with the test, and so do
-// its files.
+// its files. The test runs beside others that wait most of the time, for a browser
+// or for a server that fails.
 func browser(t *testing.T, flags ...string) program {
 	t.Helper()
 	path := chromium()
 	need(t, "browser", path != "", "no Chromium for the page: install it, or let STATELAB_CHROMIUM name it")
+	t.Parallel()
 	dir := t.TempDir()
 	// Some builds block cookies of third parties from the start. Nothing is to hold
 	// because of that.

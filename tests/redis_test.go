@@ -23,6 +23,7 @@ func (p *process) logged() string {
 }
 
 func TestAnEvictingRedisIsWarnedOfAtTheStart(t *testing.T) {
+	t.Parallel()
 	redis := storetest.Redis(t, "--maxmemory-policy", "allkeys-lru", "--user", "lab", "on", ">sesame", "~*", "+@all", "-config")
 	address := strings.Replace(redis.Address, "://", "://lab:sesame@", 1)
 	p := start(t, t.TempDir(), nil, "--listen", "localhost:0", "--store", address)
@@ -41,6 +42,7 @@ func TestAnEvictingRedisIsWarnedOfAtTheStart(t *testing.T) {
 // The address alone says user, password and TLS; whom to trust is the system's
 // matter, as everywhere.
 func TestARedisWithAUserAndTLS(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	certificate(t, dir, 1, "127.0.0.1")
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")

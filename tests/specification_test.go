@@ -30,6 +30,7 @@ func pattern(path string) string {
 }
 
 func TestRoutesAndSpecificationAgree(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	registered := map[string]bool{}
 	for _, r := range s.Routes() {
@@ -49,6 +50,7 @@ func TestRoutesAndSpecificationAgree(t *testing.T) {
 // The groups are isomorphic: the same paths and methods, and at each of them the
 // same statuses but for what a strategy cannot do, and for the form of a page of its own.
 func TestGroupsAreIsomorphic(t *testing.T) {
+	t.Parallel()
 	doc := specificationDocument(t)
 	shapes := map[string][]string{}
 	for path, item := range doc.Paths.Map() {

@@ -84,6 +84,7 @@ func (s *server) everything(t testing.TB, subject string) []string {
 
 // A link, an image or a prefetch may ask for any address there is.
 func TestSafeMethodsChangeNothing(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	var clients []*client
 	for _, slug := range shared {
