@@ -10,10 +10,11 @@ import (
 )
 
 // Operators change accounts in the database, from the command line and on any
-// node. A server looks there every followEvery, so that it reaches everybody
-// within five seconds and needs no channel of its own.
+// node. A server asks the database once a period, so that a change counts within
+// five seconds and needs no channel of its own.
 const (
-	followEvery = 2 * time.Second
+	// DefaultFollowEvery is that period.
+	DefaultFollowEvery = 2 * time.Second
 	// followOverlap is how long a change may take from its date to its commit.
 	followOverlap = time.Minute
 )
@@ -29,7 +30,7 @@ type followed struct {
 // follow has the logins end whose accounts an operator has changed, until ctx
 // ends. What a store does not let it do, it tries again.
 func (s *Server) follow(ctx context.Context) {
-	tick := time.NewTicker(followEvery)
+	tick := time.NewTicker(s.config.FollowEvery)
 	defer tick.Stop()
 	for {
 		s.look(ctx, s.config.followed)

@@ -65,6 +65,7 @@ type Config struct {
 	OpenAPI         []byte          // openapi.yaml
 	Version         string          // of the program
 	Checks          []Check         // what /readyz asks besides the database and the store
+	FollowEvery     time.Duration   // how often the database is asked what operators have changed; zero: DefaultFollowEvery
 
 	Attacker *attacker.Attacker // the other origin of a classroom's lessons; nil: none
 
@@ -118,6 +119,9 @@ func New(config Config) (*Server, error) {
 	}
 	if config.TokenAlg == "" {
 		config.TokenAlg = jwt.SigningMethodEdDSA.Alg()
+	}
+	if config.FollowEvery == 0 {
+		config.FollowEvery = DefaultFollowEvery
 	}
 	if config.CacheMemory == nil {
 		config.CacheMemory = cache.NewMemory(0)

@@ -1,0 +1,157 @@
+package command
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	cryptorand "crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"golang.org/x/term"
+
+	"statelab/api"
+	"statelab/auth"
+	"statelab/state/store"
+)
+
+// accountCommand is what an operator does to accounts, in the database and beside
+// the servers that use it.
+type accountCommand struct {
+	Database string `placeholder:"URL" help:"Where accounts are kept, as for a service (DATABASE_URL or sqlite:statelab.db)."`
+
+	Add     addAccount     `cmd:"" help:"Add an account; its password is read from standard input."`
+	Role    accountRole    `cmd:"" help:"Give an account another role, and end its logins."`
+	Disable disableAccount `cmd:"" help:"Keep an account from signing in, and end its logins."`
+	Enable  enableAccount  `cmd:"" help:"Let a disabled account sign in again."`
+	Remove  removeAccount  `cmd:"" help:"Delete an account, and end its logins."`
+	List    listAccounts   `cmd:"" help:"List all accounts."`
+}
+
+// AfterApply fills in the database that serve --no-classroom would use.
+func (c *accountCommand) AfterApply(s streams) error { //nolint:unparam // kong's hooks return one
+	c.Database = cmp.Or(c.Database, s.getenv("DATABASE_URL"), serviceDatabase)
+	return nil
+}
+
+// open returns the accounts. Nobody signs in here, so nothing counts failures.
+func (c *accountCommand) open(ctx context.Context, hasher auth.Hasher) (*auth.Accounts, io.Closer, error) {
+	db, err := store.OpenDatabase(ctx, c.Database, api.Migrations()...)
+	if err != nil {
+		return nil, nil, refuse("--database: %v", err)
+	}
+	return auth.New(auth.Config{
+		Database: db.DB, Hasher: hasher, Now: time.Now, Rand: cryptorand.Reader,
+		Published: api.PublishedPasswords(),
+	}), db, nil
+}
+
+// do runs one change of the accounts.
+func (c *accountCommand) do(ctx context.Context, p Program, f func(*auth.Accounts) error) error {
+	accounts, closer, err := c.open(ctx, p.Hasher)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = closer.Close() }()
+	err = f(accounts)
+	var invalid *auth.InvalidError
+	switch {
+	case errors.As(err, &invalid):
+		return refuse("%s", invalid.Reason)
+	case errors.Is(err, auth.ErrNotFound):
+		return refuse("there is no such account: see statelab account list")
+	case errors.Is(err, auth.ErrUsernameTaken):
+		return refuse("there is an account of this name")
+	}
+	return err
+}
+
+type account struct {
+	Username string `arg:"" help:"Whose account it is."`
+}
+
+type addAccount struct {
+	account
+	DisplayName string `placeholder:"NAME" help:"The name to show; the username if it is left out."`
+	Role        string `default:"member" enum:"member,admin" help:"member or admin (${default})."`
+}
+
+func (a *addAccount) Run(ctx context.Context, c *commands, p Program, s streams) error {
+	password, err := s.secret("password: ")
+	if err != nil {
+		return err
+	}
+	return c.Account.do(ctx, p, func(accounts *auth.Accounts) error {
+		_, err := accounts.Add(ctx, a.Username, password, cmp.Or(a.DisplayName, a.Username), a.Role)
+		return err
+	})
+}
+
+// secret reads a line that nobody is to see: not from an argument, which other
+// users of the machine can read.
+func (s streams) secret(prompt string) (string, error) {
+	if f, ok := s.in.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		_, _ = fmt.Fprint(s.err, prompt)
+		defer func() { _, _ = fmt.Fprintln(s.err) }()
+		line, err := term.ReadPassword(int(f.Fd()))
+		return string(line), err
+	}
+	line, err := bufio.NewReader(s.in).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", err
+	}
+	return strings.TrimRight(line, "\r\n"), nil
+}
+
+type accountRole struct {
+	account
+	Role string `arg:"" help:"member or admin."`
+}
+
+func (a *accountRole) Run(ctx context.Context, c *commands, p Program) error {
+	return c.Account.do(ctx, p, func(accounts *auth.Accounts) error { return accounts.SetRole(ctx, a.Username, a.Role) })
+}
+
+type disableAccount struct{ account }
+
+func (a *disableAccount) Run(ctx context.Context, c *commands, p Program) error {
+	return c.Account.do(ctx, p, func(accounts *auth.Accounts) error { return accounts.Disable(ctx, a.Username) })
+}
+
+type enableAccount struct{ account }
+
+func (a *enableAccount) Run(ctx context.Context, c *commands, p Program) error {
+	return c.Account.do(ctx, p, func(accounts *auth.Accounts) error { return accounts.Enable(ctx, a.Username) })
+}
+
+type removeAccount struct{ account }
+
+func (a *removeAccount) Run(ctx context.Context, c *commands, p Program) error {
+	return c.Account.do(ctx, p, func(accounts *auth.Accounts) error { return accounts.Remove(ctx, a.Username) })
+}
+
+type listAccounts struct{}
+
+func (listAccounts) Run(ctx context.Context, c *commands, p Program, s streams) error {
+	return c.Account.do(ctx, p, func(accounts *auth.Accounts) error {
+		all, err := accounts.List(ctx)
+		if err != nil {
+			return err
+		}
+		w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+		_, _ = fmt.Fprintln(w, "USERNAME\tROLE\tSTATUS\tDISPLAY NAME\tID")
+		for _, a := range all {
+			status := "enabled"
+			if a.Disabled {
+				status = "disabled"
+			}
+			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", a.Username, a.Role, status, a.DisplayName, a.ID)
+		}
+		return w.Flush()
+	})
+}

@@ -1,0 +1,265 @@
+package command
+
+import (
+	"context"
+	cryptorand "crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"time"
+
+	"statelab/api"
+	"statelab/api/attacker"
+	"statelab/api/cache"
+	"statelab/state"
+	"statelab/state/keys"
+	"statelab/state/store"
+)
+
+// Run serves until ctx ends.
+func (s *serve) Run(ctx context.Context, out streams, p Program) error {
+	s.settle(out.getenv)
+	if err := s.check(); err != nil {
+		return err
+	}
+	proxies, err := api.ParseProxies(s.TrustedProxy)
+	if err != nil {
+		return refuse("--trusted-proxy: %v", err)
+	}
+	if out.getenv("GOGC") == "" {
+		defer runtime.KeepAlive(spareCollections())
+	}
+	log := s.logger(out.err)
+	var certificate *certificate
+	if s.TLSCert != "" {
+		if certificate, err = loadCertificate(s.TLSCert, s.TLSKey, log); err != nil {
+			return refuse("--tls-cert, --tls-key: %v", err)
+		}
+	}
+	db, err := store.OpenDatabase(ctx, s.Database, api.Migrations()...)
+	if err != nil {
+		return refuse("--database: %v", err)
+	}
+	defer func() { _ = db.Close() }()
+	clock := api.NewClock(time.Now)
+	options := store.Options{Now: clock.Now}
+	database := store.Guarded(store.NewSQL(db, options))
+	defer func() { _ = database.Close() }()
+	logins, err := store.Open(s.Store, database, options)
+	if err != nil {
+		return refuse("--store: %v", err)
+	}
+	if logins != database {
+		defer func() { _ = logins.Close() }()
+	}
+	if w, ok := logins.(store.Warner); ok {
+		for _, warning := range w.Warnings(ctx) {
+			log.Warn(warning)
+		}
+	}
+	memory, shared, closeCache, err := s.caches()
+	if err != nil {
+		return refuse("--cache: %v", err)
+	}
+	defer closeCache()
+	ring, err := s.ring()
+	if err != nil {
+		return err
+	}
+	watch := keys.NewWatch(ring, s.Keys, s.load(), time.Now, log)
+	config := api.Config{
+		Database: db.DB, Store: logins, DatabaseStore: database, CacheMemory: memory, CacheShared: shared, Keys: ring, Hasher: p.Hasher, Logger: log,
+		OpenAPI: p.OpenAPI, FollowEvery: p.Times.FollowAccounts, Version: version(),
+		Classroom: s.Classroom, Strategies: s.Strategies, TrustedProxies: proxies,
+		AllowOrigins: s.AllowOrigin, TokenAlg: s.TokenAlg, Denylist: s.Revocation == "denylist", CredentialCache: s.CredentialCache,
+		Checks: []api.Check{{Name: "keys", Ask: watch.Health}}, Lifetimes: s.lifetimes(),
+	}
+	var attackerListener net.Listener // until it is served, connections wait
+	if s.Attacker != "" {
+		if attackerListener, err = listen(ctx, "--attacker", s.Attacker); err != nil {
+			return err
+		}
+		defer func() { _ = attackerListener.Close() }()
+		config.Attacker = attacker.New(attackerListener.Addr(), clock.Now)
+	}
+	server, err := s.server(config, clock, options)
+	if err != nil {
+		return refuse("%v", err)
+	}
+	defer func() { _ = server.Close() }()
+	if err := s.settleAccounts(ctx, server, log); err != nil {
+		return err
+	}
+	listener, err := listen(ctx, "--listen", s.Listen)
+	if err != nil {
+		return err
+	}
+	base, beside := s.base(listener.Addr()), ""
+	if s.Metrics != "" {
+		listener, err := listen(ctx, "--metrics", s.Metrics)
+		if err != nil {
+			return err
+		}
+		beside += fmt.Sprintf("  metrics   http://%s/metrics\n", listener.Addr())
+		mux := http.NewServeMux()
+		mux.Handle("GET /metrics", server.Metrics())
+		defer serveBeside(ctx, listener, mux, p.Times, log)()
+	}
+	if a := config.Attacker; a != nil {
+		beside += fmt.Sprintf("  attacker  %s and %s\n", a.Origins()[0], a.Origins()[1])
+		defer serveBeside(ctx, attackerListener, a.Against(server.Victim(base)), p.Times, log)()
+	}
+	ctx, stop := follow(ctx, watch, p.Times.ReloadKeys)
+	defer stop()
+	s.greet(out.out, base, beside)
+	if certificate == nil && len(proxies) == 0 && !isLoopback(s.Listen) {
+		log.Warn("others send their passwords here in plain HTTP: use --tls-cert, or a proxy with HTTPS and --trusted-proxy")
+	}
+	if !s.Classroom && s.Store == "memory" {
+		log.Warn("a restart forgets the logins of --store memory, and which copies held by clients have been ended: use database, or redis")
+	}
+	return serveUntil(ctx, listener, certificate, server, p.Times, log)
+}
+
+// ring returns the keys. The classroom makes its own; a service never does, or
+// a mistake in a path would log everybody out.
+func (s *serve) ring() (*keys.Ring, error) {
+	if s.Classroom {
+		ring, err := keys.LoadOrCreate(s.Keys, cryptorand.Reader, time.Now())
+		if err != nil {
+			err = refuse("%v: name another file with --keys, or remove it to get a new one", err)
+		}
+		return ring, err
+	}
+	ring, err := s.load()(s.Keys)
+	if err != nil {
+		err = refuse("%v", err)
+	}
+	return ring, err
+}
+
+// load reads a key file: a service takes only what is fit for one.
+func (s *serve) load() func(path string) (*keys.Ring, error) {
+	if s.Classroom {
+		return keys.Load
+	}
+	return keys.LoadService
+}
+
+// settleAccounts makes the demo accounts in the classroom, and elsewhere refuses
+// to start beside them.
+func (s *serve) settleAccounts(ctx context.Context, server server, log *slog.Logger) error {
+	if s.Classroom {
+		err := server.AddDemoAccounts(ctx)
+		if errors.Is(err, state.ErrUnavailable) && !strings.HasPrefix(s.Database, "sqlite:") { // a file does not come back by itself
+			log.Warn("the database does not answer; it is asked again with each request that needs it", slog.Any("error", err))
+			return nil
+		}
+		if err != nil {
+			err = fmt.Errorf("the demo accounts could not be made: %w", err)
+		}
+		return err
+	}
+	switch username, err := server.FindDemoAccount(ctx); {
+	case err != nil: // the database may be down at the start; their passwords open nothing here
+		log.Warn("could not look for demo accounts", slog.Any("error", err))
+	case username != "":
+		return refuse("the database holds the demo account %s with its published password: give --database another one, not a classroom's", username)
+	}
+	return nil
+}
+
+// A server is one that stays as it was started, or a classroom.
+type server interface {
+	http.Handler
+	AddDemoAccounts(ctx context.Context) error
+	FindDemoAccount(ctx context.Context) (string, error)
+	Metrics() http.Handler
+	Victim(origin string) attacker.Victim
+	Drain()
+	Close() error
+}
+
+// server returns what the flags ask for. A classroom's restart loses what is in
+// memory.
+func (s *serve) server(config api.Config, clock *api.Clock, options store.Options) (server, error) {
+	if !s.Classroom {
+		return api.New(config)
+	}
+	var newStore func() state.Store
+	if s.Store == "memory" {
+		newStore = func() state.Store { return store.NewMemory(options) }
+	}
+	return api.NewClassroom(config, clock, newStore)
+}
+
+// caches returns what keeps answers: in the process, and together with other nodes,
+// which is nil without a Redis.
+func (s *serve) caches() (memory *cache.Memory, shared cache.Store, closeAll func(), err error) {
+	memory = cache.NewMemory(0)
+	if s.Cache == "none" {
+		return memory, nil, func() {}, nil
+	}
+	client, err := store.RedisClient(s.Cache)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	redis := cache.NewRedis(client, "statelab:cache:", memory)
+	return memory, redis, func() {
+		_ = redis.Close()
+		_ = client.Close()
+	}, nil
+}
+
+func (s *serve) logger(w io.Writer) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(s.LogLevel)) // one of the enum
+	options := &slog.HandlerOptions{Level: level}
+	if s.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// base is the origin by which users open what listens on an address.
+func (s *serve) base(addr net.Addr) string {
+	host, port, _ := net.SplitHostPort(addr.String())
+	if ip := net.ParseIP(host); ip.IsLoopback() || ip.IsUnspecified() {
+		host = "localhost"
+	}
+	if s.TLSCert != "" {
+		return "https://" + net.JoinHostPort(host, port)
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}
+
+// greet says where to begin, and in lines of their own what listens beside.
+func (s *serve) greet(w io.Writer, base, beside string) {
+	if !s.Classroom {
+		_, _ = fmt.Fprintf(w, `statelab: a service, without the classroom
+  page      %[1]s
+  docs      %[1]s/docs
+  ready     %[1]s/readyz
+%[2]s  stop      Ctrl-C
+`, base, beside)
+		return
+	}
+	demo := api.DemoAccounts()
+	var accounts []string
+	for _, d := range demo {
+		accounts = append(accounts, fmt.Sprintf("%s / %s (%s)", d.Username, d.Password, d.Role))
+	}
+	_, _ = fmt.Fprintf(w, `statelab: where should the state of a login live?
+  page      %[1]s
+  docs      %[1]s/docs
+  accounts  %[2]s
+  try       curl -i -H 'Content-Type: application/json' -d '{"username":"%[3]s","password":"%[4]s"}' %[1]s/session/login
+            200, a Set-Cookie: statelab_session=..., and the profile; the same for /cookie, /cookie-sealed and /token
+%[5]s  stop      Ctrl-C
+`, base, strings.Join(accounts, ", "), demo[0].Username, demo[0].Password, beside)
+}

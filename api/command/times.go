@@ -1,0 +1,31 @@
+package command
+
+import (
+	"time"
+
+	"statelab/api"
+)
+
+// Times are how long the parts of a server wait. Drain and DrainNotice together
+// bound a shutdown, with one more DrainNotice for each listener besides the main one.
+type Times struct {
+	ReadHeader time.Duration // until a request's headers are complete: slow ones are an attack (slowloris)
+	Read       time.Duration // until a request is complete
+	Write      time.Duration // until an answer is sent
+	Idle       time.Duration // how long a connection may stay open between requests
+
+	DrainNotice time.Duration // how long /readyz says 503 before connections are refused
+	Drain       time.Duration // how long requests in flight may take after that
+
+	ReloadKeys     time.Duration // how often the key file is looked at; SIGHUP is faster
+	FollowAccounts time.Duration // how often the database is asked what operators have changed
+}
+
+// DefaultTimes are what statelab serves with.
+func DefaultTimes() Times {
+	return Times{
+		ReadHeader: 5 * time.Second, Read: 10 * time.Second, Write: 15 * time.Second, Idle: time.Minute,
+		DrainNotice: 500 * time.Millisecond, Drain: 10 * time.Second,
+		ReloadKeys: 5 * time.Second, FollowAccounts: api.DefaultFollowEvery,
+	}
+}
