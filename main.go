@@ -3,11 +3,8 @@
 package main
 
 import (
-	"context"
 	_ "embed"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"statelab/api/command"
 )
@@ -16,11 +13,5 @@ import (
 var openAPI []byte
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	go func() {
-		<-ctx.Done()
-		stop() // a second signal ends the process at once
-	}()
-	program := command.Program{OpenAPI: openAPI}
-	os.Exit(program.Run(ctx, os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr))
+	os.Exit(command.Program{OpenAPI: openAPI}.Main())
 }

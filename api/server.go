@@ -65,6 +65,7 @@ type Config struct {
 	OpenAPI         []byte          // openapi.yaml
 	Version         string          // of the program
 	Checks          []Check         // what /readyz asks besides the database and the store
+	Patience        time.Duration   // of one statement about accounts; zero: auth.DefaultPatience
 	FollowEvery     time.Duration   // how often the database is asked what operators have changed; zero: DefaultFollowEvery
 
 	Attacker *attacker.Attacker // the other origin of a classroom's lessons; nil: none
@@ -165,7 +166,7 @@ func New(config Config) (*Server, error) {
 	}
 	s.accounts = auth.New(auth.Config{
 		Database: config.Database, Hasher: config.Hasher, Counter: s.counter,
-		Now: config.Now, Rand: config.Rand, Published: published,
+		Now: config.Now, Rand: config.Rand, Patience: config.Patience, Published: published,
 	})
 	stores := map[state.Place]state.Store{state.PlaceStore: config.Store, state.PlaceDatabase: config.DatabaseStore}
 	for _, d := range state.Definitions() {

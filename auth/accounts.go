@@ -25,6 +25,7 @@ type Accounts struct {
 	throttle throttle
 	now      func() time.Time
 	random   io.Reader
+	patience time.Duration
 
 	published []string
 }
@@ -35,7 +36,8 @@ type Config struct {
 	Hasher   Hasher
 	Counter  Counter // counts failed sign-ins
 	Now      func() time.Time
-	Rand     io.Reader // for the ids of accounts
+	Rand     io.Reader     // for the ids of accounts
+	Patience time.Duration // of one statement; zero: DefaultPatience
 
 	// Published are passwords that everybody knows, such as those of the demo
 	// accounts: nobody may choose one, and none opens an account, whoever made it.
@@ -44,7 +46,10 @@ type Config struct {
 
 // New returns the accounts in c.Database.
 func New(c Config) *Accounts {
-	return &Accounts{c.Database, c.Hasher, throttle{c.Counter, c.Now}, c.Now, c.Rand, c.Published}
+	return &Accounts{
+		db: c.Database, hasher: c.Hasher, throttle: throttle{c.Counter, c.Now}, now: c.Now, random: c.Rand,
+		patience: cmp.Or(c.Patience, DefaultPatience), published: c.Published,
+	}
 }
 
 var usernames = regexp.MustCompile(`^[a-z0-9._-]{3,32}$`)
@@ -124,7 +129,7 @@ func (a *Accounts) Opens(ctx context.Context, username, password string) (bool, 
 
 // exec runs a statement that writes.
 func (a *Accounts) exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, a.patience)
 	defer cancel()
 	return a.db.ExecContext(ctx, query, args...)
 }
@@ -142,7 +147,7 @@ func (a *Accounts) find(ctx context.Context, column, value string) (row, error) 
 	if column == "username" && !usernames.MatchString(value) {
 		return r, ErrNotFound // without asking a database that may know no such text
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, a.patience)
 	defer cancel()
 	err := a.db.QueryRowContext(ctx,
 		`SELECT id, username, display_name, role, disabled, password_hash FROM accounts WHERE `+column+` = $1`, value).
@@ -304,7 +309,7 @@ func (a *Accounts) Account(ctx context.Context, id string) (Account, error) {
 
 // List returns all accounts in the order of their usernames.
 func (a *Accounts) List(ctx context.Context) ([]Account, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, a.patience)
 	defer cancel()
 	rows, err := a.db.QueryContext(ctx, `SELECT id, username, display_name, role, disabled FROM accounts ORDER BY username`)
 	if err != nil {

@@ -81,7 +81,7 @@ func (a *Accounts) Remove(ctx context.Context, username string) error {
 // administer runs a statement on the account with this name and writes down, in
 // the same transaction, that its logins end.
 func (a *Accounts) administer(ctx context.Context, username string, ends bool, statement string, args ...any) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, a.patience)
 	defer cancel()
 	tx, err := a.db.BeginTx(ctx, nil)
 	if err != nil {
@@ -120,7 +120,7 @@ func (a *Accounts) administer(ctx context.Context, username string, ends bool, s
 // EndingsSince returns what has been written down since a moment, the oldest
 // first.
 func (a *Accounts) EndingsSince(ctx context.Context, since time.Time) ([]Ending, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, a.patience)
 	defer cancel()
 	rows, err := a.db.QueryContext(ctx,
 		`SELECT e.account_id, e.at, a.id IS NULL OR a.disabled <> 0 FROM endings e LEFT JOIN accounts a ON a.id = e.account_id

@@ -19,6 +19,6 @@ func Migrations() fs.FS {
 	return files
 }
 
-// patience bounds one statement, so that a database that hangs is an answer
+// DefaultPatience bounds one statement, so that a database that hangs is an answer
 // within two seconds.
-const patience = 1500 * time.Millisecond
+const DefaultPatience = 1500 * time.Millisecond

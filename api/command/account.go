@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"cmp"
 	"context"
-	cryptorand "crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -40,20 +39,20 @@ func (c *accountCommand) AfterApply(s streams) error { //nolint:unparam // kong'
 }
 
 // open returns the accounts. Nobody signs in here, so nothing counts failures.
-func (c *accountCommand) open(ctx context.Context, hasher auth.Hasher) (*auth.Accounts, io.Closer, error) {
+func (c *accountCommand) open(ctx context.Context, p Program) (*auth.Accounts, io.Closer, error) {
 	db, err := store.OpenDatabase(ctx, c.Database, api.Migrations()...)
 	if err != nil {
 		return nil, nil, refuse("--database: %v", err)
 	}
 	return auth.New(auth.Config{
-		Database: db.DB, Hasher: hasher, Now: time.Now, Rand: cryptorand.Reader,
+		Database: db.DB, Hasher: p.Hasher, Now: time.Now, Rand: p.Rand,
 		Published: api.PublishedPasswords(),
 	}), db, nil
 }
 
 // do runs one change of the accounts.
 func (c *accountCommand) do(ctx context.Context, p Program, f func(*auth.Accounts) error) error {
-	accounts, closer, err := c.open(ctx, p.Hasher)
+	accounts, closer, err := c.open(ctx, p)
 	if err != nil {
 		return err
 	}

@@ -4,11 +4,15 @@ package command
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"os/signal"
 	"runtime/debug"
 	"strings"
+	"syscall"
 
 	"github.com/alecthomas/kong"
 
@@ -20,13 +24,29 @@ import (
 type Program struct {
 	OpenAPI []byte      // the text of openapi.yaml
 	Hasher  auth.Hasher // zero: argon2id with auth.ProductionParams
+	Rand    io.Reader   // zero: crypto/rand; must be cryptographically secure
 	Times   Times       // zero: DefaultTimes
+}
+
+// Main runs the program with the arguments, the environment, the streams and the
+// signals of this process, and returns its exit status. The first SIGINT or SIGTERM
+// asks a server to drain, a second one ends the process at once.
+func (p Program) Main() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-ctx.Done()
+		stop()
+	}()
+	return p.Run(ctx, os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr)
 }
 
 // complete returns p with its zero fields filled in.
 func (p Program) complete(getenv func(string) string) Program {
 	if p.Hasher == nil {
 		p.Hasher = newHasher(getenv)
+	}
+	if p.Rand == nil {
+		p.Rand = rand.Reader
 	}
 	if p.Times == (Times{}) {
 		p.Times = DefaultTimes()

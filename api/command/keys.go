@@ -1,7 +1,6 @@
 package command
 
 import (
-	cryptorand "crypto/rand"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -24,8 +23,8 @@ type keyFile struct {
 
 type keysInit struct{ keyFile }
 
-func (c keysInit) Run(s streams) error {
-	return listed(s.out)(keys.Init(c.Keys, cryptorand.Reader, time.Now()))
+func (c keysInit) Run(s streams, p Program) error {
+	return listed(s.out)(keys.Init(c.Keys, p.Rand, time.Now()))
 }
 
 type keysList struct {
@@ -46,8 +45,8 @@ type keysRotate struct {
 	DropPrevious bool `help:"Drop the previous keys: what clients hold of cookies and tokens ends at once."`
 }
 
-func (c keysRotate) Run(s streams) error {
-	return listed(s.out)(keys.Rotate(c.Keys, cryptorand.Reader, time.Now(), c.DropPrevious))
+func (c keysRotate) Run(s streams, p Program) error {
+	return listed(s.out)(keys.Rotate(c.Keys, p.Rand, time.Now(), c.DropPrevious))
 }
 
 // listed prints the keys of a file, or refuses what was asked for.

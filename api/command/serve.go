@@ -2,7 +2,6 @@ package command
 
 import (
 	"context"
-	cryptorand "crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -67,14 +66,14 @@ func (s *serve) Run(ctx context.Context, out streams, p Program) error {
 		return refuse("--cache: %v", err)
 	}
 	defer closeCache()
-	ring, err := s.ring()
+	ring, err := s.ring(p.Rand)
 	if err != nil {
 		return err
 	}
 	watch := keys.NewWatch(ring, s.Keys, s.load(), time.Now, log)
 	config := api.Config{
-		Database: db.DB, Store: logins, DatabaseStore: database, CacheMemory: memory, CacheShared: shared, Keys: ring, Hasher: p.Hasher, Logger: log,
-		OpenAPI: p.OpenAPI, FollowEvery: p.Times.FollowAccounts, Version: version(),
+		Database: db.DB, Store: logins, DatabaseStore: database, CacheMemory: memory, CacheShared: shared, Keys: ring, Hasher: p.Hasher, Rand: p.Rand, Logger: log,
+		OpenAPI: p.OpenAPI, Patience: p.Times.Accounts, FollowEvery: p.Times.FollowAccounts, Version: version(),
 		Classroom: s.Classroom, Strategies: s.Strategies, TrustedProxies: proxies,
 		AllowOrigins: s.AllowOrigin, TokenAlg: s.TokenAlg, Denylist: s.Revocation == "denylist", CredentialCache: s.CredentialCache,
 		Checks: []api.Check{{Name: "keys", Ask: watch.Health}}, Lifetimes: s.lifetimes(),
@@ -128,9 +127,9 @@ func (s *serve) Run(ctx context.Context, out streams, p Program) error {
 
 // ring returns the keys. The classroom makes its own; a service never does, or
 // a mistake in a path would log everybody out.
-func (s *serve) ring() (*keys.Ring, error) {
+func (s *serve) ring(random io.Reader) (*keys.Ring, error) {
 	if s.Classroom {
-		ring, err := keys.LoadOrCreate(s.Keys, cryptorand.Reader, time.Now())
+		ring, err := keys.LoadOrCreate(s.Keys, random, time.Now())
 		if err != nil {
 			err = refuse("%v: name another file with --keys, or remove it to get a new one", err)
 		}

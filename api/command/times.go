@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"statelab/api"
+	"statelab/auth"
 )
 
 // Times are how long the parts of a server wait. Drain and DrainNotice together
@@ -17,6 +18,8 @@ type Times struct {
 	DrainNotice time.Duration // how long /readyz says 503 before connections are refused
 	Drain       time.Duration // how long requests in flight may take after that
 
+	Accounts time.Duration // until the database has answered about an account
+
 	ReloadKeys     time.Duration // how often the key file is looked at; SIGHUP is faster
 	FollowAccounts time.Duration // how often the database is asked what operators have changed
 }
@@ -26,6 +29,6 @@ func DefaultTimes() Times {
 	return Times{
 		ReadHeader: 5 * time.Second, Read: 10 * time.Second, Write: 15 * time.Second, Idle: time.Minute,
 		DrainNotice: 500 * time.Millisecond, Drain: 10 * time.Second,
-		ReloadKeys: 5 * time.Second, FollowAccounts: api.DefaultFollowEvery,
+		Accounts: auth.DefaultPatience, ReloadKeys: 5 * time.Second, FollowAccounts: api.DefaultFollowEvery,
 	}
 }
