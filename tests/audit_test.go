@@ -1,6 +1,7 @@
 package tests
 
 import (
+	cryptorand "crypto/rand"
 	"fmt"
 	"net/http"
 	"strings"
@@ -9,160 +10,141 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	cryptorand "crypto/rand"
-
 	"statelab/auth"
+	"statelab/tests/harness"
 )
 
-// audited does something and returns what that has left in the audit trail. The
-// events are those that are named, in this order.
-func (s *server) audited(t *testing.T, f func(), events ...string) []object {
-	t.Helper()
-	before := len(s.canary.trail(t))
-	f()
-	lines := s.canary.trail(t)[before:]
-	var have []string
-	for _, line := range lines {
-		have = append(have, fmt.Sprint(line["event"]))
-	}
-	require.Equal(t, events, have)
-	return lines
-}
-
-const fingerprint = `^[0-9a-f]{16}$`
-
-// signsIn returns a client that has logged in, and the fingerprints of its login
-// and of its username.
-func (s *server) signsIn(t *testing.T, slug, username, password string) (c *client, login, name any) {
-	t.Helper()
-	lines := s.audited(t, func() { c = s.login(t, slug, username, password) }, "sign_in")
-	require.Equal(t, c.get("profile").text("user.id"), lines[0]["subject"])
-	require.Regexp(t, fingerprint, lines[0]["login"])
-	require.Regexp(t, fingerprint, lines[0]["username"])
-	return c, lines[0]["login"], lines[0]["username"]
-}
-
 func TestSignInsAreAudited(t *testing.T) {
-	s := newServer(t)
-	each(t, func(t *testing.T, slug string) {
-		c, login, name := s.signsIn(t, slug, alice, alicePassword)
-		_, other, _ := s.signsIn(t, slug, alice, alicePassword)
+	t.Parallel()
+	s := harness.NewServer(t)
+	harness.Each(t, func(t *testing.T, slug string) {
+		c, login, name := s.SignsIn(t, slug, harness.Alice, harness.AlicePassword)
+		_, other, _ := s.SignsIn(t, slug, harness.Alice, harness.AlicePassword)
 		require.NotEqual(t, login, other)
 
-		var a *answer
-		line := s.audited(t, func() {
-			a = s.client(t, slug).post("login", credentials{"ALICE", wrong}).is(http.StatusUnauthorized, "bad_login")
+		var a *harness.Answer
+		line := s.Audited(t, func() {
+			a = s.Client(t, slug).Post("login", harness.Credentials("ALICE", harness.Wrong)).Is(http.StatusUnauthorized, "bad_login")
 		}, "sign_in_refused")[0]
 		delete(line, "time")
-		require.Equal(t, object{
+		require.Equal(t, harness.Object{
 			"level": "INFO", "msg": "audit", "event": "sign_in_refused", "code": "bad_login", "strategy": slug, "username": name,
-			"address": "127.0.0.1", "request_id": a.header.Get("X-Request-Id"),
+			"address": "127.0.0.1", "request_id": a.Header.Get("X-Request-Id"),
 		}, line)
 
-		s.audited(t, func() { c.get("profile").is(http.StatusOK) })
-		require.Equal(t, login, s.audited(t, func() { c.post("logout", nil).is(http.StatusNoContent) }, "logout")[0]["login"])
+		s.Audited(t, func() { c.Get("profile").Is(http.StatusOK) })
+		require.Equal(t, login, s.Audited(t, func() { c.Post("logout", nil).Is(http.StatusNoContent) }, "logout")[0]["login"])
 	})
-	require.NotContains(t, s.canary.log.String(), alice)
+	require.NotContains(t, s.Canary.Log.String(), harness.Alice)
 }
 
 func TestEachRefusedSignInSaysWhy(t *testing.T) {
-	s, f := newFaultyServer(t)
-	refused := func(code string, a func() *answer) {
+	t.Parallel()
+	s, f := harness.NewFaultyServer(t)
+	refused := func(code string, a func() *harness.Answer) {
 		t.Helper()
-		require.Equal(t, code, s.audited(t, func() { require.Equal(t, code, a().code()) }, "sign_in_refused")[0]["code"])
+		require.Equal(t, code, s.Audited(t, func() { require.Equal(t, code, a().Code()) }, "sign_in_refused")[0]["code"])
 	}
-	c := s.client(t, "session")
-	f.breakWith(errDown)
-	refused("store_unavailable", func() *answer { return c.post("login", credentials{alice, alicePassword}) })
-	f.repair()
+	c := s.Client(t, "session")
+	f.BreakWith(harness.ErrDown)
+	refused("store_unavailable", func() *harness.Answer {
+		return c.Post("login", harness.Credentials(harness.Alice, harness.AlicePassword))
+	})
+	f.Repair()
 	for range 10 {
-		refused("bad_login", func() *answer { return c.post("login", credentials{alice, wrong}) })
+		refused("bad_login", func() *harness.Answer { return c.Post("login", harness.Credentials(harness.Alice, harness.Wrong)) })
 	}
-	refused("too_many_attempts", func() *answer { return c.post("login", credentials{alice, wrong}) })
-	s.audited(t, func() { c.post("login", object{"username": alice}).is(http.StatusBadRequest) }) // is none
+	refused("too_many_attempts", func() *harness.Answer { return c.Post("login", harness.Credentials(harness.Alice, harness.Wrong)) })
+	s.Audited(t, func() { c.Post("login", harness.Object{"username": harness.Alice}).Is(http.StatusBadRequest) }) // is none
 }
 
 func TestRevocationsAreAudited(t *testing.T) {
-	s := newServer(t)
-	each(t, func(t *testing.T, slug string) {
-		c, mine, _ := s.signsIn(t, slug, alice, alicePassword)
-		if s.traits(t, slug).Listable {
-			_, theirs, _ := s.signsIn(t, slug, alice, alicePassword)
-			for _, in := range c.get("logins").is(http.StatusOK).at("logins").([]any) {
+	t.Parallel()
+	s := harness.NewServer(t)
+	harness.Each(t, func(t *testing.T, slug string) {
+		c, mine, _ := s.SignsIn(t, slug, harness.Alice, harness.AlicePassword)
+		if s.Traits(t, slug).Listable {
+			_, theirs, _ := s.SignsIn(t, slug, harness.Alice, harness.AlicePassword)
+			for _, in := range c.Get("logins").Is(http.StatusOK).At("logins").([]any) {
 				if in := in.(map[string]any); in["current"] == false {
-					line := s.audited(t, func() { c.route("DELETE", "logins/"+in["id"].(string), nil).is(http.StatusNoContent) }, "revocation")[0]
+					line := s.Audited(t, func() { c.Route("DELETE", "logins/"+in["id"].(string), nil).Is(http.StatusNoContent) }, "revocation")[0]
 					require.Equal(t, []any{"one", mine, theirs}, []any{line["of"], line["login"], line["ended"]})
 				}
 			}
-			s.audited(t, func() { c.route("DELETE", "logins/"+strings.Repeat("x", 22), nil).is(http.StatusNotFound) })
+			s.Audited(t, func() { c.Route("DELETE", "logins/"+strings.Repeat("x", 22), nil).Is(http.StatusNotFound) })
 		}
-		if s.traits(t, slug).Everywhere {
-			lines := s.audited(t, func() { c.post("logout", object{"everywhere": true}).is(http.StatusNoContent) }, "revocation", "logout")
+		if s.Traits(t, slug).Everywhere {
+			lines := s.Audited(t, func() { c.Post("logout", harness.Object{"everywhere": true}).Is(http.StatusNoContent) }, "revocation", "logout")
 			require.Equal(t, []any{"everywhere", mine, mine}, []any{lines[0]["of"], lines[0]["login"], lines[1]["login"]})
 		}
 
 		username := "carol-" + slug
 		id := ""
-		line := s.audited(t, func() {
-			id = c.do("POST", "/accounts", object{"username": username, "password": "the first password"}).is(http.StatusCreated).text("id")
+		line := s.Audited(t, func() {
+			id = c.Do("POST", "/accounts", harness.Object{"username": username, "password": "the first password"}).Is(http.StatusCreated).Text("id")
 		}, "registration")[0]
 		require.Equal(t, id, line["subject"])
-		c, mine, _ = s.signsIn(t, slug, username, "the first password")
-		change := func(current string) *answer {
-			return c.route("PUT", "password", object{"current_password": current, "new_password": "the second password"})
+		c, mine, _ = s.SignsIn(t, slug, username, "the first password")
+		change := func(current string) *harness.Answer {
+			return c.Route("PUT", "password", harness.Object{"current_password": current, "new_password": "the second password"})
 		}
-		line = s.audited(t, func() { change(wrong).is(http.StatusUnprocessableEntity, "validation_failed") }, "password_change_refused")[0]
+		line = s.Audited(t, func() { change(harness.Wrong).Is(http.StatusUnprocessableEntity, "validation_failed") }, "password_change_refused")[0]
 		require.Equal(t, []any{mine, "validation_failed"}, []any{line["login"], line["code"]})
-		line = s.audited(t, func() { change("the first password").is(http.StatusNoContent) }, "revocation")[0]
+		line = s.Audited(t, func() { change("the first password").Is(http.StatusNoContent) }, "revocation")[0]
 		require.Equal(t, []any{"others", "password_change", mine, id}, []any{line["of"], line["by"], line["login"], line["subject"]})
 	})
 }
 
 func TestReuseIsAudited(t *testing.T) {
-	s := newServer(t)
-	each(t, func(t *testing.T, slug string) {
-		for what, use := range map[string]func(*client) *answer{
-			"refresh": (*client).renew,
-			"logout":  func(c *client) *answer { return c.post("logout", object{"refresh_token": c.refresh}) },
-			"logout everywhere": func(c *client) *answer {
-				return c.post("logout", object{"refresh_token": c.refresh, "everywhere": true})
+	t.Parallel()
+	s := harness.NewServer(t)
+	harness.Each(t, func(t *testing.T, slug string) {
+		for what, use := range map[string]func(*harness.Client) *harness.Answer{
+			"refresh": (*harness.Client).Renew,
+			"logout": func(c *harness.Client) *harness.Answer {
+				return c.Post("logout", harness.Object{"refresh_token": c.Refresh})
+			},
+			"logout everywhere": func(c *harness.Client) *harness.Answer {
+				return c.Post("logout", harness.Object{"refresh_token": c.Refresh, "everywhere": true})
 			},
 		} {
 			t.Run(what, func(t *testing.T) {
-				c, login, _ := s.signsIn(t, slug, alice, alicePassword)
-				thief := c.copy()
-				if c.refresh == "" {
+				c, login, _ := s.SignsIn(t, slug, harness.Alice, harness.AlicePassword)
+				thief := c.Copy()
+				if c.Refresh == "" {
 					return // nothing that could be used twice and be known for it
 				}
-				c.renew().is(http.StatusOK)
-				s.clock.advance(time.Minute) // beyond the overlap
-				line := s.audited(t, func() { use(thief).is(http.StatusUnauthorized, "reuse_detected") }, "refresh_reuse")[0]
+				c.Renew().Is(http.StatusOK)
+				s.Clock.Advance(time.Minute) // beyond the overlap
+				line := s.Audited(t, func() { use(thief).Is(http.StatusUnauthorized, "reuse_detected") }, "refresh_reuse")[0]
 				require.Equal(t, []any{login, slug}, []any{line["login"], line["strategy"]})
-				s.audited(t, func() { use(thief).is(http.StatusUnauthorized, "revoked") }) // it is told once
+				s.Audited(t, func() { use(thief).Is(http.StatusUnauthorized, "revoked") }) // it is told once
 			})
 		}
 	})
 }
 
 func TestWhatAnOperatorDoesIsAudited(t *testing.T) {
-	s := newServer(t)
-	id := s.login(t, "session", bob, bobPassword).get("profile").text("user.id")
-	beside := auth.New(auth.Config{Database: s.config.Database, Hasher: cheapHasher(), Now: s.clock.Now, Rand: cryptorand.Reader})
-	before := len(s.canary.trail(t))
-	require.NoError(t, beside.SetRole(t.Context(), bob, auth.RoleAdmin))
-	require.Eventually(t, func() bool { return len(s.canary.trail(t)) > before }, promptness, 20*time.Millisecond)
-	line := s.canary.trail(t)[before]
-	require.Equal(t, []any{"account_changed", id, s.clock.Now().Format(time.RFC3339Nano)}, []any{line["event"], line["subject"], line["at"]})
+	t.Parallel()
+	s := harness.NewServer(t)
+	id := s.Login(t, "session", harness.Bob, harness.BobPassword).Get("profile").Text("user.id")
+	beside := auth.New(auth.Config{Database: s.Config.Database, Hasher: harness.CheapHasher(), Now: s.Clock.Now, Rand: cryptorand.Reader})
+	before := len(s.Canary.Trail(t))
+	require.NoError(t, beside.SetRole(t.Context(), harness.Bob, auth.RoleAdmin))
+	require.Eventually(t, func() bool { return len(s.Canary.Trail(t)) > before }, promptness, 20*time.Millisecond)
+	line := s.Canary.Trail(t)[before]
+	require.Equal(t, []any{"account_changed", id, s.Clock.Now().Format(time.RFC3339Nano)}, []any{line["event"], line["subject"], line["at"]})
 }
 
 func TestRefusalsAreAudited(t *testing.T) {
-	s := newServer(t)
-	each(t, func(t *testing.T, slug string) {
-		c, login, _ := s.signsIn(t, slug, alice, alicePassword)
-		line := s.audited(t, func() { c.get("members").is(http.StatusForbidden, "forbidden") }, "forbidden")[0]
+	t.Parallel()
+	s := harness.NewServer(t)
+	harness.Each(t, func(t *testing.T, slug string) {
+		c, login, _ := s.SignsIn(t, slug, harness.Alice, harness.AlicePassword)
+		line := s.Audited(t, func() { c.Get("members").Is(http.StatusForbidden, "forbidden") }, "forbidden")[0]
 		require.Equal(t, []any{login, slug}, []any{line["login"], line["strategy"]})
-		line = s.audited(t, func() {
-			c.do("POST", "/"+slug+"/logout", nil, from("cross-site", "http://attacker.example")).is(http.StatusForbidden, "csrf_blocked")
+		line = s.Audited(t, func() {
+			c.Do("POST", "/"+slug+"/logout", nil, harness.From("cross-site", "http://attacker.example")).Is(http.StatusForbidden, "csrf_blocked")
 		}, "csrf_blocked")[0]
 		require.NotContains(t, fmt.Sprint(line), "attacker", "what a client sends is not repeated")
 	})

@@ -6,11 +6,14 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/stretchr/testify/require"
+
+	"statelab/tests/harness"
 )
 
 // The collection walks through every strategy, in parallel: a folder each, with
 // the same requests.
 func TestTheCollectionWalksThroughEveryStrategy(t *testing.T) {
+	t.Parallel()
 	text, err := os.ReadFile("postman/statelab.postman_collection.json")
 	require.NoError(t, err)
 	var collection struct {
@@ -28,8 +31,8 @@ func TestTheCollectionWalksThroughEveryStrategy(t *testing.T) {
 			walks[folder.Name] = append(walks[folder.Name], request.Name)
 		}
 	}
-	for _, slug := range strategies {
+	for _, slug := range harness.Strategies {
 		require.NotEmpty(t, walks[slug], slug)
-		require.Equal(t, walks[strategies[0]], walks[slug], slug)
+		require.Equal(t, walks[harness.Strategies[0]], walks[slug], slug)
 	}
 }

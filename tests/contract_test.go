@@ -9,30 +9,22 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"statelab/state"
+	"statelab/tests/harness"
 )
 
-// each runs a test once for every strategy.
-func each(t *testing.T, f func(t *testing.T, slug string)) {
-	for _, slug := range strategies {
-		t.Run(slug, func(t *testing.T) { f(t, slug) })
-	}
-}
-
-// object is a JSON object in a request.
-type object map[string]any
-
 func TestEveryStrategyAnswersAlike(t *testing.T) {
-	s := newServer(t)
+	t.Parallel()
+	s := harness.NewServer(t)
 	answers := map[string]any{}
-	for _, slug := range strategies {
-		c := s.login(t, slug, alice, alicePassword)
-		p := c.get("profile").is(http.StatusOK).json.(map[string]any)
+	for _, slug := range harness.Strategies {
+		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+		p := c.Get("profile").Is(http.StatusOK).JSON.(map[string]any)
 		require.Equal(t, slug, p["strategy"])
 		delete(p, "strategy")
 		delete(p, "expires_at") // it may differ: each has its own lifetime
 		answers[slug] = p
 	}
-	for _, slug := range strategies {
+	for _, slug := range harness.Strategies {
 		require.Equal(t, answers["session"], answers[slug], slug)
 	}
 	user := answers["session"].(map[string]any)["user"].(map[string]any)
@@ -42,267 +34,280 @@ func TestEveryStrategyAnswersAlike(t *testing.T) {
 }
 
 func TestStateFromLoginToLogout(t *testing.T) {
-	s := newServer(t)
-	each(t, func(t *testing.T, slug string) {
-		c := s.login(t, slug, alice, alicePassword)
+	t.Parallel()
+	s := harness.NewServer(t)
+	harness.Each(t, func(t *testing.T, slug string) {
+		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
 
-		a := c.patch(object{"theme": "dark", "nickname": "홍길동", "cart": []string{"책"}}).is(http.StatusOK)
-		require.Equal(t, int64(2), a.number("version"))
-		a = c.post("spend", object{"amount": 30}).is(http.StatusOK)
-		require.Equal(t, int64(70), a.number("state.credits"))
-		c.post("spend", object{"amount": 71}).is(http.StatusConflict, "insufficient_credits")
+		a := c.Patch(harness.Object{"theme": "dark", "nickname": "홍길동", "cart": []string{"책"}}).Is(http.StatusOK)
+		require.Equal(t, int64(2), a.Number("version"))
+		a = c.Post("spend", harness.Object{"amount": 30}).Is(http.StatusOK)
+		require.Equal(t, int64(70), a.Number("state.credits"))
+		c.Post("spend", harness.Object{"amount": 71}).Is(http.StatusConflict, "insufficient_credits")
 
-		a = c.get("profile").is(http.StatusOK)
-		require.Equal(t, "dark", a.text("state.theme"))
-		require.Equal(t, "홍길동", a.text("state.nickname"))
-		require.Equal(t, []any{"책"}, a.at("state.cart"))
-		require.Equal(t, int64(70), a.number("state.credits"))
-		require.Equal(t, int64(3), a.number("version"))
+		a = c.Get("profile").Is(http.StatusOK)
+		require.Equal(t, "dark", a.Text("state.theme"))
+		require.Equal(t, "홍길동", a.Text("state.nickname"))
+		require.Equal(t, []any{"책"}, a.At("state.cart"))
+		require.Equal(t, int64(70), a.Number("state.credits"))
+		require.Equal(t, int64(3), a.Number("version"))
 
-		a = c.patch(object{"theme": nil, "nickname": nil, "cart": nil}).is(http.StatusOK)
-		require.Equal(t, "light", a.text("state.theme"), "null resets to the default")
-		require.Empty(t, a.text("state.nickname"))
-		require.Equal(t, []any{}, a.at("state.cart"))
+		a = c.Patch(harness.Object{"theme": nil, "nickname": nil, "cart": nil}).Is(http.StatusOK)
+		require.Equal(t, "light", a.Text("state.theme"), "null resets to the default")
+		require.Empty(t, a.Text("state.nickname"))
+		require.Equal(t, []any{}, a.At("state.cart"))
 
-		a = c.renewed()
-		require.Equal(t, int64(4), a.number("version"), "a refresh is no change of state")
-		require.Equal(t, int64(70), a.number("state.credits"))
+		a = c.Renewed()
+		require.Equal(t, int64(4), a.Number("version"), "a refresh is no change of state")
+		require.Equal(t, int64(70), a.Number("state.credits"))
 
-		c.post("logout", nil).is(http.StatusNoContent)
-		require.Empty(t, c.cookies, "the cookie is cleared with the attributes that it was set with")
-		c.access, c.refresh = "", ""
-		c.get("profile").is(http.StatusUnauthorized, "no_credential")
+		c.Post("logout", nil).Is(http.StatusNoContent)
+		require.Empty(t, c.Cookies, "the cookie is cleared with the attributes that it was set with")
+		c.Access, c.Refresh = "", ""
+		c.Get("profile").Is(http.StatusUnauthorized, "no_credential")
 
-		again := s.login(t, slug, alice, alicePassword)
-		require.Equal(t, int64(100), again.get("profile").number("state.credits"), "a new login has a new state")
+		again := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+		require.Equal(t, int64(100), again.Get("profile").Number("state.credits"), "a new login has a new state")
 	})
 }
 
 func TestMergePatchMediaType(t *testing.T) {
-	s := newServer(t)
-	each(t, func(t *testing.T, slug string) {
-		c := s.login(t, slug, alice, alicePassword)
-		c.do("PATCH", "/"+slug+"/profile", raw(`{"language":"ko-KR"}`), func(r *http.Request) {
+	t.Parallel()
+	s := harness.NewServer(t)
+	harness.Each(t, func(t *testing.T, slug string) {
+		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+		c.Do("PATCH", "/"+slug+"/profile", harness.Raw(`{"language":"ko-KR"}`), func(r *http.Request) {
 			r.Header.Set("Content-Type", "application/merge-patch+json; charset=UTF-8")
-		}).is(http.StatusOK)
-		require.Equal(t, "ko-KR", c.get("profile").text("state.language"))
+		}).Is(http.StatusOK)
+		require.Equal(t, "ko-KR", c.Get("profile").Text("state.language"))
 	})
 }
 
 func TestCredentialBytesAreWhatTravels(t *testing.T) {
-	s := newServer(t)
-	each(t, func(t *testing.T, slug string) {
-		c := s.client(t, slug)
-		a := c.post("login", credentials{alice, alicePassword}).is(http.StatusOK)
-		bytes := a.number("credential.bytes")
-		if c.bearer() {
-			require.Equal(t, "bearer", a.text("credential.kind"))
-			require.Equal(t, int64(len("Bearer "+c.access)), bytes)
-			require.Equal(t, int64(900), a.number("credential.expires_in"))
+	t.Parallel()
+	s := harness.NewServer(t)
+	harness.Each(t, func(t *testing.T, slug string) {
+		c := s.Client(t, slug)
+		a := c.Post("login", harness.Credentials(harness.Alice, harness.AlicePassword)).Is(http.StatusOK)
+		bytes := a.Number("credential.bytes")
+		if c.Bearer() {
+			require.Equal(t, "bearer", a.Text("credential.kind"))
+			require.Equal(t, int64(len("Bearer "+c.Access)), bytes)
+			require.Equal(t, int64(900), a.Number("credential.expires_in"))
 		} else {
-			require.Equal(t, "cookie", a.text("credential.kind"))
-			name := a.text("credential.name")
-			require.Equal(t, cookieName(slug), name)
-			require.Equal(t, int64(len(name+"="+c.cookies[name])), bytes)
-			require.NotContains(t, string(a.body), c.cookies[name], "a cookie's value stands in Set-Cookie only")
+			require.Equal(t, "cookie", a.Text("credential.kind"))
+			name := a.Text("credential.name")
+			require.Equal(t, harness.CookieName(slug), name)
+			require.Equal(t, int64(len(name+"="+c.Cookies[name])), bytes)
+			require.NotContains(t, string(a.Body), c.Cookies[name], "a cookie's value stands in Set-Cookie only")
 		}
-		require.Equal(t, bytes, c.get("inspect").is(http.StatusOK).number("carried.bytes"))
+		require.Equal(t, bytes, c.Get("inspect").Is(http.StatusOK).Number("carried.bytes"))
 	})
-	require.Equal(t, int64(61), s.client(t, "session").post("login", credentials{alice, alicePassword}).number("credential.bytes"))
+	require.Equal(t, int64(61), s.Client(t, "session").Post("login", harness.Credentials(harness.Alice, harness.AlicePassword)).Number("credential.bytes"))
 }
 
 func TestConditionalRequests(t *testing.T) {
-	s := newServer(t)
-	each(t, func(t *testing.T, slug string) {
-		c := s.login(t, slug, alice, alicePassword)
+	t.Parallel()
+	s := harness.NewServer(t)
+	harness.Each(t, func(t *testing.T, slug string) {
+		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
 		with := func(name, value string) func(*http.Request) {
 			return func(r *http.Request) { r.Header.Set(name, value) }
 		}
 		path := "/" + slug + "/profile"
-		first := c.get("profile").header.Get("ETag")
+		first := c.Get("profile").Header.Get("ETag")
 		require.Regexp(t, `^"[\w-]{22}\.1\.[0-9a-f]{8}"$`, first)
 
 		for _, match := range []string{first, "W/" + first, `"other", ` + first, "*"} {
-			a := c.do("GET", path, nil, with("If-None-Match", match)).is(http.StatusNotModified)
-			require.Empty(t, a.body)
-			require.Equal(t, first, a.header.Get("ETag"))
+			a := c.Do("GET", path, nil, with("If-None-Match", match)).Is(http.StatusNotModified)
+			require.Empty(t, a.Body)
+			require.Equal(t, first, a.Header.Get("ETag"))
 		}
-		c.do("GET", path, nil, with("If-None-Match", `"other"`)).is(http.StatusOK)
+		c.Do("GET", path, nil, with("If-None-Match", `"other"`)).Is(http.StatusOK)
 
-		c.do("PATCH", path, object{"theme": "dark"}, with("If-Match", first)).is(http.StatusOK)
-		second := c.get("profile").header.Get("ETag")
+		c.Do("PATCH", path, harness.Object{"theme": "dark"}, with("If-Match", first)).Is(http.StatusOK)
+		second := c.Get("profile").Header.Get("ETag")
 		require.NotEqual(t, first, second)
 		for _, stale := range []string{first, "W/" + second, `""`} {
-			c.do("PATCH", path, object{"theme": "light"}, with("If-Match", stale)).is(http.StatusPreconditionFailed, "version_mismatch")
-			c.do("POST", "/"+slug+"/spend", object{"amount": 1}, with("If-Match", stale)).is(http.StatusPreconditionFailed, "version_mismatch")
+			c.Do("PATCH", path, harness.Object{"theme": "light"}, with("If-Match", stale)).Is(http.StatusPreconditionFailed, "version_mismatch")
+			c.Do("POST", "/"+slug+"/spend", harness.Object{"amount": 1}, with("If-Match", stale)).Is(http.StatusPreconditionFailed, "version_mismatch")
 		}
-		require.Equal(t, "dark", c.get("profile").text("state.theme"))
-		c.do("PATCH", path, object{"theme": "light"}, with("If-Match", "*")).is(http.StatusOK)
+		require.Equal(t, "dark", c.Get("profile").Text("state.theme"))
+		c.Do("PATCH", path, harness.Object{"theme": "light"}, with("If-Match", "*")).Is(http.StatusOK)
 
 		// A refresh may move the end, which changes the tag and not the version.
-		third := c.get("profile").header.Get("ETag")
-		s.clock.advance(time.Second)
-		c.renewed()
-		c.do("PATCH", path, object{"theme": "dark"}, with("If-Match", third)).is(http.StatusOK)
+		third := c.Get("profile").Header.Get("ETag")
+		s.Clock.Advance(time.Second)
+		c.Renewed()
+		c.Do("PATCH", path, harness.Object{"theme": "dark"}, with("If-Match", third)).Is(http.StatusOK)
 	})
 }
 
 func TestListingLogins(t *testing.T) {
-	s := newServer(t)
-	each(t, func(t *testing.T, slug string) {
-		first := s.login(t, slug, alice, alicePassword)
-		if !s.traits(t, slug).Listable {
-			first.get("logins").is(http.StatusNotImplemented, "not_supported_by_strategy")
-			first.route("DELETE", "logins/AAAAAAAAAAAAAAAAAAAAAA", nil).is(http.StatusNotImplemented, "not_supported_by_strategy")
-			first.get("profile").is(http.StatusOK)
-			return
-		}
-		s.clock.advance(time.Second)
-		second := s.login(t, slug, alice, alicePassword)
-		other := s.login(t, slug, bob, bobPassword)
+	t.Parallel()
+	inModes(t, []mode{denylisted}, func(t *testing.T, with harness.Option) {
+		s := harness.NewServer(t, with)
+		harness.Each(t, func(t *testing.T, slug string) {
+			first := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+			if !s.Traits(t, slug).Listable {
+				first.Get("logins").Is(http.StatusNotImplemented, "not_supported_by_strategy")
+				first.Route("DELETE", "logins/AAAAAAAAAAAAAAAAAAAAAA", nil).Is(http.StatusNotImplemented, "not_supported_by_strategy")
+				first.Get("profile").Is(http.StatusOK)
+				return
+			}
+			s.Clock.Advance(time.Second)
+			second := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+			other := s.Login(t, slug, harness.Bob, harness.BobPassword)
 
-		list := first.get("logins").is(http.StatusOK).at("logins").([]any)
-		require.Len(t, list, 2)
-		mine, theirs := list[0].(map[string]any), list[1].(map[string]any)
-		require.Equal(t, true, mine["current"])
-		require.Equal(t, false, theirs["current"])
+			list := first.Get("logins").Is(http.StatusOK).At("logins").([]any)
+			require.Len(t, list, 2)
+			mine, theirs := list[0].(map[string]any), list[1].(map[string]any)
+			require.Equal(t, true, mine["current"])
+			require.Equal(t, false, theirs["current"])
 
-		other.route("DELETE", "logins/"+theirs["id"].(string), nil).is(http.StatusNotFound, "not_found")
-		first.route("DELETE", "logins/"+theirs["id"].(string), nil).is(http.StatusNoContent)
-		first.route("DELETE", "logins/"+theirs["id"].(string), nil).is(http.StatusNotFound, "not_found")
-		first.route("DELETE", "logins/nonsense", nil).is(http.StatusNotFound, "not_found")
-		require.Len(t, first.get("logins").at("logins"), 1)
-		second.renew().is(http.StatusUnauthorized)
-		if s.traits(t, slug).Revocable {
-			second.get("profile").is(http.StatusUnauthorized, over(s.traits(t, slug), "revoked"))
-		}
-		first.route("DELETE", "logins/"+mine["id"].(string), nil).is(http.StatusNoContent)
-		first.renew().is(http.StatusUnauthorized)
-		other.get("profile").is(http.StatusOK)
+			other.Route("DELETE", "logins/"+theirs["id"].(string), nil).Is(http.StatusNotFound, "not_found")
+			first.Route("DELETE", "logins/"+theirs["id"].(string), nil).Is(http.StatusNoContent)
+			first.Route("DELETE", "logins/"+theirs["id"].(string), nil).Is(http.StatusNotFound, "not_found")
+			first.Route("DELETE", "logins/nonsense", nil).Is(http.StatusNotFound, "not_found")
+			require.Len(t, first.Get("logins").At("logins"), 1)
+			second.Renew().Is(http.StatusUnauthorized)
+			if s.Traits(t, slug).Revocable {
+				second.Get("profile").Is(http.StatusUnauthorized, over(s.Traits(t, slug), "revoked"))
+			}
+			first.Route("DELETE", "logins/"+mine["id"].(string), nil).Is(http.StatusNoContent)
+			first.Renew().Is(http.StatusUnauthorized)
+			other.Get("profile").Is(http.StatusOK)
+		})
 	})
 }
 
 func TestMembersAreForAdmins(t *testing.T) {
-	s := newServer(t)
-	each(t, func(t *testing.T, slug string) {
-		s.client(t, slug).get("members").is(http.StatusUnauthorized, "no_credential")
-		s.login(t, slug, alice, alicePassword).get("members").is(http.StatusForbidden, "forbidden")
-		a := s.login(t, slug, teacher, teacherPassword).get("members").is(http.StatusOK)
-		require.Contains(t, a.at("members"), any(map[string]any{"username": "alice", "display_name": "Alice", "role": "member"}))
+	t.Parallel()
+	s := harness.NewServer(t)
+	harness.Each(t, func(t *testing.T, slug string) {
+		s.Client(t, slug).Get("members").Is(http.StatusUnauthorized, "no_credential")
+		s.Login(t, slug, harness.Alice, harness.AlicePassword).Get("members").Is(http.StatusForbidden, "forbidden")
+		a := s.Login(t, slug, harness.Teacher, harness.TeacherPassword).Get("members").Is(http.StatusOK)
+		require.Contains(t, a.At("members"), any(map[string]any{"username": "alice", "display_name": "Alice", "role": "member"}))
 	})
 }
 
 // RFC 6750, 3.1, as a table. The other strategies challenge with their cookie.
 func TestChallenges(t *testing.T) {
-	s := newServer(t)
-	each(t, func(t *testing.T, slug string) {
-		c := s.login(t, slug, alice, alicePassword)
-		broken := c.copy().hold("broken")
+	t.Parallel()
+	s := harness.NewServer(t)
+	harness.Each(t, func(t *testing.T, slug string) {
+		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+		broken := c.Copy().Hold("broken")
 		twice := func(r *http.Request) {
 			r.Header.Add("Authorization", "Bearer another")
-			r.Header.Add("Cookie", cookieName(slug)+"=another")
+			r.Header.Add("Cookie", harness.CookieName(slug)+"=another")
 		}
-		cookie := c.challenge("")
+		cookie := c.Challenge("")
 		for _, row := range []struct {
-			answer         *answer
+			answer         *harness.Answer
 			status         int
 			bearer, cookie string
 		}{
-			{s.client(t, slug).get("profile"), 401, `Bearer realm="statelab"`, cookie},
-			{s.client(t, slug).post("login", credentials{alice, "wrong"}), 401, `Bearer realm="statelab"`, cookie},
-			{broken.get("profile"), 401, `Bearer realm="statelab", error="invalid_token"`, cookie},
-			{c.do("GET", "/"+slug+"/profile", nil, twice), 400, `Bearer realm="statelab", error="invalid_request"`, ""},
-			{c.get("members"), 403, `Bearer realm="statelab", error="insufficient_scope"`, ""},
+			{s.Client(t, slug).Get("profile"), 401, `Bearer realm="statelab"`, cookie},
+			{s.Client(t, slug).Post("login", harness.Credentials(harness.Alice, "wrong")), 401, `Bearer realm="statelab"`, cookie},
+			{broken.Get("profile"), 401, `Bearer realm="statelab", error="invalid_token"`, cookie},
+			{c.Do("GET", "/"+slug+"/profile", nil, twice), 400, `Bearer realm="statelab", error="invalid_request"`, ""},
+			{c.Get("members"), 403, `Bearer realm="statelab", error="insufficient_scope"`, ""},
 		} {
-			if row.status == http.StatusBadRequest && !strict(s.traits(t, slug)) {
+			if row.status == http.StatusBadRequest && !harness.Strict(s.Traits(t, slug)) {
 				continue // it takes one of the two
 			}
 			want := row.cookie
-			if c.bearer() {
+			if c.Bearer() {
 				want = row.bearer
 			}
-			require.Equal(t, want, row.answer.is(row.status).header.Get("WWW-Authenticate"))
+			require.Equal(t, want, row.answer.Is(row.status).Header.Get("WWW-Authenticate"))
 		}
 	})
 }
 
 func TestInspectionHoldsToTheTraits(t *testing.T) {
-	s := newServer(t)
-	each(t, func(t *testing.T, slug string) {
-		c := s.login(t, slug, alice, alicePassword)
-		c.patch(object{"note": "a secret of mine"}).is(http.StatusOK)
-		traits := s.traits(t, slug)
-		a := c.get("inspect").is(http.StatusOK)
-		require.Equal(t, slug, a.text("strategy"))
-		require.Equal(t, traits.Readable, a.at("carried.readable_without_key"))
-		require.Equal(t, traits.ProtectedBy, a.text("carried.protected_by"))
-		require.Equal(t, asks(traits), a.number("cost.store_reads") > 0)
-		require.Zero(t, a.number("cost.store_writes"))
+	t.Parallel()
+	s := harness.NewServer(t)
+	harness.Each(t, func(t *testing.T, slug string) {
+		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+		c.Patch(harness.Object{"note": "a secret of mine"}).Is(http.StatusOK)
+		traits := s.Traits(t, slug)
+		a := c.Get("inspect").Is(http.StatusOK)
+		require.Equal(t, slug, a.Text("strategy"))
+		require.Equal(t, traits.Readable, a.At("carried.readable_without_key"))
+		require.Equal(t, traits.ProtectedBy, a.Text("carried.protected_by"))
+		require.Equal(t, harness.Asks(traits), a.Number("cost.store_reads") > 0)
+		require.Zero(t, a.Number("cost.store_writes"))
 		if traits.Holder == state.HolderServer {
-			require.Equal(t, "a secret of mine", a.text("held.record.login.note"))
-			require.Nil(t, a.at("carried.decoded"))
+			require.Equal(t, "a secret of mine", a.Text("held.record.login.note"))
+			require.Nil(t, a.At("carried.decoded"))
 		} else {
-			require.Contains(t, string(a.body), "a secret of mine")
+			require.Contains(t, string(a.Body), "a secret of mine")
 		}
-		for _, secret := range append([]string{c.access, c.renews()}, c.cookies[cookieName(slug)]) {
+		for _, secret := range append([]string{c.Access, c.Renews()}, c.Cookies[harness.CookieName(slug)]) {
 			if secret != "" {
-				require.NotContains(t, string(a.body), secret)
-				require.NotContains(t, string(a.body), secret[len(secret)-22:])
+				require.NotContains(t, string(a.Body), secret)
+				require.NotContains(t, string(a.Body), secret[len(secret)-22:])
 			}
 		}
 	})
 }
 
 func TestEveryGetAnswersHead(t *testing.T) {
-	s := newServer(t)
+	t.Parallel()
+	s := harness.NewServer(t)
 	for _, path := range []string{"/", "/openapi.yaml", "/openapi.json", "/docs", "/.well-known/jwks.json", "/healthz", "/readyz", "/metrics"} {
-		get, head := s.client(t, "").do("GET", path, nil), s.client(t, "").do("HEAD", path, nil)
-		require.Equal(t, get.status, head.status, path)
-		require.Empty(t, head.body, path)
-		require.Equal(t, get.header.Get("Content-Type"), head.header.Get("Content-Type"), path)
+		get, head := s.Client(t, "").Do("GET", path, nil), s.Client(t, "").Do("HEAD", path, nil)
+		require.Equal(t, get.Status, head.Status, path)
+		require.Empty(t, head.Body, path)
+		require.Equal(t, get.Header.Get("Content-Type"), head.Header.Get("Content-Type"), path)
 	}
-	each(t, func(t *testing.T, slug string) {
-		c := s.login(t, slug, teacher, teacherPassword)
+	harness.Each(t, func(t *testing.T, slug string) {
+		c := s.Login(t, slug, harness.Teacher, harness.TeacherPassword)
 		for _, route := range []string{"", "profile", "logins", "members", "inspect"} {
-			require.Equal(t, c.get(route).status, c.route("HEAD", route, nil).status, route)
+			require.Equal(t, c.Get(route).Status, c.Route("HEAD", route, nil).Status, route)
 		}
 	})
 }
 
 func TestRegistration(t *testing.T) {
-	s := newServer(t)
-	c := s.client(t, "")
-	a := c.do("POST", "/accounts", object{"username": "Carol.1", "password": "토끼굴로 내려가기", "display_name": "캐럴"}).is(http.StatusCreated)
-	require.Equal(t, "carol.1", a.text("username"))
-	require.Equal(t, "member", a.text("role"))
-	require.Regexp(t, `^[0-9A-HJKMNP-TV-Z]{26}$`, a.text("id"))
-	c.do("POST", "/accounts", object{"username": "CAROL.1", "password": "another password"}).is(http.StatusConflict, "username_taken")
-	require.Equal(t, "dave", c.do("POST", "/accounts", object{"username": "dave", "password": "another password"}).
-		is(http.StatusCreated).text("display_name"))
-	each(t, func(t *testing.T, slug string) {
-		s.login(t, slug, "carol.1", "토끼굴로 내려가기")
-		s.client(t, slug).post("login", credentials{"carol.1", "토끼굴로 내려가기 "}).is(http.StatusUnauthorized, "bad_login")
+	t.Parallel()
+	s := harness.NewServer(t)
+	c := s.Client(t, "")
+	a := c.Do("POST", "/accounts", harness.Object{"username": "Carol.1", "password": "토끼굴로 내려가기", "display_name": "캐럴"}).Is(http.StatusCreated)
+	require.Equal(t, "carol.1", a.Text("username"))
+	require.Equal(t, "member", a.Text("role"))
+	require.Regexp(t, `^[0-9A-HJKMNP-TV-Z]{26}$`, a.Text("id"))
+	c.Do("POST", "/accounts", harness.Object{"username": "CAROL.1", "password": "another password"}).Is(http.StatusConflict, "username_taken")
+	require.Equal(t, "dave", c.Do("POST", "/accounts", harness.Object{"username": "dave", "password": "another password"}).
+		Is(http.StatusCreated).Text("display_name"))
+	harness.Each(t, func(t *testing.T, slug string) {
+		s.Login(t, slug, "carol.1", "토끼굴로 내려가기")
+		s.Client(t, slug).Post("login", harness.Credentials("carol.1", "토끼굴로 내려가기 ")).Is(http.StatusUnauthorized, "bad_login")
 	})
 }
 
 func TestPasswordsAreTakenAsReceived(t *testing.T) {
-	s := newServer(t)
-	c := s.client(t, "session")
-	register := func(password string) *answer {
-		return c.do("POST", "/accounts", object{"username": "erin", "password": password})
+	t.Parallel()
+	s := harness.NewServer(t)
+	c := s.Client(t, "session")
+	register := func(password string) *harness.Answer {
+		return c.Do("POST", "/accounts", harness.Object{"username": "erin", "password": password})
 	}
 	for _, refused := range []string{"1234567", strings.Repeat("😀", 7), strings.Repeat("x", 129), "password123", "PassWord123", "12345678", "qwertyuiop"} {
-		a := register(refused).is(http.StatusUnprocessableEntity, "validation_failed")
-		require.Equal(t, "/password", a.at("errors").([]any)[0].(map[string]any)["pointer"], refused)
+		a := register(refused).Is(http.StatusUnprocessableEntity, "validation_failed")
+		require.Equal(t, "/password", a.At("errors").([]any)[0].(map[string]any)["pointer"], refused)
 	}
 	for i, taken := range []string{strings.Repeat("😀", 8), strings.Repeat("y", 128), "aaaabbbbccccdddd", "with a space at the end ", "e\u0301tudiante", "\u00e9tudiante"} {
 		username := "user" + string(rune('a'+i))
-		s.clock.advance(time.Hour) // beyond the throttle's window
-		c.do("POST", "/accounts", object{"username": username, "password": taken}).is(http.StatusCreated)
-		s.login(t, "session", username, taken)
+		s.Clock.Advance(time.Hour) // beyond the throttle's window
+		c.Do("POST", "/accounts", harness.Object{"username": username, "password": taken}).Is(http.StatusCreated)
+		s.Login(t, "session", username, taken)
 		runes := []rune(taken)
 		for _, wrong := range []string{taken + " ", string(runes[:len(runes)-1]), "x" + string(runes[1:])} {
-			c.post("login", credentials{username, wrong}).is(http.StatusUnauthorized, "bad_login")
+			c.Post("login", harness.Credentials(username, wrong)).Is(http.StatusUnauthorized, "bad_login")
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package tests
 
 import (
+	cryptorand "crypto/rand"
 	"net/http"
 	"testing"
 	"time"
@@ -10,8 +11,7 @@ import (
 	"statelab/api"
 	"statelab/state"
 	"statelab/state/keys"
-
-	cryptorand "crypto/rand"
+	"statelab/tests/harness"
 )
 
 // withCredentialCache has client-held strategies remember what they have
@@ -19,99 +19,84 @@ import (
 func withCredentialCache(c *api.Config) { c.CredentialCache = 1000 }
 
 // remembered returns a client whose credential the server has verified before.
-func remembered(t *testing.T, s *server, slug string) *client {
+func remembered(t *testing.T, s *harness.Server, slug string) *harness.Client {
 	t.Helper()
-	c := s.login(t, slug, alice, alicePassword)
+	c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
 	for range 3 {
-		c.get("profile").is(http.StatusOK)
+		c.Get("profile").Is(http.StatusOK)
 	}
 	return c
 }
 
 // A credential that is remembered is refused whenever it would be if it were not.
 func TestACredentialThatIsRememberedIsStillJudged(t *testing.T) {
-	s := newServer(t, withCredentialCache, withDenylist)
+	t.Parallel()
+	s := harness.NewServer(t, withCredentialCache, withDenylist)
 	heldByClients(t, s, func(t *testing.T, slug string) {
 		t.Run("expiry", func(t *testing.T) {
 			c := remembered(t, s, slug)
-			s.clock.advance(state.DefaultLifetimes().SessionMax)
-			c.get("profile").is(http.StatusUnauthorized, "expired")
+			s.Clock.Advance(state.DefaultLifetimes().SessionMax)
+			c.Get("profile").Is(http.StatusUnauthorized, "expired")
 		})
 		t.Run("a clock that is behind", func(t *testing.T) {
 			c := remembered(t, s, slug)
-			s.clock.advance(-2 * time.Second)
-			defer s.clock.advance(2 * time.Second)
-			if c.renews() != "" {
-				c.get("profile").is(http.StatusUnauthorized, "not_yet_valid")
+			s.Clock.Advance(-2 * time.Second)
+			defer s.Clock.Advance(2 * time.Second)
+			if c.Renews() != "" {
+				c.Get("profile").Is(http.StatusUnauthorized, "not_yet_valid")
 			} else {
-				c.get("profile").is(http.StatusOK) // its value has no such date
+				c.Get("profile").Is(http.StatusOK) // its value has no such date
 			}
 		})
 		t.Run("logout", func(t *testing.T) {
 			c := remembered(t, s, slug)
-			thief := c.copy()
-			c.post("logout", nil).is(http.StatusNoContent)
-			thief.get("profile").is(http.StatusUnauthorized, "revoked")
+			thief := c.Copy()
+			c.Post("logout", nil).Is(http.StatusNoContent)
+			thief.Get("profile").Is(http.StatusUnauthorized, "revoked")
 		})
 		t.Run("logout everywhere", func(t *testing.T) {
 			c := remembered(t, s, slug)
-			s.login(t, slug, alice, alicePassword).post("logout", object{"everywhere": true}).is(http.StatusNoContent)
-			c.get("profile").is(http.StatusUnauthorized, "revoked")
+			s.Login(t, slug, harness.Alice, harness.AlicePassword).Post("logout", harness.Object{"everywhere": true}).Is(http.StatusNoContent)
+			c.Get("profile").Is(http.StatusUnauthorized, "revoked")
 		})
 		t.Run("removal of its key", func(t *testing.T) {
 			c := remembered(t, s, slug)
-			others, err := keys.Generate(cryptorand.Reader, s.clock.Now())
+			others, err := keys.Generate(cryptorand.Reader, s.Clock.Now())
 			require.NoError(t, err)
-			mine := s.config.Keys.All()
-			s.config.Keys.Replace(others.All()...)
-			c.get("profile").is(http.StatusUnauthorized, "bad_signature")
-			s.config.Keys.Replace(append(others.All(), mine...)...) // it verifies, and signs no more
-			c.get("profile").is(http.StatusOK)
-			s.config.Keys.Replace(mine...)
+			mine := s.Config.Keys.All()
+			s.Config.Keys.Replace(others.All()...)
+			c.Get("profile").Is(http.StatusUnauthorized, "bad_signature")
+			s.Config.Keys.Replace(append(others.All(), mine...)...) // it verifies, and signs no more
+			c.Get("profile").Is(http.StatusOK)
+			s.Config.Keys.Replace(mine...)
 		})
 		t.Run("another strategy", func(t *testing.T) {
 			c := remembered(t, s, slug)
-			for _, other := range strategies {
+			for _, other := range harness.Strategies {
 				if other == slug {
 					continue
 				}
-				require.Equal(t, http.StatusUnauthorized, s.client(t, other).hold(c.held()).get("profile").status)
+				require.Equal(t, http.StatusUnauthorized, s.Client(t, other).Hold(c.Held()).Get("profile").Status)
 			}
 		})
 		t.Run("one character", func(t *testing.T) {
 			c := remembered(t, s, slug)
-			c.edit()
-			c.get("profile").is(http.StatusUnauthorized, "bad_signature")
+			c.Edit()
+			c.Get("profile").Is(http.StatusUnauthorized, "bad_signature")
 		})
 	})
 }
 
 // What is remembered is what the credential holds, and not what came of it.
 func TestAnOldCopyThatIsRememberedIsTheOldCopy(t *testing.T) {
-	s := newServer(t, withCredentialCache)
+	t.Parallel()
+	s := harness.NewServer(t, withCredentialCache)
 	heldByClients(t, s, func(t *testing.T, slug string) {
 		c := remembered(t, s, slug)
-		old := c.copy()
-		c.patch(object{"cart": []string{"a"}}).is(http.StatusOK)
-		c.patch(object{"cart": []string{"b", "c"}}).is(http.StatusOK)
-		require.Equal(t, []any{"b", "c"}, c.get("profile").at("state.cart"))
-		require.Empty(t, old.get("profile").at("state.cart"))
+		old := c.Copy()
+		c.Patch(harness.Object{"cart": []string{"a"}}).Is(http.StatusOK)
+		c.Patch(harness.Object{"cart": []string{"b", "c"}}).Is(http.StatusOK)
+		require.Equal(t, []any{"b", "c"}, c.Get("profile").At("state.cart"))
+		require.Empty(t, old.Get("profile").At("state.cart"))
 	})
-}
-
-// The rules of a login's life hold with the cache too.
-func TestWithACredentialCache(t *testing.T) {
-	defaults = []option{withCredentialCache}
-	defer func() { defaults = nil }()
-	for name, rule := range map[string]func(*testing.T){
-		"TestAbsoluteExpiryIsJudgedByTheServer":             TestAbsoluteExpiryIsJudgedByTheServer,
-		"TestACopyAfterLogout":                              TestACopyAfterLogout,
-		"TestAnOldCopyComesBackWhereTheClientHoldsTheState": TestAnOldCopyComesBackWhereTheClientHoldsTheState,
-		"TestLoginNeverAdoptsWhatTheRequestCarried":         TestLoginNeverAdoptsWhatTheRequestCarried,
-		"TestOneStrategysCredentialIsNothingToAnother":      TestOneStrategysCredentialIsNothingToAnother,
-		"TestRefreshReplacesTheCredential":                  TestRefreshReplacesTheCredential,
-		"TestWithoutAKeyNothingIsUsedUp":                    TestWithoutAKeyNothingIsUsedUp,
-	} {
-		t.Run(name, rule)
-	}
 }

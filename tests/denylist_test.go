@@ -10,80 +10,42 @@ import (
 	"statelab/api"
 	"statelab/state"
 	"statelab/state/store"
+	"statelab/tests/harness"
 )
 
 // withDenylist makes what clients hold revocable.
 func withDenylist(c *api.Config) { c.Denylist = true }
 
-// The rules of a login's life hold with a denylist too, under traits that
-// promise more.
-func TestWithADenylist(t *testing.T) {
-	defaults = []option{withDenylist}
-	defer func() { defaults = nil }()
-	for name, rule := range map[string]func(*testing.T){
-		"TestAbsoluteExpiryIsJudgedByTheServer":             TestAbsoluteExpiryIsJudgedByTheServer,
-		"TestExpiryIsExact":                                 TestExpiryIsExact,
-		"TestIdlenessEndsWhatTheServerHolds":                TestIdlenessEndsWhatTheServerHolds,
-		"TestUseIsWrittenAtMostOnceAMinute":                 TestUseIsWrittenAtMostOnceAMinute,
-		"TestReadsNeverMoveTheEnd":                          TestReadsNeverMoveTheEnd,
-		"TestLoginNeverAdoptsWhatTheRequestCarried":         TestLoginNeverAdoptsWhatTheRequestCarried,
-		"TestAnUnknownIdentifierCreatesNothing":             TestAnUnknownIdentifierCreatesNothing,
-		"TestACopyAfterLogout":                              TestACopyAfterLogout,
-		"TestAnOldCopyComesBackWhereTheClientHoldsTheState": TestAnOldCopyComesBackWhereTheClientHoldsTheState,
-		"TestLogoutEverywhere":                              TestLogoutEverywhere,
-		"TestAnExpiredAccessTokenCanStillLogOut":            TestAnExpiredAccessTokenCanStillLogOut,
-		"TestAnotherPasswordEndsTheOtherLogins":             TestAnotherPasswordEndsTheOtherLogins,
-		"TestRefreshReplacesTheCredential":                  TestRefreshReplacesTheCredential,
-		"TestRefreshTokensAndTheirOverlap":                  TestRefreshTokensAndTheirOverlap,
-		"TestAGrandparentIsReuseEvenWithinTheOverlap":       TestAGrandparentIsReuseEvenWithinTheOverlap,
-		"TestAFamilyEndsHoweverOftenItIsRenewed":            TestAFamilyEndsHoweverOftenItIsRenewed,
-		"TestParallelChangesOfOneLogin":                     TestParallelChangesOfOneLogin,
-		"TestAChangeMustNotProlongAToken":                   TestAChangeMustNotProlongAToken,
-		"TestRoleIsReadAgainAtRefresh":                      TestRoleIsReadAgainAtRefresh,
-		"TestWhoHasNoAccountIsNotRefreshed":                 TestWhoHasNoAccountIsNotRefreshed,
-		"TestTheCapOnLoginsNeverEvicts":                     TestTheCapOnLoginsNeverEvicts,
-		"TestSurvivalOfARestart":                            TestSurvivalOfARestart,
-		"TestOneStrategysCredentialIsNothingToAnother":      TestOneStrategysCredentialIsNothingToAnother,
-		"TestListingLogins":                                 TestListingLogins,
-		"TestAnOutageDoesNotStopWhoHoldsTheState":           TestAnOutageDoesNotStopWhoHoldsTheState,
-		"TestALoginThatFailedLeavesNothingBehind":           TestALoginThatFailedLeavesNothingBehind,
-		"TestAnOutageOnTheWayLogsNobodyOut":                 TestAnOutageOnTheWayLogsNobodyOut,
-		"TestAnOutageOnTheWayChangesNoPassword":             TestAnOutageOnTheWayChangesNoPassword,
-		"TestALogoutEverywhereCanBeRepeated":                TestALogoutEverywhereCanBeRepeated,
-	} {
-		t.Run(name, rule)
-	}
-}
-
 // heldByClients runs a test for each strategy whose state the client holds.
-func heldByClients(t *testing.T, s *server, f func(t *testing.T, slug string)) {
+func heldByClients(t *testing.T, s *harness.Server, f func(t *testing.T, slug string)) {
 	t.Helper()
-	each(t, func(t *testing.T, slug string) {
-		if traits := s.traits(t, slug); traits.Holder == state.HolderClient && strict(traits) {
+	harness.Each(t, func(t *testing.T, slug string) {
+		if traits := s.Traits(t, slug); traits.Holder == state.HolderClient && harness.Strict(traits) {
 			f(t, slug)
 		}
 	})
 }
 
 func TestADenylistTakesOneLookUpForEachRequest(t *testing.T) {
-	s := newServer(t, withDenylist)
-	each(t, func(t *testing.T, slug string) {
-		if traits := s.traits(t, slug); !traits.Everywhere {
+	t.Parallel()
+	s := harness.NewServer(t, withDenylist)
+	harness.Each(t, func(t *testing.T, slug string) {
+		if traits := s.Traits(t, slug); !traits.Everywhere {
 			return // a denylist is nothing to it, as TestAttacks shows
 		}
-		c := s.login(t, slug, alice, alicePassword)
-		other := s.login(t, slug, alice, alicePassword)
+		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+		other := s.Login(t, slug, harness.Alice, harness.AlicePassword)
 		for range 2 { // while there is nothing on the list, and then
-			s.forgets(t, slug)
-			a := c.get("inspect").is(http.StatusOK)
-			require.Equal(t, int64(1), a.number("cost.store_reads"))
-			require.Equal(t, int64(0), a.number("cost.store_writes"))
-			require.Equal(t, true, a.at("traits.revocable"))
-			require.Equal(t, true, a.at("traits.everywhere"))
-			require.Equal(t, true, a.at("traits.needs_shared_store"))
-			if other.cookies != nil {
-				other.post("logout", nil).is(http.StatusNoContent)
-				other.cookies = nil
+			s.Forgets(t, slug)
+			a := c.Get("inspect").Is(http.StatusOK)
+			require.Equal(t, int64(1), a.Number("cost.store_reads"))
+			require.Equal(t, int64(0), a.Number("cost.store_writes"))
+			require.Equal(t, true, a.At("traits.revocable"))
+			require.Equal(t, true, a.At("traits.everywhere"))
+			require.Equal(t, true, a.At("traits.needs_shared_store"))
+			if other.Cookies != nil {
+				other.Post("logout", nil).Is(http.StatusNoContent)
+				other.Cookies = nil
 			}
 		}
 	})
@@ -91,64 +53,67 @@ func TestADenylistTakesOneLookUpForEachRequest(t *testing.T) {
 
 // Logging out everywhere ends what was, to the microsecond, and nothing later.
 func TestEverywhereEndsWhatWasAndNothingLater(t *testing.T) {
-	s := newServer(t, withDenylist)
-	each(t, func(t *testing.T, slug string) {
-		if !s.traits(t, slug).Everywhere {
+	t.Parallel()
+	s := harness.NewServer(t, withDenylist)
+	harness.Each(t, func(t *testing.T, slug string) {
+		if !s.Traits(t, slug).Everywhere {
 			return // nothing can end it
 		}
-		before := s.login(t, slug, alice, alicePassword)
-		s.clock.advance(time.Microsecond)
-		s.login(t, slug, alice, alicePassword).post("logout", object{"everywhere": true}).is(http.StatusNoContent)
-		before.get("profile").is(http.StatusUnauthorized)
-		s.login(t, slug, alice, alicePassword).get("profile").is(http.StatusOK) // in the same microsecond
-		s.clock.advance(-time.Minute)                                           // on a node whose clock is behind
-		late := s.login(t, slug, alice, alicePassword)
-		late.get("profile").is(http.StatusOK)
-		s.clock.advance(time.Minute)
-		late.get("profile").is(http.StatusOK)
-		before.get("profile").is(http.StatusUnauthorized)
+		before := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+		s.Clock.Advance(time.Microsecond)
+		s.Login(t, slug, harness.Alice, harness.AlicePassword).Post("logout", harness.Object{"everywhere": true}).Is(http.StatusNoContent)
+		before.Get("profile").Is(http.StatusUnauthorized)
+		s.Login(t, slug, harness.Alice, harness.AlicePassword).Get("profile").Is(http.StatusOK) // in the same microsecond
+		s.Clock.Advance(-time.Minute)                                                           // on a node whose clock is behind
+		late := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+		late.Get("profile").Is(http.StatusOK)
+		s.Clock.Advance(time.Minute)
+		late.Get("profile").Is(http.StatusOK)
+		before.Get("profile").Is(http.StatusUnauthorized)
 	})
 }
 
 // A denylist forgets a login when its last copy has expired, and not before.
 func TestADenylistForgetsWhatHasExpired(t *testing.T) {
-	s := newServer(t, withDenylist)
+	t.Parallel()
+	s := harness.NewServer(t, withDenylist)
 	heldByClients(t, s, func(t *testing.T, slug string) {
-		c := s.login(t, slug, bob, bobPassword)
-		s.clock.advance(time.Minute)
-		c.renewed()
-		thief, records := c.copy(), s.records(t)
-		c.post("logout", nil).is(http.StatusNoContent)
+		c := s.Login(t, slug, harness.Bob, harness.BobPassword)
+		s.Clock.Advance(time.Minute)
+		c.Renewed()
+		thief, records := c.Copy(), s.Records(t)
+		c.Post("logout", nil).Is(http.StatusNoContent)
 		for range 24 * 8 {
-			s.clock.advance(time.Hour)
-			require.Equal(t, http.StatusUnauthorized, thief.get("profile").status)
+			s.Clock.Advance(time.Hour)
+			require.Equal(t, http.StatusUnauthorized, thief.Get("profile").Status)
 		}
-		s.config.Store.(*store.Memory).Sweep()
-		require.LessOrEqual(t, s.records(t), records)
+		s.Config.Store.(*store.Memory).Sweep()
+		require.LessOrEqual(t, s.Records(t), records)
 	})
 }
 
 // Whoever ends very many logins has them summed up: the list stays short, all
 // that were ended stay so, and what is newer lives.
 func TestADenylistStaysShort(t *testing.T) {
-	s := newServer(t, withDenylist)
+	t.Parallel()
+	s := harness.NewServer(t, withDenylist)
 	heldByClients(t, s, func(t *testing.T, slug string) {
-		var thieves []*client
-		oldest := s.login(t, slug, alice, alicePassword)
+		var thieves []*harness.Client
+		oldest := s.Login(t, slug, harness.Alice, harness.AlicePassword)
 		for range 200 {
-			s.clock.advance(time.Second)
-			c := s.login(t, slug, alice, alicePassword)
-			thieves = append(thieves, c.copy())
-			c.post("logout", nil).is(http.StatusNoContent)
+			s.Clock.Advance(time.Second)
+			c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+			thieves = append(thieves, c.Copy())
+			c.Post("logout", nil).Is(http.StatusNoContent)
 		}
-		newest := s.login(t, slug, alice, alicePassword)
+		newest := s.Login(t, slug, harness.Alice, harness.AlicePassword)
 		for _, thief := range thieves {
-			thief.get("profile").is(http.StatusUnauthorized, "revoked")
+			thief.Get("profile").Is(http.StatusUnauthorized, "revoked")
 		}
-		newest.get("profile").is(http.StatusOK)
-		if !s.traits(t, slug).Listable { // only then a list is all there is
-			oldest.get("profile").is(http.StatusUnauthorized, "revoked")
-			rec, err := s.config.Store.Load(t.Context(), state.KeyOf("ended", slug, newest.get("profile").text("user.id")))
+		newest.Get("profile").Is(http.StatusOK)
+		if !s.Traits(t, slug).Listable { // only then a list is all there is
+			oldest.Get("profile").Is(http.StatusUnauthorized, "revoked")
+			rec, err := s.Config.Store.Load(t.Context(), state.KeyOf("ended", slug, newest.Get("profile").Text("user.id")))
 			require.NoError(t, err)
 			require.LessOrEqual(t, len(rec.Ended.Logins), 64)
 		}
@@ -157,15 +122,16 @@ func TestADenylistStaysShort(t *testing.T) {
 
 // The login that ended all others ends too, and stays so however many follow it.
 func TestWhatWasSparedAndThenEndedStaysSo(t *testing.T) {
-	s := newServer(t, withDenylist)
+	t.Parallel()
+	s := harness.NewServer(t, withDenylist)
 	heldByClients(t, s, func(t *testing.T, slug string) {
-		c := s.login(t, slug, alice, alicePassword)
-		thief := c.copy()
-		c.post("logout", object{"everywhere": true}).is(http.StatusNoContent)
+		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+		thief := c.Copy()
+		c.Post("logout", harness.Object{"everywhere": true}).Is(http.StatusNoContent)
 		for range 100 {
-			s.clock.advance(time.Second)
-			s.login(t, slug, alice, alicePassword).post("logout", nil).is(http.StatusNoContent)
+			s.Clock.Advance(time.Second)
+			s.Login(t, slug, harness.Alice, harness.AlicePassword).Post("logout", nil).Is(http.StatusNoContent)
 		}
-		thief.get("profile").is(http.StatusUnauthorized, "revoked")
+		thief.Get("profile").Is(http.StatusUnauthorized, "revoked")
 	})
 }

@@ -1,17 +1,14 @@
 package tests
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -21,208 +18,85 @@ import (
 	"statelab/auth"
 	"statelab/state"
 	"statelab/state/keys"
+	"statelab/tests/harness"
 )
 
 // operations are what a store does for a request.
 var operations = []string{"Create", "Load", "Update", "Delete", "BySubject"}
 
-// Faulty stores do as they should until a test breaks them, all at once.
-type faulty struct {
-	mu     sync.Mutex
-	breaks func(ctx context.Context, operation string) error
-	broken int // operations that have failed
-}
-
-// breakWith makes these operations, or all, fail with err from now on.
-func (f *faulty) breakWith(err error, operations ...string) {
-	f.set(func(_ context.Context, operation string) error {
-		if len(operations) == 0 || slices.Contains(operations, operation) {
-			return err
-		}
-		return nil
-	})
-}
-
-func (f *faulty) repair() { f.set(nil) }
-
-func (f *faulty) set(breaks func(context.Context, string) error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.breaks, f.broken = breaks, 0
-}
-
-// failures is how often it has failed since it was broken.
-func (f *faulty) failures() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.broken
-}
-
-func (f *faulty) do(ctx context.Context, operation string) error {
-	f.mu.Lock()
-	breaks := f.breaks
-	f.mu.Unlock()
-	if breaks == nil {
-		return nil
-	}
-	var err error
-	defer func() {
-		p := recover()
-		if err != nil || p != nil {
-			f.mu.Lock()
-			f.broken++
-			f.mu.Unlock()
-		}
-		if p != nil {
-			panic(p)
-		}
-	}()
-	err = breaks(ctx, operation)
-	return err
-}
-
-// A faultyStore is one of them.
-type faultyStore struct {
-	state.Store
-	*faulty
-}
-
-func (f faultyStore) Create(ctx context.Context, k state.Key, r state.Record) error {
-	if err := f.do(ctx, "Create"); err != nil {
-		return err
-	}
-	return f.Store.Create(ctx, k, r)
-}
-
-func (f faultyStore) Load(ctx context.Context, k state.Key) (state.Record, error) {
-	if err := f.do(ctx, "Load"); err != nil {
-		return state.Record{}, err
-	}
-	return f.Store.Load(ctx, k)
-}
-
-func (f faultyStore) Update(ctx context.Context, k state.Key, rev int64, r state.Record) error {
-	if err := f.do(ctx, "Update"); err != nil {
-		return err
-	}
-	return f.Store.Update(ctx, k, rev, r)
-}
-
-func (f faultyStore) Delete(ctx context.Context, k state.Key) error {
-	if err := f.do(ctx, "Delete"); err != nil {
-		return err
-	}
-	return f.Store.Delete(ctx, k)
-}
-
-func (f faultyStore) BySubject(ctx context.Context, subject string) ([]state.Entry, error) {
-	if err := f.do(ctx, "BySubject"); err != nil {
-		return nil, err
-	}
-	return f.Store.BySubject(ctx, subject)
-}
-
-func (f faultyStore) Ping(ctx context.Context) error {
-	if err := f.do(ctx, "Ping"); err != nil {
-		return err
-	}
-	return f.Store.Ping(ctx)
-}
-
-// newFaultyServer starts a server over stores that can be broken.
-func newFaultyServer(t testing.TB, options ...option) (*server, *faulty) {
-	t.Helper()
-	f := new(faulty)
-	s := newServer(t, append(options, func(c *api.Config) {
-		c.Store, c.DatabaseStore = faultyStore{c.Store, f}, faultyStore{c.DatabaseStore, f}
-	})...)
-	return s, f
-}
-
-var errDown = errors.New("dial tcp 192.0.2.7:6379: connect: connection refused")
-
 // outages are what a store that is down says.
 var outages = []error{
-	errDown, context.DeadlineExceeded, context.Canceled, fmt.Errorf("%w: %w", state.ErrUnavailable, errDown), state.ErrExists,
-}
-
-// unavailable requires an answer that blames nobody, gives nothing and takes
-// nothing away.
-func (a *answer) unavailable(code string) {
-	a.t.Helper()
-	a.is(http.StatusServiceUnavailable, code)
-	require.Empty(a.t, a.header.Values("Set-Cookie"))
-	require.NotContains(a.t, string(a.body), "192.0.2.7", "the address of the store is nobody's business")
+	harness.ErrDown, context.DeadlineExceeded, context.Canceled, fmt.Errorf("%w: %w", state.ErrUnavailable, harness.ErrDown), state.ErrExists,
 }
 
 // A request of a strategy, for a login of the teacher's.
 type request struct {
 	method, route string
-	body          func(c *client) any
+	body          func(c *harness.Client) any
 }
 
-func nothing(*client) any { return nil }
+func nothing(*harness.Client) any { return nil }
 
-func with(body any) func(*client) any { return func(*client) any { return body } }
+func with(body any) func(*harness.Client) any { return func(*harness.Client) any { return body } }
 
 // requests are one for each thing that a strategy does, changes of the password
 // apart, which concern two stores.
 var requests = []request{
-	{"GET", "profile", nothing}, {"HEAD", "profile", nothing}, {"PATCH", "profile", with(object{"note": "x"})}, {"POST", "spend", with(object{"amount": 1})},
+	{"GET", "profile", nothing}, {"HEAD", "profile", nothing}, {"PATCH", "profile", with(harness.Object{"note": "x"})}, {"POST", "spend", with(harness.Object{"amount": 1})},
 	{"GET", "inspect", nothing}, {"GET", "members", nothing}, {"GET", "logins", nothing}, {"DELETE", "logins/AAAAAAAAAAAAAAAAAAAAAA", nothing}, {"GET", "", nothing},
-	{"POST", "refresh", renewal},
-	{"POST", "login", with(credentials{teacher, teacherPassword})},
+	{"POST", "refresh", harness.Renewal},
+	{"POST", "login", with(harness.Credentials(harness.Teacher, harness.TeacherPassword))},
 	{"POST", "logout", nothing},
-	{"POST", "logout", with(object{"everywhere": true})},
-	{"POST", "logout", renewal},
+	{"POST", "logout", with(harness.Object{"everywhere": true})},
+	{"POST", "logout", harness.Renewal},
 }
 
-func (r request) of(c *client) *answer { return c.route(r.method, r.route, r.body(c)) }
+func (r request) of(c *harness.Client) *harness.Answer { return c.Route(r.method, r.route, r.body(c)) }
 
 // Each operation of the store fails in turn, below each request of each
 // strategy. The answer is the usual one, where the operation does not matter, or
 // 503; and after the outage everything is as it was before the request.
 func TestAnOutageIsNeitherALogoutNorACrash(t *testing.T) {
 	t.Parallel()
-	s, f := newFaultyServer(t)
-	each(t, func(t *testing.T, slug string) {
+	s, f := harness.NewFaultyServer(t)
+	harness.Each(t, func(t *testing.T, slug string) {
 		usual := make([]int, len(requests))
 		for i, r := range requests {
-			usual[i] = r.of(s.login(t, slug, teacher, teacherPassword)).status
+			usual[i] = r.of(s.Login(t, slug, harness.Teacher, harness.TeacherPassword)).Status
 		}
 		for _, operation := range append(slices.Clone(operations), "all") {
 			for i, r := range requests {
 				t.Run(fmt.Sprint(operation, " ", r.method, " ", r.route, " ", i), func(t *testing.T) {
-					c := s.login(t, slug, teacher, teacherPassword)
-					profile, held, refresh := c.profile(), c.held(), c.renews()
+					c := s.Login(t, slug, harness.Teacher, harness.TeacherPassword)
+					profile, held, refresh := c.Profile(), c.Held(), c.Renews()
 					if r.route == "profile" {
-						s.clock.advance(2 * time.Minute) // so that a read has something to write
+						s.Clock.Advance(2 * time.Minute) // so that a read has something to write
 					}
 					outage := outages[i%len(outages)]
-					if f.breakWith(outage, operation); operation == "all" {
-						f.breakWith(outage)
+					if f.BreakWith(outage, operation); operation == "all" {
+						f.BreakWith(outage)
 					}
 					a := r.of(c)
-					failures := f.failures()
-					f.repair()
-					if a.status == usual[i] {
+					failures := f.Failures()
+					f.Repair()
+					if a.Status == usual[i] {
 						switch { // what was called a success is one
 						case r.route == "login":
-							require.Contains(t, c.profile(), teacher)
+							require.Contains(t, c.Profile(), harness.Teacher)
 						case r.method == "PATCH":
-							require.Equal(t, "x", c.get("profile").text("state.note"))
+							require.Equal(t, "x", c.Get("profile").Text("state.note"))
 						}
 						if r.route != "login" && r.route != "profile" { // whose counts and marks may be lost
 							require.Zero(t, failures, "something failed, and nobody was told")
 						}
 						return
 					}
-					if a.is(http.StatusServiceUnavailable); r.method != "HEAD" {
-						a.unavailable("store_unavailable")
+					if a.Is(http.StatusServiceUnavailable); r.method != "HEAD" {
+						a.Unavailable("store_unavailable")
 					}
-					require.Equal(t, []string{held, refresh}, []string{c.held(), c.renews()})
-					require.Equal(t, profile, c.profile())
-					c.renewed()
+					require.Equal(t, []string{held, refresh}, []string{c.Held(), c.Renews()})
+					require.Equal(t, profile, c.Profile())
+					c.Renewed()
 				})
 			}
 		}
@@ -231,54 +105,60 @@ func TestAnOutageIsNeitherALogoutNorACrash(t *testing.T) {
 
 // What the client holds can be read without asking anybody.
 func TestAnOutageDoesNotStopWhoHoldsTheState(t *testing.T) {
-	s, f := newFaultyServer(t)
-	each(t, func(t *testing.T, slug string) {
-		c := s.login(t, slug, alice, alicePassword)
-		before := c.profile()
-		f.breakWith(errDown)
-		defer f.repair()
-		for range 3 {
-			s.clock.advance(time.Minute)
-			if asks(s.traits(t, slug)) {
-				c.get("profile").unavailable("store_unavailable")
-				c.get("").is(http.StatusOK) // the page shows nothing of a login
-			} else {
-				require.Equal(t, before, c.profile())
+	t.Parallel()
+	inModes(t, []mode{denylisted}, func(t *testing.T, with harness.Option) {
+		s, f := harness.NewFaultyServer(t, with)
+		harness.Each(t, func(t *testing.T, slug string) {
+			c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+			before := c.Profile()
+			f.BreakWith(harness.ErrDown)
+			defer f.Repair()
+			for range 3 {
+				s.Clock.Advance(time.Minute)
+				if harness.Asks(s.Traits(t, slug)) {
+					c.Get("profile").Unavailable("store_unavailable")
+					c.Get("").Is(http.StatusOK) // the page shows nothing of a login
+				} else {
+					require.Equal(t, before, c.Profile())
+				}
+				s.Client(t, slug).Get("profile").Is(http.StatusUnauthorized, "no_credential")
 			}
-			s.client(t, slug).get("profile").is(http.StatusUnauthorized, "no_credential")
-		}
-		if !asks(s.traits(t, slug)) {
-			require.Zero(t, f.failures(), "it was asked all the same")
-		}
+			if !harness.Asks(s.Traits(t, slug)) {
+				require.Zero(t, f.Failures(), "it was asked all the same")
+			}
+		})
 	})
 }
 
 // A login that is refused must not be there afterwards: nobody holds it, and
 // its owner would find a stranger in the list.
 func TestALoginThatFailedLeavesNothingBehind(t *testing.T) {
-	s, f := newFaultyServer(t)
-	each(t, func(t *testing.T, slug string) {
-		list := func(c *client) int {
-			if !s.traits(t, slug).Listable {
-				return 0
-			}
-			return len(c.get("logins").is(http.StatusOK).at("logins").([]any))
-		}
-		for _, operation := range operations {
-			t.Run(operation, func(t *testing.T) {
-				c := s.login(t, slug, alice, alicePassword)
-				before, logins := c.profile(), list(c)
-				f.breakWith(errDown, operation)
-				a := c.post("login", credentials{alice, alicePassword})
-				f.repair()
-				if a.status != http.StatusOK {
-					a.unavailable("store_unavailable")
-					require.Equal(t, before, c.profile())
+	t.Parallel()
+	inModes(t, []mode{denylisted}, func(t *testing.T, with harness.Option) {
+		s, f := harness.NewFaultyServer(t, with)
+		harness.Each(t, func(t *testing.T, slug string) {
+			list := func(c *harness.Client) int {
+				if !s.Traits(t, slug).Listable {
+					return 0
 				}
-				require.Equal(t, logins, list(c), "one login was replaced by one, or by none")
-				c.post("logout", nil).is(http.StatusNoContent)
-			})
-		}
+				return len(c.Get("logins").Is(http.StatusOK).At("logins").([]any))
+			}
+			for _, operation := range operations {
+				t.Run(operation, func(t *testing.T) {
+					c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+					before, logins := c.Profile(), list(c)
+					f.BreakWith(harness.ErrDown, operation)
+					a := c.Post("login", harness.Credentials(harness.Alice, harness.AlicePassword))
+					f.Repair()
+					if a.Status != http.StatusOK {
+						a.Unavailable("store_unavailable")
+						require.Equal(t, before, c.Profile())
+					}
+					require.Equal(t, logins, list(c), "one login was replaced by one, or by none")
+					c.Post("logout", nil).Is(http.StatusNoContent)
+				})
+			}
+		})
 	})
 }
 
@@ -286,75 +166,79 @@ func TestALoginThatFailedLeavesNothingBehind(t *testing.T) {
 // nobody can clean up any more, and still the answer is true: a success is one,
 // and after a 503 whoever was logged in still is.
 func TestAnOutageOnTheWayLogsNobodyOut(t *testing.T) {
-	s, f := newFaultyServer(t)
-	each(t, func(t *testing.T, slug string) {
-		for i, r := range requests {
-			for most := range 12 {
-				t.Run(fmt.Sprint(r.method, " ", r.route, " ", i, " after ", most), func(t *testing.T) {
-					c := s.login(t, slug, teacher, teacherPassword)
-					profile, thief := c.profile(), c.copy()
-					done := 0
-					f.set(func(context.Context, string) error {
-						if done++; done > most {
-							return errDown
+	t.Parallel()
+	inModes(t, []mode{denylisted}, func(t *testing.T, with harness.Option) {
+		s, f := harness.NewFaultyServer(t, with)
+		harness.Each(t, func(t *testing.T, slug string) {
+			for i, r := range requests {
+				for most := range 12 {
+					t.Run(fmt.Sprint(r.method, " ", r.route, " ", i, " after ", most), func(t *testing.T) {
+						c := s.Login(t, slug, harness.Teacher, harness.TeacherPassword)
+						profile, thief := c.Profile(), c.Copy()
+						done := 0
+						f.Set(func(context.Context, string) error {
+							if done++; done > most {
+								return harness.ErrDown
+							}
+							return nil
+						})
+						a := r.of(c)
+						f.Repair()
+						switch {
+						case a.Status == http.StatusServiceUnavailable:
+							require.Empty(t, a.Header.Values("Set-Cookie"))
+							require.Equal(t, profile, c.Profile())
+							c.Renewed()
+						case r.route == "logout":
+							if a.Status == http.StatusNoContent && s.Traits(t, slug).Listable {
+								thief.Renew().Is(http.StatusUnauthorized)
+							}
+						default:
+							require.Less(t, a.Status, 502)
+							c.Get("profile").Is(http.StatusOK)
 						}
-						return nil
 					})
-					a := r.of(c)
-					f.repair()
-					switch {
-					case a.status == http.StatusServiceUnavailable:
-						require.Empty(t, a.header.Values("Set-Cookie"))
-						require.Equal(t, profile, c.profile())
-						c.renewed()
-					case r.route == "logout":
-						if a.status == http.StatusNoContent && s.traits(t, slug).Listable {
-							thief.renew().is(http.StatusUnauthorized)
-						}
-					default:
-						require.Less(t, a.status, 502)
-						c.get("profile").is(http.StatusOK)
-					}
-				})
+				}
 			}
-		}
+		})
 	})
 }
 
 // "Nothing has changed; try again" has to be true of a password, too: otherwise
 // the second try fails, and whoever knew the old password is still in.
 func TestAPasswordChangeThatFailedHasChangedNothing(t *testing.T) {
+	t.Parallel()
 	for _, operation := range []string{"Load", "Update", "Delete", "BySubject", "all"} {
 		t.Run(operation, func(t *testing.T) {
-			s, f := newFaultyServer(t)
-			each(t, func(t *testing.T, slug string) {
+			s, f := harness.NewFaultyServer(t)
+			harness.Each(t, func(t *testing.T, slug string) {
 				username := "user-" + slug
-				s.client(t, slug).do("POST", "/accounts", object{"username": username, "password": "the first password"}).is(http.StatusCreated)
-				var others []*client
-				for _, other := range strategies {
-					others = append(others, s.login(t, other, username, "the first password"))
+				s.Client(t, slug).Do("POST", "/accounts", harness.Object{"username": username, "password": "the first password"}).Is(http.StatusCreated)
+				var others []*harness.Client
+				for _, other := range harness.Strategies {
+					others = append(others, s.Login(t, other, username, "the first password"))
 				}
-				c := s.login(t, slug, username, "the first password")
-				change := object{"current_password": "the first password", "new_password": "the second password"}
+				c := s.Login(t, slug, username, "the first password")
+				change := harness.Object{"current_password": "the first password", "new_password": "the second password"}
 
-				if f.breakWith(errDown, operation); operation == "all" {
-					f.breakWith(errDown)
+				if f.BreakWith(harness.ErrDown, operation); operation == "all" {
+					f.BreakWith(harness.ErrDown)
 				}
-				a := c.route("PUT", "password", change)
-				f.repair()
-				if a.status != http.StatusNoContent {
-					a.unavailable("store_unavailable")
-					s.login(t, slug, username, "the first password")
-					s.client(t, slug).post("login", credentials{username, "the second password"}).is(http.StatusUnauthorized, "bad_login")
-					c.route("PUT", "password", change).is(http.StatusNoContent)
+				a := c.Route("PUT", "password", change)
+				f.Repair()
+				if a.Status != http.StatusNoContent {
+					a.Unavailable("store_unavailable")
+					s.Login(t, slug, username, "the first password")
+					s.Client(t, slug).Post("login", harness.Credentials(username, "the second password")).Is(http.StatusUnauthorized, "bad_login")
+					c.Route("PUT", "password", change).Is(http.StatusNoContent)
 				}
-				c.get("profile").is(http.StatusOK)
+				c.Get("profile").Is(http.StatusOK)
 				for _, other := range others {
-					if traits := s.traits(t, other.slug); traits.Listable {
-						other.renew().is(http.StatusUnauthorized)
+					if traits := s.Traits(t, other.Slug); traits.Listable {
+						other.Renew().Is(http.StatusUnauthorized)
 					}
 				}
-				s.login(t, slug, username, "the second password")
+				s.Login(t, slug, username, "the second password")
 			})
 		})
 	}
@@ -363,181 +247,190 @@ func TestAPasswordChangeThatFailedHasChangedNothing(t *testing.T) {
 // The same, when the store goes down in the middle: as long as the answer is no
 // success, the first password is the password.
 func TestAnOutageOnTheWayChangesNoPassword(t *testing.T) {
-	s, f := newFaultyServer(t)
-	each(t, func(t *testing.T, slug string) {
-		for most := range 16 {
-			t.Run(fmt.Sprint("after ", most), func(t *testing.T) {
-				username := fmt.Sprint("user-", slug, "-", most)
-				s.client(t, slug).do("POST", "/accounts", object{"username": username, "password": "the first password"}).is(http.StatusCreated)
-				for _, other := range strategies {
-					s.login(t, other, username, "the first password")
-				}
-				c := s.login(t, slug, username, "the first password")
-				done := 0
-				f.set(func(context.Context, string) error {
-					if done++; done > most {
-						return errDown
+	t.Parallel()
+	inModes(t, []mode{denylisted}, func(t *testing.T, with harness.Option) {
+		s, f := harness.NewFaultyServer(t, with)
+		harness.Each(t, func(t *testing.T, slug string) {
+			for most := range 16 {
+				t.Run(fmt.Sprint("after ", most), func(t *testing.T) {
+					username := fmt.Sprint("user-", slug, "-", most)
+					s.Client(t, slug).Do("POST", "/accounts", harness.Object{"username": username, "password": "the first password"}).Is(http.StatusCreated)
+					for _, other := range harness.Strategies {
+						s.Login(t, other, username, "the first password")
 					}
-					return nil
+					c := s.Login(t, slug, username, "the first password")
+					done := 0
+					f.Set(func(context.Context, string) error {
+						if done++; done > most {
+							return harness.ErrDown
+						}
+						return nil
+					})
+					a := c.Route("PUT", "password", harness.Object{"current_password": "the first password", "new_password": "the second password"})
+					f.Repair()
+					now := "the second password"
+					if a.Status != http.StatusNoContent {
+						a.Unavailable("store_unavailable")
+						now = "the first password"
+					}
+					c.Get("profile").Is(http.StatusOK)
+					s.Login(t, slug, username, now)
 				})
-				a := c.route("PUT", "password", object{"current_password": "the first password", "new_password": "the second password"})
-				f.repair()
-				now := "the second password"
-				if a.status != http.StatusNoContent {
-					a.unavailable("store_unavailable")
-					now = "the first password"
-				}
-				c.get("profile").is(http.StatusOK)
-				s.login(t, slug, username, now)
-			})
-		}
+			}
+		})
 	})
 }
 
 // A login that begins with the old password while that is being changed, after
 // its strategy has been swept, ends with it all the same.
 func TestALoginBesideAPasswordChangeEndsWithThePassword(t *testing.T) {
-	s, f := newFaultyServer(t)
+	t.Parallel()
+	s, f := harness.NewFaultyServer(t)
 	var listable []string
-	for _, slug := range strategies {
-		if s.traits(t, slug).Listable {
+	for _, slug := range harness.Strategies {
+		if s.Traits(t, slug).Listable {
 			listable = append(listable, slug)
 		}
 	}
-	each(t, func(t *testing.T, slug string) {
+	harness.Each(t, func(t *testing.T, slug string) {
 		username := "user-" + slug
-		s.client(t, slug).do("POST", "/accounts", object{"username": username, "password": "the first password"}).is(http.StatusCreated)
-		c, beside := s.login(t, slug, username, "the first password"), s.client(t, listable[0])
+		s.Client(t, slug).Do("POST", "/accounts", harness.Object{"username": username, "password": "the first password"}).Is(http.StatusCreated)
+		c, beside := s.Login(t, slug, username, "the first password"), s.Client(t, listable[0])
 		sweeps := 0
-		f.set(func(_ context.Context, operation string) error {
+		f.Set(func(_ context.Context, operation string) error {
 			if operation == "BySubject" {
 				if sweeps++; sweeps == len(listable) {
-					beside.post("login", credentials{username, "the first password"})
+					beside.Post("login", harness.Credentials(username, "the first password"))
 				}
 			}
 			return nil
 		})
-		defer f.repair()
-		c.route("PUT", "password", object{"current_password": "the first password", "new_password": "the second password"}).is(http.StatusNoContent)
-		require.NotEmpty(t, beside.held(), "it did not begin: this proves nothing")
-		beside.renew().is(http.StatusUnauthorized)
-		c.get("profile").is(http.StatusOK)
+		defer f.Repair()
+		c.Route("PUT", "password", harness.Object{"current_password": "the first password", "new_password": "the second password"}).Is(http.StatusNoContent)
+		require.NotEmpty(t, beside.Held(), "it did not begin: this proves nothing")
+		beside.Renew().Is(http.StatusUnauthorized)
+		c.Get("profile").Is(http.StatusOK)
 	})
 }
 
 // Ending all logins can stop half-way. Then whoever asked for it is still in,
 // and can ask again.
 func TestALogoutEverywhereCanBeRepeated(t *testing.T) {
-	s, f := newFaultyServer(t)
-	each(t, func(t *testing.T, slug string) {
-		if !s.traits(t, slug).Everywhere {
-			return // it has no logout everywhere
-		}
-		logins := []*client{s.login(t, slug, alice, alicePassword), s.login(t, slug, alice, alicePassword), s.login(t, slug, alice, alicePassword)}
-		for _, allowed := range []int{0, 1, 1} {
-			done := 0
-			f.set(func(_ context.Context, operation string) error {
-				if operation == "Delete" || operation == "Update" {
-					if done++; done > allowed {
-						return errDown
+	t.Parallel()
+	inModes(t, []mode{denylisted}, func(t *testing.T, with harness.Option) {
+		s, f := harness.NewFaultyServer(t, with)
+		harness.Each(t, func(t *testing.T, slug string) {
+			if !s.Traits(t, slug).Everywhere {
+				return // it has no logout everywhere
+			}
+			logins := []*harness.Client{s.Login(t, slug, harness.Alice, harness.AlicePassword), s.Login(t, slug, harness.Alice, harness.AlicePassword), s.Login(t, slug, harness.Alice, harness.AlicePassword)}
+			for _, allowed := range []int{0, 1, 1} {
+				done := 0
+				f.Set(func(_ context.Context, operation string) error {
+					if operation == "Delete" || operation == "Update" {
+						if done++; done > allowed {
+							return harness.ErrDown
+						}
 					}
-				}
-				return nil
-			})
-			a := logins[2].post("logout", object{"everywhere": true})
-			f.repair()
-			a.unavailable("store_unavailable")
-			logins[2].get("profile").is(http.StatusOK)
-		}
-		last := logins[2].copy()
-		logins[2].post("logout", object{"everywhere": true}).is(http.StatusNoContent)
-		for _, c := range append(logins[:2], last) {
-			c.renew().is(http.StatusUnauthorized)
-		}
+					return nil
+				})
+				a := logins[2].Post("logout", harness.Object{"everywhere": true})
+				f.Repair()
+				a.Unavailable("store_unavailable")
+				logins[2].Get("profile").Is(http.StatusOK)
+			}
+			last := logins[2].Copy()
+			logins[2].Post("logout", harness.Object{"everywhere": true}).Is(http.StatusNoContent)
+			for _, c := range append(logins[:2], last) {
+				c.Renew().Is(http.StatusUnauthorized)
+			}
+		})
 	})
 }
 
 func TestAStoreThatIsFullOrContendedIsOverload(t *testing.T) {
-	s, f := newFaultyServer(t)
-	each(t, func(t *testing.T, slug string) {
-		if s.traits(t, slug).Listable { // somebody keeps a record
-			f.breakWith(state.ErrFull, "Create")
-			s.client(t, slug).post("login", credentials{alice, alicePassword}).unavailable("overloaded")
-			f.repair()
-			c := s.login(t, slug, alice, alicePassword)
-			before := c.profile()
-			f.breakWith(state.ErrConflict, "Update")
-			c.patch(object{"theme": "dark"}).unavailable("overloaded")
-			c.post("spend", object{"amount": 1}).unavailable("overloaded")
-			c.renew().unavailable("overloaded")
-			f.repair()
-			require.Equal(t, before, c.profile())
-			c.renewed()
+	t.Parallel()
+	s, f := harness.NewFaultyServer(t)
+	harness.Each(t, func(t *testing.T, slug string) {
+		if s.Traits(t, slug).Listable { // somebody keeps a record
+			f.BreakWith(state.ErrFull, "Create")
+			s.Client(t, slug).Post("login", harness.Credentials(harness.Alice, harness.AlicePassword)).Unavailable("overloaded")
+			f.Repair()
+			c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+			before := c.Profile()
+			f.BreakWith(state.ErrConflict, "Update")
+			c.Patch(harness.Object{"theme": "dark"}).Unavailable("overloaded")
+			c.Post("spend", harness.Object{"amount": 1}).Unavailable("overloaded")
+			c.Renew().Unavailable("overloaded")
+			f.Repair()
+			require.Equal(t, before, c.Profile())
+			c.Renewed()
 		}
 	})
 }
 
 // A store that hangs does as it was asked when the client's patience ends.
 func TestAStoreThatHangsLetsGo(t *testing.T) {
-	s, f := newFaultyServer(t)
-	each(t, func(t *testing.T, slug string) {
-		c := s.login(t, slug, alice, alicePassword)
-		before := c.profile()
-		f.set(func(ctx context.Context, _ string) error {
+	t.Parallel()
+	s, f := harness.NewFaultyServer(t)
+	harness.Each(t, func(t *testing.T, slug string) {
+		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+		before := c.Profile()
+		f.Set(func(ctx context.Context, _ string) error {
 			<-ctx.Done()
 			return ctx.Err()
 		})
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		defer cancel()
-		for _, r := range []bodyRoute{{"GET", "/profile", ""}, {"POST", "/logout", ""}, {"PATCH", "/profile", `{"theme":"dark"}`}} {
+		for _, r := range []harness.BodyRoute{{Method: "GET", Path: "/profile"}, {Method: "POST", Path: "/logout"}, {Method: "PATCH", Path: "/profile", Good: `{"theme":"dark"}`}} {
 			w := httptest.NewRecorder()
-			q := httptest.NewRequest(r.method, "http://localhost/"+slug+r.path, strings.NewReader(r.good)).WithContext(ctx)
+			q := httptest.NewRequest(r.Method, "http://localhost/"+slug+r.Path, strings.NewReader(r.Good)).WithContext(ctx)
 			q.Header.Set("Content-Type", "application/json")
-			q.Header.Set("Cookie", cookieName(slug)+"="+c.held())
-			q.Header.Set("Authorization", "Bearer "+c.held())
+			q.Header.Set("Cookie", harness.CookieName(slug)+"="+c.Held())
+			q.Header.Set("Authorization", "Bearer "+c.Held())
 			s.ServeHTTP(w, q)
-			if f.failures() > 0 {
-				require.Equal(t, http.StatusServiceUnavailable, w.Code, r.path)
+			if f.Failures() > 0 {
+				require.Equal(t, http.StatusServiceUnavailable, w.Code, r.Path)
 				require.Empty(t, w.Header().Values("Set-Cookie"))
 				require.Contains(t, w.Body.String(), `"store_unavailable"`)
 			}
 		}
-		f.repair()
-		if s.traits(t, slug).Listable { // the others have nobody to wait for
-			require.Equal(t, before, c.profile())
+		f.Repair()
+		if s.Traits(t, slug).Listable { // the others have nobody to wait for
+			require.Equal(t, before, c.Profile())
 		}
 	})
 }
 
 func TestAPanicIsAnAnswerAndNoMore(t *testing.T) {
 	t.Parallel()
-	var log syncBuffer
-	s, f := newFaultyServer(t, func(c *api.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
-	each(t, func(t *testing.T, slug string) {
+	var log harness.SyncBuffer
+	s, f := harness.NewFaultyServer(t, func(c *api.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	harness.Each(t, func(t *testing.T, slug string) {
 		for _, operation := range operations {
 			for i, r := range requests {
 				t.Run(fmt.Sprint(operation, " ", r.method, " ", r.route, " ", i), func(t *testing.T) {
-					c := s.login(t, slug, teacher, teacherPassword)
-					profile, held := c.profile(), c.held()
-					s.clock.advance(2 * time.Minute) // so that a read has something to write
+					c := s.Login(t, slug, harness.Teacher, harness.TeacherPassword)
+					profile, held := c.Profile(), c.Held()
+					s.Clock.Advance(2 * time.Minute) // so that a read has something to write
 					log.Reset()
-					f.set(func(_ context.Context, at string) error {
+					f.Set(func(_ context.Context, at string) error {
 						if at == operation {
 							panic("the store has come apart")
 						}
 						return nil
 					})
 					a := r.of(c)
-					failures := f.failures()
-					f.repair()
+					failures := f.Failures()
+					f.Repair()
 					if failures == 0 {
 						return
 					}
-					a.is(http.StatusInternalServerError)
-					require.NotContains(t, string(a.body), "apart")
-					require.Empty(t, a.header.Values("Set-Cookie"))
-					require.Equal(t, held, c.held())
-					require.Equal(t, profile, c.profile(), "the state is as it was, and nothing is locked")
+					a.Is(http.StatusInternalServerError)
+					require.NotContains(t, string(a.Body), "apart")
+					require.Empty(t, a.Header.Values("Set-Cookie"))
+					require.Equal(t, held, c.Held())
+					require.Equal(t, profile, c.Profile(), "the state is as it was, and nothing is locked")
 					require.Equal(t, 1, strings.Count(log.String(), "level=ERROR msg=failed code=internal_error"), "it is told once")
 				})
 			}
@@ -547,189 +440,161 @@ func TestAPanicIsAnAnswerAndNoMore(t *testing.T) {
 
 // A store that is down, wholly or in part, must not be a way around the throttle.
 func TestTheThrottleOutlivesItsStore(t *testing.T) {
-	s, f := newFaultyServer(t)
-	each(t, func(t *testing.T, slug string) {
+	t.Parallel()
+	s, f := harness.NewFaultyServer(t)
+	harness.Each(t, func(t *testing.T, slug string) {
 		for name, operations := range map[string][]string{
 			"all": nil, "reads": {"Load"}, "writes": {"Create", "Update", "Delete"}, "new records": {"Create"}, "old records": {"Update"},
 		} {
 			t.Run(name, func(t *testing.T) {
-				s.clock.advance(auth.ThrottleWindow)
-				f.breakWith(errDown, operations...)
-				defer f.repair()
+				s.Clock.Advance(auth.ThrottleWindow)
+				f.BreakWith(harness.ErrDown, operations...)
+				defer f.Repair()
 				for range auth.MaxPerAccount {
-					s.client(t, slug).post("login", credentials{alice, wrong}).is(http.StatusUnauthorized, "bad_login")
+					s.Client(t, slug).Post("login", harness.Credentials(harness.Alice, harness.Wrong)).Is(http.StatusUnauthorized, "bad_login")
 				}
-				s.client(t, slug).post("login", credentials{alice, wrong}).throttled(auth.ThrottleWindow)
-				s.client(t, slug).post("login", credentials{alice, alicePassword}).throttled(auth.ThrottleWindow)
+				s.Client(t, slug).Post("login", harness.Credentials(harness.Alice, harness.Wrong)).Throttled(auth.ThrottleWindow)
+				s.Client(t, slug).Post("login", harness.Credentials(harness.Alice, harness.AlicePassword)).Throttled(auth.ThrottleWindow)
 			})
 		}
 	})
 }
 
-// away takes the accounts out of the database, as an outage would.
-func (s *server) away(t testing.TB, away bool) {
-	t.Helper()
-	statement := `ALTER TABLE gone RENAME TO accounts`
-	if away {
-		statement = `ALTER TABLE accounts RENAME TO gone`
-	}
-	_, err := s.config.Database.ExecContext(context.WithoutCancel(t.Context()), statement)
-	require.NoError(t, err)
-}
-
 func TestADatabaseThatFailsStopsSignInsOnly(t *testing.T) {
-	s := newServer(t)
-	each(t, func(t *testing.T, slug string) {
-		c := s.login(t, slug, teacher, teacherPassword)
-		before, held, refresh := c.profile(), c.held(), c.renews()
-		s.away(t, true)
-		refreshed := c.renew()
-		if !s.traits(t, slug).RenewsID {
-			refreshed = c.get("members") // it asks nobody
+	t.Parallel()
+	s := harness.NewServer(t)
+	harness.Each(t, func(t *testing.T, slug string) {
+		c := s.Login(t, slug, harness.Teacher, harness.TeacherPassword)
+		before, held, refresh := c.Profile(), c.Held(), c.Renews()
+		s.Away(t, true)
+		refreshed := c.Renew()
+		if !s.Traits(t, slug).RenewsID {
+			refreshed = c.Get("members") // it asks nobody
 		}
-		for what, a := range map[string]*answer{
-			"login":    s.client(t, slug).post("login", credentials{teacher, teacherPassword}),
-			"nobody":   s.client(t, slug).post("login", credentials{"nobody", wrong}),
-			"relogin":  c.post("login", credentials{teacher, teacherPassword}),
+		for what, a := range map[string]*harness.Answer{
+			"login":    s.Client(t, slug).Post("login", harness.Credentials(harness.Teacher, harness.TeacherPassword)),
+			"nobody":   s.Client(t, slug).Post("login", harness.Credentials("nobody", harness.Wrong)),
+			"relogin":  c.Post("login", harness.Credentials(harness.Teacher, harness.TeacherPassword)),
 			"refresh":  refreshed,
-			"members":  c.get("members"),
-			"password": c.route("PUT", "password", object{"current_password": teacherPassword, "new_password": "through the looking-glass"}),
-			"accounts": c.do("POST", "/accounts", object{"username": "dormouse", "password": "twinkle twinkle"}),
+			"members":  c.Get("members"),
+			"password": c.Route("PUT", "password", harness.Object{"current_password": harness.TeacherPassword, "new_password": "through the looking-glass"}),
+			"accounts": c.Do("POST", "/accounts", harness.Object{"username": "dormouse", "password": "twinkle twinkle"}),
 		} {
 			t.Run(what, func(t *testing.T) {
-				a.t = t
-				a.unavailable("store_unavailable")
+				a.T = t
+				a.Unavailable("store_unavailable")
 			})
 		}
-		require.Equal(t, []string{held, refresh}, []string{c.held(), c.renews()})
-		require.Equal(t, before, c.profile())
-		c.patch(object{"theme": "dark"}).is(http.StatusOK)
-		c.post("spend", object{"amount": 1}).is(http.StatusOK)
-		c.get("inspect").is(http.StatusOK)
-		s.away(t, false)
+		require.Equal(t, []string{held, refresh}, []string{c.Held(), c.Renews()})
+		require.Equal(t, before, c.Profile())
+		c.Patch(harness.Object{"theme": "dark"}).Is(http.StatusOK)
+		c.Post("spend", harness.Object{"amount": 1}).Is(http.StatusOK)
+		c.Get("inspect").Is(http.StatusOK)
+		s.Away(t, false)
 
-		c.renewed()
-		c.get("members").is(http.StatusOK)
-		require.Equal(t, int64(99), c.get("profile").number("state.credits"))
-		c.post("logout", nil).is(http.StatusNoContent)
+		c.Renewed()
+		c.Get("members").Is(http.StatusOK)
+		require.Equal(t, int64(99), c.Get("profile").Number("state.credits"))
+		c.Post("logout", nil).Is(http.StatusNoContent)
 	})
 }
 
 func TestReadinessNamesWhatFails(t *testing.T) {
-	s, f := newFaultyServer(t)
-	c := s.login(t, "session", alice, alicePassword)
-	ready := func() *answer { return c.do("GET", "/readyz", nil) }
-	alive := func() { c.do("GET", "/healthz", nil).is(http.StatusOK) }
-	ready().is(http.StatusOK)
+	t.Parallel()
+	s, f := harness.NewFaultyServer(t)
+	c := s.Login(t, "session", harness.Alice, harness.AlicePassword)
+	ready := func() *harness.Answer { return c.Do("GET", "/readyz", nil) }
+	alive := func() { c.Do("GET", "/healthz", nil).Is(http.StatusOK) }
+	ready().Is(http.StatusOK)
 
-	f.breakWith(errDown, "Ping")
+	f.BreakWith(harness.ErrDown, "Ping")
 	a := ready()
-	a.unavailable("store_unavailable")
-	require.Contains(t, a.text("detail"), "store")
-	require.NotContains(t, a.text("detail"), "database")
+	a.Unavailable("store_unavailable")
+	require.Contains(t, a.Text("detail"), "store")
+	require.NotContains(t, a.Text("detail"), "database")
 	alive()
-	f.repair()
-	ready().is(http.StatusOK)
+	f.Repair()
+	ready().Is(http.StatusOK)
 
-	f.set(func(ctx context.Context, _ string) error { // it hangs
+	f.Set(func(ctx context.Context, _ string) error { // it hangs
 		<-ctx.Done()
 		return ctx.Err()
 	})
 	a = ready()
-	a.unavailable("store_unavailable")
-	require.Contains(t, a.text("detail"), "store")
-	f.repair()
+	a.Unavailable("store_unavailable")
+	require.Contains(t, a.Text("detail"), "store")
+	f.Repair()
 
-	require.NoError(t, s.config.Database.Close())
+	require.NoError(t, s.Config.Database.Close())
 	a = ready()
-	a.unavailable("store_unavailable")
-	require.Contains(t, a.text("detail"), "database")
+	a.Unavailable("store_unavailable")
+	require.Contains(t, a.Text("detail"), "database")
 	alive()
-	c.get("profile").is(http.StatusOK)
-	s.client(t, "session").post("login", credentials{alice, alicePassword}).unavailable("store_unavailable")
+	c.Get("profile").Is(http.StatusOK)
+	s.Client(t, "session").Post("login", harness.Credentials(harness.Alice, harness.AlicePassword)).Unavailable("store_unavailable")
 }
 
 // Without a key to sign with, nothing is signed and nothing is used up.
 func TestWithoutAKeyNothingIsUsedUp(t *testing.T) {
-	s := newServer(t)
-	ring := s.config.Keys
-	var all []*keys.Key
-	for _, p := range keys.Purposes() {
-		all = append(all, ring.Verifying(p)...)
-	}
-	each(t, func(t *testing.T, slug string) {
-		c := s.login(t, slug, alice, alicePassword)
-		before, records := c.profile(), s.records(t)
-		ring.Replace()
-		login := s.client(t, slug).post("login", credentials{alice, alicePassword})
-		renewal, logout := c.renew(), c.post("logout", nil)
-		ring.Replace(all...)
-		if !s.traits(t, slug).NeedsSharedKey {
-			login.is(http.StatusOK)
-			require.Equal(t, s.traits(t, slug).RenewsID, renewal.status == http.StatusOK)
-			return
+	t.Parallel()
+	inModes(t, []mode{cached}, func(t *testing.T, with harness.Option) {
+		s := harness.NewServer(t, with)
+		ring := s.Config.Keys
+		var all []*keys.Key
+		for _, p := range keys.Purposes() {
+			all = append(all, ring.Verifying(p)...)
 		}
-		login.unavailable("signing_unavailable")
-		require.Equal(t, records, s.records(t))
-		renewal.unavailable("signing_unavailable")
-		logout.unavailable("signing_unavailable")
-		require.Equal(t, before, c.profile())
-		s.clock.advance(time.Minute) // beyond the overlap, within which a used refresh token would still do
-		c.renewed()
+		harness.Each(t, func(t *testing.T, slug string) {
+			c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+			before, records := c.Profile(), s.Records(t)
+			ring.Replace()
+			login := s.Client(t, slug).Post("login", harness.Credentials(harness.Alice, harness.AlicePassword))
+			renewal, logout := c.Renew(), c.Post("logout", nil)
+			ring.Replace(all...)
+			if !s.Traits(t, slug).NeedsSharedKey {
+				login.Is(http.StatusOK)
+				require.Equal(t, s.Traits(t, slug).RenewsID, renewal.Status == http.StatusOK)
+				return
+			}
+			login.Unavailable("signing_unavailable")
+			require.Equal(t, records, s.Records(t))
+			renewal.Unavailable("signing_unavailable")
+			logout.Unavailable("signing_unavailable")
+			require.Equal(t, before, c.Profile())
+			s.Clock.Advance(time.Minute) // beyond the overlap, within which a used refresh token would still do
+			c.Renewed()
+		})
 	})
 }
 
-// syncBuffer is a buffer that a logger may write to from many goroutines.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
-
-func (s *syncBuffer) Reset() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.b.Reset()
-}
-
 func TestTheLogTellsEveryRequestAndNoSecret(t *testing.T) {
-	for name, handler := range map[string]func(*syncBuffer) slog.Handler{
-		"text": func(b *syncBuffer) slog.Handler {
+	t.Parallel()
+	for name, handler := range map[string]func(*harness.SyncBuffer) slog.Handler{
+		"text": func(b *harness.SyncBuffer) slog.Handler {
 			return slog.NewTextHandler(b, &slog.HandlerOptions{Level: slog.LevelDebug})
 		},
-		"json": func(b *syncBuffer) slog.Handler {
+		"json": func(b *harness.SyncBuffer) slog.Handler {
 			return slog.NewJSONHandler(b, &slog.HandlerOptions{Level: slog.LevelDebug})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var log syncBuffer
-			s, f := newFaultyServer(t, func(c *api.Config) { c.Logger = slog.New(handler(&log)) })
-			each(t, func(t *testing.T, slug string) {
+			var log harness.SyncBuffer
+			s, f := harness.NewFaultyServer(t, func(c *api.Config) { c.Logger = slog.New(handler(&log)) })
+			harness.Each(t, func(t *testing.T, slug string) {
 				log.Reset()
-				secrets := []string{wrong, "canary", alicePassword, "the first password", "the second password"}
+				secrets := []string{harness.Wrong, "canary", harness.AlicePassword, "the first password", "the second password"}
 				var ids, failed []string
-				ask := func(a *answer) *answer {
-					ids = append(ids, a.header.Get("X-Request-Id"))
-					if a.status >= 500 && a.status != http.StatusNotImplemented {
-						failed = append(failed, a.header.Get("X-Request-Id"))
+				ask := func(a *harness.Answer) *harness.Answer {
+					ids = append(ids, a.Header.Get("X-Request-Id"))
+					if a.Status >= 500 && a.Status != http.StatusNotImplemented {
+						failed = append(failed, a.Header.Get("X-Request-Id"))
 					}
 					return a
 				}
 				username := "carol-" + slug
-				c := s.client(t, slug)
-				c.send = func(r *http.Request) { // what every request carries
-					for _, held := range []string{strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "), c.held(), c.renews()} {
+				c := s.Client(t, slug)
+				c.Send = func(r *http.Request) { // what every request carries
+					for _, held := range []string{strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "), c.Held(), c.Renews()} {
 						for part := range strings.SplitSeq(held, ".") {
 							secrets = append(secrets, part, part[len(part)/2:])
 						}
@@ -739,41 +604,41 @@ func TestTheLogTellsEveryRequestAndNoSecret(t *testing.T) {
 					r.Header.Set("Referer", "http://localhost/?canary-referer")
 					r.Header.Add("Cookie", "other=canary-cookie")
 				}
-				ask(c.do("POST", "/accounts", object{"username": username, "password": "the first password", "display_name": "canary-name"}))
-				ask(c.post("login", credentials{username, wrong}))
-				ask(c.post("login", raw(`{"username":"canary","password":"canary`)))
-				ask(c.post("login", raw(`{"canary":"canary"}`)))
-				ask(c.post("login", credentials{username, "the first password"})).is(http.StatusOK)
-				ask(c.patch(object{"note": "canary-note"}))
-				ask(c.patch(object{"language": "canary_language"}))
-				ask(c.route("PUT", "password", object{"current_password": wrong, "new_password": "the second password"}))
-				ask(c.do("GET", "/"+slug+"/canary-path", nil))
-				ask(c.do("DELETE", "/"+slug+"/logins/canary-id", nil))
-				ask(c.do("GET", "/canary-path/"+slug, nil))
-				ask(c.do("GET", "/"+slug+"/profile", nil, header("Cookie", cookieName(slug)+"=canary-credential"), header("Authorization", "Bearer canary-credential")))
-				ask(c.do("GET", "/"+slug+"/profile", nil, header("Cookie", cookieName(slug)+"=canary-1; statelab_"+slug+"=canary-2"), header("Authorization", "Bearer canary-1", "Bearer canary-2")))
-				ask(c.do("POST", "/"+slug+"/spend", nil, from("cross-site", "http://canary.example")))
-				ask(c.do("GET", "/"+slug+"/profile", nil, func(r *http.Request) { r.Host = "canary.example" }))
+				ask(c.Do("POST", "/accounts", harness.Object{"username": username, "password": "the first password", "display_name": "canary-name"}))
+				ask(c.Post("login", harness.Credentials(username, harness.Wrong)))
+				ask(c.Post("login", harness.Raw(`{"username":"canary","password":"canary`)))
+				ask(c.Post("login", harness.Raw(`{"canary":"canary"}`)))
+				ask(c.Post("login", harness.Credentials(username, "the first password"))).Is(http.StatusOK)
+				ask(c.Patch(harness.Object{"note": "canary-note"}))
+				ask(c.Patch(harness.Object{"language": "canary_language"}))
+				ask(c.Route("PUT", "password", harness.Object{"current_password": harness.Wrong, "new_password": "the second password"}))
+				ask(c.Do("GET", "/"+slug+"/canary-path", nil))
+				ask(c.Do("DELETE", "/"+slug+"/logins/canary-id", nil))
+				ask(c.Do("GET", "/canary-path/"+slug, nil))
+				ask(c.Do("GET", "/"+slug+"/profile", nil, harness.Header("Cookie", harness.CookieName(slug)+"=canary-credential"), harness.Header("Authorization", "Bearer canary-credential")))
+				ask(c.Do("GET", "/"+slug+"/profile", nil, harness.Header("Cookie", harness.CookieName(slug)+"=canary-1; statelab_"+slug+"=canary-2"), harness.Header("Authorization", "Bearer canary-1", "Bearer canary-2")))
+				ask(c.Do("POST", "/"+slug+"/spend", nil, harness.From("cross-site", "http://canary.example")))
+				ask(c.Do("GET", "/"+slug+"/profile", nil, func(r *http.Request) { r.Host = "canary.example" }))
 				for _, panics := range []bool{false, true} {
 					for _, r := range requests[:len(requests)-3] {
-						f.set(func(context.Context, string) error {
+						f.Set(func(context.Context, string) error {
 							if panics {
 								panic("the store has come apart")
 							}
-							return errDown
+							return harness.ErrDown
 						})
-						ask(c.route(r.method, r.route, r.body(c)))
-						f.repair()
+						ask(c.Route(r.method, r.route, r.body(c)))
+						f.Repair()
 					}
 				}
-				s.away(t, true)
-				ask(c.post("login", credentials{username, "the first password"}))
-				ask(c.renew())
-				s.away(t, false)
-				ask(c.renew())
-				ask(c.get("inspect"))
-				ask(c.route("PUT", "password", object{"current_password": "the first password", "new_password": "the second password"}))
-				ask(c.post("logout", nil))
+				s.Away(t, true)
+				ask(c.Post("login", harness.Credentials(username, "the first password")))
+				ask(c.Renew())
+				s.Away(t, false)
+				ask(c.Renew())
+				ask(c.Get("inspect"))
+				ask(c.Route("PUT", "password", harness.Object{"current_password": "the first password", "new_password": "the second password"}))
+				ask(c.Post("logout", nil))
 
 				text := log.String()
 				require.NotEmpty(t, failed)

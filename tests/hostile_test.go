@@ -5,14 +5,11 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
-	"regexp"
 	"slices"
 	"sort"
 	"strings"
 	"testing"
-	"time"
 	"unicode/utf16"
 
 	"github.com/go-json-experiment/json"
@@ -20,104 +17,25 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"statelab/state"
-	"statelab/state/store"
+	"statelab/tests/harness"
 )
 
-// in returns the client for a sub-test: what fails there is reported there.
-func (c *client) in(t testing.TB) *client {
-	d := *c
-	d.t = t
-	return &d
-}
-
-// profile is what the client sees of its state, byte for byte.
-func (c *client) profile() string {
-	c.t.Helper()
-	return string(c.get("profile").is(http.StatusOK).body)
-}
-
-// refused requires an answer to be this refusal, to set and clear no cookie,
-// and to have left the state as it was before.
-func (c *client) refused(before string, a *answer, status int, code string) {
-	c.t.Helper()
-	a.is(status, code)
-	require.Empty(c.t, a.header.Values("Set-Cookie"))
-	require.Equal(c.t, before, c.profile())
-}
-
-// records is how many records take up room in the server's stores.
-func (s *server) records(t testing.TB) int {
-	t.Helper()
-	var inDatabase int
-	require.NoError(t, s.config.Database.QueryRowContext(t.Context(), `SELECT count(*) FROM records`).Scan(&inDatabase))
-	chosen := s.config.Store
-	if f, ok := chosen.(faultyStore); ok {
-		chosen = f.Store
-	}
-	return chosen.(*store.Memory).Len() + inDatabase
-}
-
-// keeper is the store in which a strategy keeps its records.
-func (s *server) keeper(t testing.TB, slug string) state.Store {
-	t.Helper()
-	if s.traits(t, slug).KeptIn == state.PlaceDatabase {
-		return s.config.DatabaseStore
-	}
-	return s.config.Store
-}
-
-// id names the client's login to its owner.
-func (c *client) id() string {
-	c.t.Helper()
-	return strings.Trim(strings.Split(c.get("profile").header.Get("ETag"), ".")[0], `"`)
-}
-
-// header returns a change of a request that sets a header to these lines.
-func header(name string, lines ...string) func(*http.Request) {
-	return func(r *http.Request) { r.Header[http.CanonicalHeaderKey(name)] = lines }
-}
-
-// A bodyRoute is a route that reads a body, and one that it accepts.
-type bodyRoute struct{ method, path, good string }
-
-// bodyRoutes are all of a strategy, in an order in which the good bodies can be
-// sent one after the other.
-func (c *client) bodyRoutes() []bodyRoute {
-	refresh, logout := `{}`, `{"everywhere":false}`
-	if c.refresh != "" {
-		refresh = `{"refresh_token":"` + c.refresh + `"}`
-		logout = `{"everywhere":false,"refresh_token":"` + c.refresh + `"}`
-	}
-	routes := []bodyRoute{
-		{"PATCH", "/" + c.slug + "/profile", `{"theme":"dark","language":"ko","nickname":"x","note":"x","cart":["x"]}`},
-		{"POST", "/" + c.slug + "/spend", `{"amount":1}`},
-		{"POST", "/" + c.slug + "/refresh", refresh},
-		{"POST", "/accounts", `{"username":"dormouse","password":"twinkle twinkle","display_name":"x"}`},
-		{"POST", "/" + c.slug + "/logout", logout},
-		{"POST", "/" + c.slug + "/login", `{"username":"alice","password":"wonderland"}`},
-		{"PUT", "/" + c.slug + "/password", `{"current_password":"wonderland","new_password":"through the looking-glass"}`},
-	}
-	return slices.DeleteFunc(routes, func(r bodyRoute) bool {
-		return strings.HasSuffix(r.path, "/refresh") && !promises()[c.slug].RenewsID // no body is good there
-	})
-}
-
 // badBodies makes what no decoder may take for the good body, by what is wrong.
-func badBodies(t testing.TB, r bodyRoute) map[string]string {
+func badBodies(t testing.TB, r harness.BodyRoute) map[string]string {
 	t.Helper()
 	var members map[string]jsontext.Value
-	require.NoError(t, json.Unmarshal([]byte(r.good), &members))
+	require.NoError(t, json.Unmarshal([]byte(r.Good), &members))
 	bad := map[string]string{
-		"null": `null`, "an array": `[` + r.good + `]`, "a string": `"x"`, "a number": `1`, "a boolean": `true`, "white space": " \n",
-		"half of it": r.good[:len(r.good)/2], "all but the end": r.good[:len(r.good)-1],
-		"twice": r.good + r.good, "a word behind": r.good + " x", "a bracket behind": r.good + "}", "a NUL behind": r.good + "\x00",
-		"a comma at the end": strings.TrimSuffix(r.good, "}") + ",}", "a comment": r.good + "//", "bare names": `{amount:1}`, "single quotes": `{'amount':1}`,
+		"null": `null`, "an array": `[` + r.Good + `]`, "a string": `"x"`, "a number": `1`, "a boolean": `true`, "white space": " \n",
+		"half of it": r.Good[:len(r.Good)/2], "all but the end": r.Good[:len(r.Good)-1],
+		"twice": r.Good + r.Good, "a word behind": r.Good + " x", "a bracket behind": r.Good + "}", "a NUL behind": r.Good + "\x00",
+		"a comma at the end": strings.TrimSuffix(r.Good, "}") + ",}", "a comment": r.Good + "//", "bare names": `{amount:1}`, "single quotes": `{'amount':1}`,
 		"arrays, 30,000 deep":  strings.Repeat("[", 30_000) + strings.Repeat("]", 30_000),
 		"objects, 10,000 deep": strings.Repeat(`{"a":`, 10_000) + "1" + strings.Repeat("}", 10_000),
-		"a byte order mark":    "\ufeff" + r.good, "UTF-16 with a mark": utf16Of("\ufeff"+r.good, 0, 8), "UTF-16": utf16Of(r.good, 8, 0),
+		"a byte order mark":    "\ufeff" + r.Good, "UTF-16 with a mark": utf16Of("\ufeff"+r.Good, 0, 8), "UTF-16": utf16Of(r.Good, 8, 0),
 		"form": "username=alice&password=wonderland",
 	}
-	with := func(name, value string) string { return strings.Replace(r.good, "{", `{"`+name+`":`+value+`,`, 1) }
+	with := func(name, value string) string { return strings.Replace(r.Good, "{", `{"`+name+`":`+value+`,`, 1) }
 	if len(members) == 0 {
 		with = func(name, value string) string { return `{"` + name + `":` + value + `}` }
 	}
@@ -134,7 +52,7 @@ func badBodies(t testing.TB, r bodyRoute) map[string]string {
 		bad[fmt.Sprintf("the name %q", text)] = with(text, "1")
 		for name, value := range members {
 			if value.Kind() == '"' {
-				bad[fmt.Sprintf("%s: %q", name, text)] = strings.Replace(r.good, string(value), `"`+text+`"`, 1)
+				bad[fmt.Sprintf("%s: %q", name, text)] = strings.Replace(r.Good, string(value), `"`+text+`"`, 1)
 			}
 		}
 	}
@@ -142,8 +60,8 @@ func badBodies(t testing.TB, r bodyRoute) map[string]string {
 		bad[name+" twice"] = with(name, string(value))
 		bad[name+" twice, once escaped"] = with(fmt.Sprintf(`\u%04x`, name[0])+name[1:], string(value))
 		bad[name+" twice, once in capitals"] = with(strings.ToUpper(name), string(value))
-		bad[name+" in capitals"] = strings.Replace(r.good, name, strings.ToUpper(name), 1)
-		bad[name+" with one capital"] = strings.Replace(r.good, name, strings.ToUpper(name[:1])+name[1:], 1)
+		bad[name+" in capitals"] = strings.Replace(r.Good, name, strings.ToUpper(name), 1)
+		bad[name+" with one capital"] = strings.Replace(r.Good, name, strings.ToUpper(name[:1])+name[1:], 1)
 		for kind, wrong := range map[jsontext.Kind][]string{
 			'n': {`null`}, 't': {`true`}, '"': {`"x"`}, '{': {`{}`}, '[': {`[]`},
 			'0': {`1`, `1.5`, `1.0`, `1e2`, `-0.0`, `NaN`, `Infinity`, `01`, `+1`, `1_000`, `0x10`, `.5`, `9223372036854775808`, `-9223372036854775809`, `1e400`},
@@ -151,18 +69,18 @@ func badBodies(t testing.TB, r bodyRoute) map[string]string {
 			switch {
 			case kind == value.Kind(), kind == 't' && value.Kind() == 'f':
 				wrong = wrong[1:]
-			case kind == 'n' && r.method == "PATCH": // the default
+			case kind == 'n' && r.Method == "PATCH": // the default
 				continue
 			case kind == '0': // one number is as wrong as another
 				wrong = wrong[:1]
 			}
 			for _, w := range wrong {
-				bad[name+": "+w] = strings.Replace(r.good, `"`+name+`":`+string(value), `"`+name+`":`+w, 1)
+				bad[name+": "+w] = strings.Replace(r.Good, `"`+name+`":`+string(value), `"`+name+`":`+w, 1)
 			}
 		}
 		if value.Kind() == '[' {
 			for _, w := range []string{`[null]`, `[1]`, `[["x"]]`, `["x",{}]`, `["x",]`, `["x"`} {
-				bad[name+": "+w] = strings.Replace(r.good, string(value), w, 1)
+				bad[name+": "+w] = strings.Replace(r.Good, string(value), w, 1)
 			}
 		}
 	}
@@ -180,64 +98,65 @@ func utf16Of(text string, first, second int) string {
 
 func TestBadBodiesChangeNothing(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, slug string) {
-		s := newServer(t)
-		c := s.login(t, slug, alice, alicePassword)
-		before, accounts, records := c.profile(), s.login(t, slug, teacher, teacherPassword).get("members").body, s.records(t)
-		routes := c.bodyRoutes()
+	harness.Each(t, func(t *testing.T, slug string) {
+		s := harness.NewServer(t)
+		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+		before, accounts, records := c.Profile(), s.Login(t, slug, harness.Teacher, harness.TeacherPassword).Get("members").Body, s.Records(t)
+		routes := c.BodyRoutes()
 		for _, r := range routes {
 			bad := badBodies(t, r)
 			for _, name := range slices.Sorted(maps.Keys(bad)) {
-				t.Run(r.path+" "+name, func(t *testing.T) {
-					c := c.in(t)
-					c.refused(before, c.do(r.method, r.path, raw(bad[name])), http.StatusBadRequest, "malformed_json")
+				t.Run(r.Path+" "+name, func(t *testing.T) {
+					c := c.In(t)
+					c.Refused(before, c.Do(r.Method, r.Path, harness.Raw(bad[name])), http.StatusBadRequest, "malformed_json")
 				})
 			}
 		}
-		require.Equal(t, records, s.records(t), "a body that was refused has made a record")
-		require.Equal(t, string(accounts), string(s.login(t, slug, teacher, teacherPassword).get("members").body))
+		require.Equal(t, records, s.Records(t), "a body that was refused has made a record")
+		require.Equal(t, string(accounts), string(s.Login(t, slug, harness.Teacher, harness.TeacherPassword).Get("members").Body))
 
 		// It was the bodies: with the good ones every route does what it is for.
 		for _, r := range routes {
-			require.Less(t, c.do(r.method, r.path, raw(r.good)).status, 300, r.path)
+			require.Less(t, c.Do(r.Method, r.Path, harness.Raw(r.Good)).Status, 300, r.Path)
 		}
 	})
 }
 
 func TestWhatMustBeThereIsAskedFor(t *testing.T) {
-	s := newServer(t)
-	each(t, func(t *testing.T, slug string) {
-		c := s.login(t, slug, alice, alicePassword)
-		before := c.profile()
-		for _, r := range c.bodyRoutes() {
+	t.Parallel()
+	s := harness.NewServer(t)
+	harness.Each(t, func(t *testing.T, slug string) {
+		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+		before := c.Profile()
+		for _, r := range c.BodyRoutes() {
 			var members map[string]jsontext.Value
-			require.NoError(t, json.Unmarshal([]byte(r.good), &members))
+			require.NoError(t, json.Unmarshal([]byte(r.Good), &members))
 			for name := range members {
-				if r.method == "PATCH" || name == "everywhere" || name == "display_name" || strings.HasSuffix(r.path, "/logout") {
+				if r.Method == "PATCH" || name == "everywhere" || name == "display_name" || strings.HasSuffix(r.Path, "/logout") {
 					continue
 				}
 				rest := maps.Clone(members)
 				delete(rest, name)
-				t.Run(r.path+" without "+name, func(t *testing.T) {
-					c := c.in(t)
-					a := c.do(r.method, r.path, rest)
-					c.refused(before, a, http.StatusBadRequest, "invalid_request")
-					require.Contains(t, a.text("detail"), name)
+				t.Run(r.Path+" without "+name, func(t *testing.T) {
+					c := c.In(t)
+					a := c.Do(r.Method, r.Path, rest)
+					c.Refused(before, a, http.StatusBadRequest, "invalid_request")
+					require.Contains(t, a.Text("detail"), name)
 				})
 			}
 		}
-		a := c.patch(raw(`{}`)).is(http.StatusOK)
-		require.Equal(t, int64(1), a.number("version")-1, "a patch without members is a change all the same")
+		a := c.Patch(harness.Raw(`{}`)).Is(http.StatusOK)
+		require.Equal(t, int64(1), a.Number("version")-1, "a patch without members is a change all the same")
 	})
 }
 
 func TestBodiesOfOtherMediaTypes(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, slug string) {
-		s := newServer(t)
-		c := s.login(t, slug, alice, alicePassword)
-		before := c.profile()
-		routes := c.bodyRoutes()
+	harness.Each(t, func(t *testing.T, slug string) {
+		s := harness.NewServer(t)
+		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+		before := c.Profile()
+		routes := c.BodyRoutes()
 		for _, r := range routes {
 			for _, lines := range [][]string{
 				nil, {""}, {"text/plain"}, {"text/json"}, {"application/x-www-form-urlencoded"}, {"multipart/form-data; boundary=x"},
@@ -246,18 +165,18 @@ func TestBodiesOfOtherMediaTypes(t *testing.T) {
 				{"application/jsonx"}, {"application/ld+json"}, {"application/*"}, {"*/*"}, {"json"}, {"application"}, {"/"}, {"application /json"}, {"application/json;;"},
 				{"text/plain; application/json"}, {"application/merge-patch+json"},
 			} {
-				if r.method == "PATCH" && slices.Equal(lines, []string{"application/merge-patch+json"}) {
+				if r.Method == "PATCH" && slices.Equal(lines, []string{"application/merge-patch+json"}) {
 					continue
 				}
-				t.Run(fmt.Sprint(r.path, lines), func(t *testing.T) {
-					c := c.in(t)
-					c.refused(before, c.do(r.method, r.path, raw(r.good), header("Content-Type", lines...)), http.StatusUnsupportedMediaType, "unsupported_media_type")
+				t.Run(fmt.Sprint(r.Path, lines), func(t *testing.T) {
+					c := c.In(t)
+					c.Refused(before, c.Do(r.Method, r.Path, harness.Raw(r.Good), harness.Header("Content-Type", lines...)), http.StatusUnsupportedMediaType, "unsupported_media_type")
 				})
 			}
 		}
 		for i, r := range routes {
 			good := []string{"application/json", "APPLICATION/JSON", `application/json; charset="UTF-8"`, "application/json;charset=utf-8", " application/json "}
-			require.Less(t, c.do(r.method, r.path, raw(r.good), header("Content-Type", good[i%len(good)])).status, 300, r.path)
+			require.Less(t, c.Do(r.Method, r.Path, harness.Raw(r.Good), harness.Header("Content-Type", good[i%len(good)])).Status, 300, r.Path)
 		}
 	})
 }
@@ -268,99 +187,88 @@ func chunked(r *http.Request) {
 	r.Body = io.NopCloser(bufio.NewReader(r.Body))
 }
 
-// keepAlive keeps the connections of this test: of a request that is refused
-// early, net/http drains the body only where another request may follow.
-func keepAlive(t *testing.T) {
-	transport.DisableKeepAlives = false
-	t.Cleanup(func() {
-		transport.DisableKeepAlives = true
-		transport.CloseIdleConnections()
-	})
-}
-
 func TestABodyHasAtMost64KiB(t *testing.T) {
+	t.Parallel()
 	known := func(*http.Request) {}
-	each(t, func(t *testing.T, slug string) {
-		s := newServer(t)
-		keepAlive(t)
-		c := s.login(t, slug, alice, alicePassword)
-		before := c.profile()
-		routes := c.bodyRoutes()
+	harness.Each(t, func(t *testing.T, slug string) {
+		s := harness.NewServer(t)
+		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+		before := c.Profile()
+		routes := c.BodyRoutes()
 		for _, r := range routes {
 			for name, send := range map[string]func(*http.Request){"known": known, "chunked": chunked} {
 				for what, body := range map[string]string{
-					"spaces behind":   r.good + strings.Repeat(" ", 64<<10+1-len(r.good)),
-					"spaces in front": strings.Repeat(" ", 64<<10+1-len(r.good)) + r.good,
+					"spaces behind":   r.Good + strings.Repeat(" ", 64<<10+1-len(r.Good)),
+					"spaces in front": strings.Repeat(" ", 64<<10+1-len(r.Good)) + r.Good,
 					"a long string":   `{"x":"` + strings.Repeat("x", 64<<10) + `"}`,
-					"200 KiB":         strings.Repeat(" ", 200<<10) + r.good,
+					"200 KiB":         strings.Repeat(" ", 200<<10) + r.Good,
 				} {
-					t.Run(r.path+" "+name+" "+what, func(t *testing.T) {
-						c := c.in(t)
-						c.refused(before, c.do(r.method, r.path, raw(body), send), http.StatusRequestEntityTooLarge, "payload_too_large")
+					t.Run(r.Path+" "+name+" "+what, func(t *testing.T) {
+						c := c.In(t)
+						c.Refused(before, c.Do(r.Method, r.Path, harness.Raw(body), send), http.StatusRequestEntityTooLarge, "payload_too_large")
 					})
 				}
 			}
 		}
 		for i, r := range routes {
 			send := []func(*http.Request){known, chunked}[i%2]
-			require.Less(t, c.do(r.method, r.path, raw(r.good+strings.Repeat(" ", 64<<10-len(r.good))), send).status, 300, r.path)
+			require.Less(t, c.Do(r.Method, r.Path, harness.Raw(r.Good+strings.Repeat(" ", 64<<10-len(r.Good))), send).Status, 300, r.Path)
 		}
-		c.do("POST", "/"+slug+"/login", credentials{alice, alicePassword}, chunked).is(http.StatusUnauthorized, "bad_login") // it has another password now
+		c.Do("POST", "/"+slug+"/login", harness.Credentials(harness.Alice, harness.AlicePassword), chunked).Is(http.StatusUnauthorized, "bad_login") // it has another password now
 	})
 }
 
 func TestAnEmptyBodyNeedsNoType(t *testing.T) {
-	s := newServer(t)
-	each(t, func(t *testing.T, slug string) {
+	t.Parallel()
+	s := harness.NewServer(t)
+	harness.Each(t, func(t *testing.T, slug string) {
 		for name, empty := range map[string]func(*http.Request){
 			"none":        func(*http.Request) {},
 			"no bytes":    func(r *http.Request) { r.Body, r.ContentLength = http.NoBody, 0 },
 			"chunked":     func(r *http.Request) { r.Body, r.ContentLength = io.NopCloser(strings.NewReader("")), -1 },
-			"of any type": header("Content-Type", "text/plain"),
+			"of any type": harness.Header("Content-Type", "text/plain"),
 		} {
-			c := s.login(t, slug, alice, alicePassword)
-			c.do("POST", "/"+slug+"/logout", nil, empty).is(http.StatusNoContent)
-			if a := c.do("POST", "/"+slug+"/spend", nil, empty); a.status != http.StatusUnauthorized { // a copy may live on
-				require.Contains(t, []int{400, 415}, a.status, name)
+			c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+			c.Do("POST", "/"+slug+"/logout", nil, empty).Is(http.StatusNoContent)
+			if a := c.Do("POST", "/"+slug+"/spend", nil, empty); a.Status != http.StatusUnauthorized { // a copy may live on
+				require.Contains(t, []int{400, 415}, a.Status, name)
 			}
 		}
 	})
 }
 
-// long is n characters of a kind.
-func long(character string, n int) string { return strings.Repeat(character, n) }
-
 func TestRangesAreExactAndCountCodePoints(t *testing.T) {
-	s := newServer(t)
-	patch := func(name string, value any) func(*client) *answer {
-		return func(c *client) *answer { return c.patch(object{name: value}) }
+	t.Parallel()
+	s := harness.NewServer(t)
+	patch := func(name string, value any) func(*harness.Client) *harness.Answer {
+		return func(c *harness.Client) *harness.Answer { return c.Patch(harness.Object{name: value}) }
 	}
-	spend := func(amount int64) func(*client) *answer {
-		return func(c *client) *answer { return c.post("spend", object{"amount": amount}) }
+	spend := func(amount int64) func(*harness.Client) *harness.Answer {
+		return func(c *harness.Client) *harness.Answer { return c.Post("spend", harness.Object{"amount": amount}) }
 	}
 	items := func(n int, item string) []string { return slices.Repeat([]string{item}, n) }
-	each(t, func(t *testing.T, slug string) {
-		for _, ok := range []func(*client) *answer{
-			patch("nickname", ""), patch("nickname", long("x", 64)), patch("nickname", long("가", 64)), patch("nickname", long("😀", 64)), patch("nickname", "\u0000"),
-			patch("note", long("x", 256)), patch("note", long("가", 256)), patch("note", long("😀", 256)), patch("note", "<script>\u2028\\\""),
-			patch("cart", []string{}), patch("cart", items(200, "x")), patch("cart", items(1, long("가", 100))), patch("cart", items(2, long("😀", 100))),
+	harness.Each(t, func(t *testing.T, slug string) {
+		for _, ok := range []func(*harness.Client) *harness.Answer{
+			patch("nickname", ""), patch("nickname", harness.Long("x", 64)), patch("nickname", harness.Long("가", 64)), patch("nickname", harness.Long("😀", 64)), patch("nickname", "\u0000"),
+			patch("note", harness.Long("x", 256)), patch("note", harness.Long("가", 256)), patch("note", harness.Long("😀", 256)), patch("note", "<script>\u2028\\\""),
+			patch("cart", []string{}), patch("cart", items(200, "x")), patch("cart", items(1, harness.Long("가", 100))), patch("cart", items(2, harness.Long("😀", 100))),
 			patch("theme", "system"), patch("language", "ko-KR"), patch("language", "zh-Hant-TW"), patch("language", "sl-rozaj-biske-1994"), patch("language", "xx"),
 			spend(1), spend(99),
 		} {
-			ok(s.login(t, slug, alice, alicePassword)).is(http.StatusOK)
+			ok(s.Login(t, slug, harness.Alice, harness.AlicePassword)).Is(http.StatusOK)
 		}
-		c := s.login(t, slug, alice, alicePassword)
+		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
 		for name, bad := range map[string]struct {
-			ask     func(*client) *answer
+			ask     func(*harness.Client) *harness.Answer
 			pointer string
 		}{
-			"nickname, 65":       {patch("nickname", long("x", 65)), "/nickname"},
-			"nickname, 65 가":     {patch("nickname", long("가", 65)), "/nickname"},
-			"nickname, 65 😀":     {patch("nickname", long("😀", 65)), "/nickname"},
-			"note, 257 가":        {patch("note", long("가", 257)), "/note"},
+			"nickname, 65":       {patch("nickname", harness.Long("x", 65)), "/nickname"},
+			"nickname, 65 가":     {patch("nickname", harness.Long("가", 65)), "/nickname"},
+			"nickname, 65 😀":     {patch("nickname", harness.Long("😀", 65)), "/nickname"},
+			"note, 257 가":        {patch("note", harness.Long("가", 257)), "/note"},
 			"cart, 201":          {patch("cart", items(201, "x")), "/cart"},
 			"an item, 0":         {patch("cart", []string{"x", ""}), "/cart/1"},
-			"an item, 101 가":     {patch("cart", []string{"x", "x", long("가", 101)}), "/cart/2"},
+			"an item, 101 가":     {patch("cart", []string{"x", "x", harness.Long("가", 101)}), "/cart/2"},
 			"no theme":           {patch("theme", ""), "/theme"},
 			"theme in capitals":  {patch("theme", "Dark"), "/theme"},
 			"theme with a space": {patch("theme", "dark "), "/theme"},
@@ -370,68 +278,69 @@ func TestRangesAreExactAndCountCodePoints(t *testing.T) {
 			"language, markup":   {patch("language", "<b>"), "/language"},
 			"language, a hyphen": {patch("language", "en-"), "/language"},
 			"language, digits":   {patch("language", "12"), "/language"},
-			"language, 36":       {patch("language", "en-x-"+long("a1b2c3d-", 4)), "/language"},
+			"language, 36":       {patch("language", "en-x-"+harness.Long("a1b2c3d-", 4)), "/language"},
 			"amount 0":           {spend(0), "/amount"},
 			"amount -1":          {spend(-1), "/amount"},
 			"amount least":       {spend(-1 << 63), "/amount"},
 		} {
 			t.Run(name, func(t *testing.T) {
-				c := c.in(t)
-				before := c.profile()
+				c := c.In(t)
+				before := c.Profile()
 				a := bad.ask(c)
-				c.refused(before, a, http.StatusUnprocessableEntity, "validation_failed")
-				require.Equal(t, bad.pointer, a.at("errors").([]any)[0].(map[string]any)["pointer"])
+				c.Refused(before, a, http.StatusUnprocessableEntity, "validation_failed")
+				require.Equal(t, bad.pointer, a.At("errors").([]any)[0].(map[string]any)["pointer"])
 			})
 		}
-		before := c.profile()
+		before := c.Profile()
 		for _, amount := range []int64{101, 1 << 53, 1<<63 - 1} {
-			c.refused(before, c.post("spend", object{"amount": amount}), http.StatusConflict, "insufficient_credits")
+			c.Refused(before, c.Post("spend", harness.Object{"amount": amount}), http.StatusConflict, "insufficient_credits")
 		}
-		several := c.patch(object{"theme": "", "note": long("x", 257), "cart": []string{""}})
-		c.refused(before, several, http.StatusUnprocessableEntity, "validation_failed")
-		require.Len(t, several.at("errors"), 3, "all of them are told at once")
+		several := c.Patch(harness.Object{"theme": "", "note": harness.Long("x", 257), "cart": []string{""}})
+		c.Refused(before, several, http.StatusUnprocessableEntity, "validation_failed")
+		require.Len(t, several.At("errors"), 3, "all of them are told at once")
 	})
 }
 
 func TestRangesOfAnAccount(t *testing.T) {
-	s := newServer(t)
-	c := s.client(t, "")
+	t.Parallel()
+	s := harness.NewServer(t)
+	c := s.Client(t, "")
 	password := "twinkle twinkle"
-	for _, ok := range []object{
-		{"username": "abc", "password": password}, {"username": long("x", 32), "password": password}, {"username": "A.b_C-9", "password": password},
-		{"username": "name1", "password": password, "display_name": long("가", 64)}, {"username": "name2", "password": password, "display_name": long("😀", 64)},
-		{"username": "name3", "password": long("😀", 8)}, {"username": "name4", "password": long("가", 128)}, {"username": "name5", "password": "nul\u0000\u0000nul"},
+	for _, ok := range []harness.Object{
+		{"username": "abc", "password": password}, {"username": harness.Long("x", 32), "password": password}, {"username": "A.b_C-9", "password": password},
+		{"username": "name1", "password": password, "display_name": harness.Long("가", 64)}, {"username": "name2", "password": password, "display_name": harness.Long("😀", 64)},
+		{"username": "name3", "password": harness.Long("😀", 8)}, {"username": "name4", "password": harness.Long("가", 128)}, {"username": "name5", "password": "nul\u0000\u0000nul"},
 	} {
-		c.do("POST", "/accounts", ok).is(http.StatusCreated)
+		c.Do("POST", "/accounts", ok).Is(http.StatusCreated)
 	}
 	for pointer, values := range map[string][]string{
-		"username":     {"", "ab", long("x", 33), "al ice", "älice", "ａｌｉｃｅ", "alice\u0000", "alice\n", "al/ice", "alice@x", "😀😀😀"},
-		"password":     {"", long("😀", 7), long("x", 129), long("가", 129)},
-		"display_name": {"", long("x", 65), long("가", 65), long("😀", 65), "a\u0000b"}, // NUL: not every database takes it
+		"username":     {"", "ab", harness.Long("x", 33), "al ice", "älice", "ａｌｉｃｅ", "alice\u0000", "alice\n", "al/ice", "alice@x", "😀😀😀"},
+		"password":     {"", harness.Long("😀", 7), harness.Long("x", 129), harness.Long("가", 129)},
+		"display_name": {"", harness.Long("x", 65), harness.Long("가", 65), harness.Long("😀", 65), "a\u0000b"}, // NUL: not every database takes it
 	} {
 		for _, value := range values {
 			t.Run(fmt.Sprintf("%s %.20q", pointer, value), func(t *testing.T) {
-				body := object{"username": "nobody", "password": password}
+				body := harness.Object{"username": "nobody", "password": password}
 				body[pointer] = value
-				a := c.in(t).do("POST", "/accounts", body).is(http.StatusUnprocessableEntity, "validation_failed")
-				require.Equal(t, "/"+pointer, a.at("errors").([]any)[0].(map[string]any)["pointer"])
+				a := c.In(t).Do("POST", "/accounts", body).Is(http.StatusUnprocessableEntity, "validation_failed")
+				require.Equal(t, "/"+pointer, a.At("errors").([]any)[0].(map[string]any)["pointer"])
 			})
 		}
 	}
-	s.client(t, "session").post("login", credentials{"nobody", password}).is(http.StatusUnauthorized, "bad_login")
-	c.do("POST", "/accounts", object{"username": "ALICE", "password": password}).is(http.StatusConflict, "username_taken")
+	s.Client(t, "session").Post("login", harness.Credentials("nobody", password)).Is(http.StatusUnauthorized, "bad_login")
+	c.Do("POST", "/accounts", harness.Object{"username": "ALICE", "password": password}).Is(http.StatusConflict, "username_taken")
 }
 
 // Each fault of a request is repaired in turn; the next one in the documented
 // order is told, by every route that reads a body after the credential.
 func TestTheFirstFaultIsTold(t *testing.T) {
-	s := newServer(t)
-	keepAlive(t)
-	each(t, func(t *testing.T, slug string) {
-		c := s.login(t, slug, alice, alicePassword)
-		before := c.profile()
-		for _, r := range c.bodyRoutes() {
-			if !strings.HasPrefix(r.path, "/"+slug) || strings.HasSuffix(r.path, "/login") || strings.Contains(r.good, "refresh_token") {
+	t.Parallel()
+	s := harness.NewServer(t)
+	harness.Each(t, func(t *testing.T, slug string) {
+		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+		before := c.Profile()
+		for _, r := range c.BodyRoutes() {
+			if !strings.HasPrefix(r.Path, "/"+slug) || strings.HasSuffix(r.Path, "/login") || strings.Contains(r.Good, "refresh_token") {
 				continue // the body is or may be the credential
 			}
 			var repaired []func(*http.Request)
@@ -442,46 +351,47 @@ func TestTheFirstFaultIsTold(t *testing.T) {
 			}{
 				{421, "classroom_is_local", func(r2 *http.Request) { r2.Host = "" }},
 				{414, "uri_too_long", func(r2 *http.Request) { r2.URL.RawQuery = "" }},
-				{431, "header_too_large", header("Cookie")},
-				{403, "csrf_blocked", header("Sec-Fetch-Site", "same-origin")},
-				{405, "method_not_allowed", func(r2 *http.Request) { r2.Method = r.method }},
-				{406, "not_acceptable", header("Accept", "application/json")},
+				{431, "header_too_large", harness.Header("Cookie")},
+				{403, "csrf_blocked", harness.Header("Sec-Fetch-Site", "same-origin")},
+				{405, "method_not_allowed", func(r2 *http.Request) { r2.Method = r.Method }},
+				{406, "not_acceptable", harness.Header("Accept", "application/json")},
 				{401, "no_credential", func(r2 *http.Request) {
-					if c.access != "" {
-						r2.Header.Set("Authorization", "Bearer "+c.access)
+					if c.Access != "" {
+						r2.Header.Set("Authorization", "Bearer "+c.Access)
 					} else {
-						r2.Header.Set("Cookie", cookieName(slug)+"="+c.held())
+						r2.Header.Set("Cookie", harness.CookieName(slug)+"="+c.Held())
 					}
 				}},
-				{415, "unsupported_media_type", header("Content-Type", "application/json")},
+				{415, "unsupported_media_type", harness.Header("Content-Type", "application/json")},
 				{413, "payload_too_large", func(r2 *http.Request) {
 					r2.Body, r2.ContentLength = io.NopCloser(strings.NewReader("[")), 1
 				}},
 				{400, "malformed_json", nil},
 			} {
-				t.Run(r.path+" "+step.code, func(t *testing.T) {
-					a := s.client(t, slug).do("TRACE", r.path+"?"+long("q", 9000), raw("["+long(" ", 64<<10)), append([]func(*http.Request){
-						func(r *http.Request) { r.Host = "example.com" }, header("Cookie", long("a=b;", 101)), header("Sec-Fetch-Site", "cross-site"),
-						header("Accept", "text/html"), header("Content-Type", "text/plain"),
+				t.Run(r.Path+" "+step.code, func(t *testing.T) {
+					a := s.Client(t, slug).Do("TRACE", r.Path+"?"+harness.Long("q", 9000), harness.Raw("["+harness.Long(" ", 64<<10)), append([]func(*http.Request){
+						func(r *http.Request) { r.Host = "example.com" }, harness.Header("Cookie", harness.Long("a=b;", 101)), harness.Header("Sec-Fetch-Site", "cross-site"),
+						harness.Header("Accept", "text/html"), harness.Header("Content-Type", "text/plain"),
 					}, repaired...)...)
-					c.in(t).refused(before, a, step.status, step.code)
+					c.In(t).Refused(before, a, step.status, step.code)
 				})
 				repaired = append(repaired, step.repair)
 			}
 		}
-		c.patch(object{"theme": "blue"}).is(http.StatusUnprocessableEntity)
-		c.do("POST", "/"+slug+"/spend", object{"amount": 0}, header("If-Match", `"x"`)).is(http.StatusUnprocessableEntity)
+		c.Patch(harness.Object{"theme": "blue"}).Is(http.StatusUnprocessableEntity)
+		c.Do("POST", "/"+slug+"/spend", harness.Object{"amount": 0}, harness.Header("If-Match", `"x"`)).Is(http.StatusUnprocessableEntity)
 	})
 	for _, path := range []string{"/nothing", "/session/nothing"} {
 		foreign := func(r *http.Request) { r.Host = "example.com" }
-		s.client(t, "").do("POST", path, nil, foreign, header("Sec-Fetch-Site", "cross-site")).is(http.StatusMisdirectedRequest, "classroom_is_local")
-		s.client(t, "").do("POST", path, nil, header("Sec-Fetch-Site", "cross-site")).is(http.StatusForbidden, "csrf_blocked")
-		s.client(t, "").do("POST", path, nil).is(http.StatusNotFound, "not_found")
+		s.Client(t, "").Do("POST", path, nil, foreign, harness.Header("Sec-Fetch-Site", "cross-site")).Is(http.StatusMisdirectedRequest, "classroom_is_local")
+		s.Client(t, "").Do("POST", path, nil, harness.Header("Sec-Fetch-Site", "cross-site")).Is(http.StatusForbidden, "csrf_blocked")
+		s.Client(t, "").Do("POST", path, nil).Is(http.StatusNotFound, "not_found")
 	}
 }
 
 func TestMethodsThatARouteDoesNotHave(t *testing.T) {
-	s := newServer(t)
+	t.Parallel()
+	s := harness.NewServer(t)
 	// Gin's patterns, as the server names them, with what their parameters may be.
 	allowed := map[string][]string{}
 	for _, r := range s.Routes() {
@@ -489,66 +399,68 @@ func TestMethodsThatARouteDoesNotHave(t *testing.T) {
 		allowed[path] = append(allowed[path], r.Method)
 	}
 	require.Greater(t, len(allowed), 40)
-	c := s.login(t, "session", alice, alicePassword)
-	for _, slug := range strategies[1:] {
-		other := s.login(t, slug, alice, alicePassword)
-		maps.Copy(c.cookies, other.cookies)
-		c.access = max(c.access, other.access)
+	c := s.Login(t, "session", harness.Alice, harness.AlicePassword)
+	for _, slug := range harness.Strategies[1:] {
+		other := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+		maps.Copy(c.Cookies, other.Cookies)
+		c.Access = max(c.Access, other.Access)
 	}
-	before := c.profile()
+	before := c.Profile()
 	for path, methods := range allowed {
 		for _, method := range []string{
-			"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "QUERY", "get", "post", "Patch", "GET1", "X-" + long("x", 200),
+			"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "QUERY", "get", "post", "Patch", "GET1", "X-" + harness.Long("x", 200),
 		} {
 			if slices.Contains(methods, method) {
 				continue
 			}
-			a := c.do(method, path, nil).is(http.StatusMethodNotAllowed)
-			require.ElementsMatch(t, methods, strings.Split(a.header.Get("Allow"), ", "), "%s %s", method, path)
-			require.Empty(t, a.header.Values("Set-Cookie"))
+			a := c.Do(method, path, nil).Is(http.StatusMethodNotAllowed)
+			require.ElementsMatch(t, methods, strings.Split(a.Header.Get("Allow"), ", "), "%s %s", method, path)
+			require.Empty(t, a.Header.Values("Set-Cookie"))
 		}
 	}
-	require.Equal(t, before, c.profile())
+	require.Equal(t, before, c.Profile())
 }
 
 func TestPathsAreExact(t *testing.T) {
-	s := newServer(t)
-	each(t, func(t *testing.T, slug string) {
-		c := s.login(t, slug, alice, alicePassword)
+	t.Parallel()
+	s := harness.NewServer(t)
+	harness.Each(t, func(t *testing.T, slug string) {
+		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
 		for _, path := range []string{
 			"/%s/profile/", "//%s/profile", "/%s//profile", "/%s%%2Fprofile", "/%s%%2fprofile", "/%%2F%s/profile", "/%s/profile%%2F", "/%s\\profile", "/%s%%5Cprofile",
 			"/./%s/profile", "/%s/./profile", "/%s/x/../profile", "/%s/%%2e%%2e/%[1]s/profile", "/docs/../%s/profile", "/docs/..%%2f%s/profile",
 			"/%s/profile%%00", "/%s/profile%%20", "/%s/profile%%0a", "/%s/profile;x=1", "/%s/profile.json", "/%s/Profile", "/%s/profile/x", "/%s/x", "/%s", "/%sx/profile",
-			"/%s/logins/", "/%s/logins/a/b", "/%%73%%65%%73/%s/profile", "/web/%s", "/web/../%s/profile", "/docs/%s", "/.well-known/%s", "/" + long("x", 8000) + "%s",
+			"/%s/logins/", "/%s/logins/a/b", "/%%73%%65%%73/%s/profile", "/web/%s", "/web/../%s/profile", "/docs/%s", "/.well-known/%s", "/" + harness.Long("x", 8000) + "%s",
 		} {
 			t.Run(path[:min(40, len(path))], func(t *testing.T) {
-				c := c.in(t)
-				a := c.do("GET", fmt.Sprintf(path, slug), nil)
-				a.is(http.StatusNotFound, "not_found")
-				require.NotContains(t, string(a.body), "wonderland")
+				c := c.In(t)
+				a := c.Do("GET", fmt.Sprintf(path, slug), nil)
+				a.Is(http.StatusNotFound, "not_found")
+				require.NotContains(t, string(a.Body), "wonderland")
 			})
 		}
-		require.Contains(t, c.profile(), alice)
+		require.Contains(t, c.Profile(), harness.Alice)
 	})
 }
 
 func TestFilesThatAreNotThere(t *testing.T) {
-	s := newServer(t)
+	t.Parallel()
+	s := harness.NewServer(t)
 	for _, path := range []string{
 		"/docs/nothing", "/docs/.", "/docs/..", "/docs/%2e%2e/api.go", "/docs/swagger-ui.css/", "/docs//swagger-ui.css", "/docs/swagger-ui.css/x", "/docs/SWAGGER-UI.CSS", "/docs/swagger-ui.css%00", "/docs/index.html",
 		"/web/", "/web/.", "/web/..", "/web/words", "/web/words/", "/web//app.js", "/web/app.js/", "/web/words/../app.js", "/web/%2e%2e/web.go", "/web/app.js%00", "/web/APP.JS", "/web/web.go", "/web/layout.html",
 		"/openapi.yaml/", "/openapi.yml", "/.well-known/", "/.git/config", "/healthz/", "/readyz/x", "/debug/pprof/", "/metrics/", "/favicon.ico",
 	} {
-		t.Run(path, func(t *testing.T) { s.client(t, "").do("GET", path, nil).is(http.StatusNotFound, "not_found") })
+		t.Run(path, func(t *testing.T) { s.Client(t, "").Do("GET", path, nil).Is(http.StatusNotFound, "not_found") })
 	}
 	for _, path := range []string{"/openapi.yaml", "/openapi.json", "/docs", "/docs/swagger-ui.css", "/docs/favicon-32x32.png", "/web/app.js"} {
 		for what, odd := range map[string]func(*http.Request){
-			"a range behind the end": header("Range", "bytes=99999999-"), "two ranges": header("Range", "bytes=0-1,3-4"), "no range": header("Range", "x"), "another tag": header("If-Match", `"x"`),
-			"an old date": header("If-Unmodified-Since", "Thu, 01 Jan 1970 00:00:00 GMT"), "a range of another tag": header("If-Range", `"x"`),
+			"a range behind the end": harness.Header("Range", "bytes=99999999-"), "two ranges": harness.Header("Range", "bytes=0-1,3-4"), "no range": harness.Header("Range", "x"), "another tag": harness.Header("If-Match", `"x"`),
+			"an old date": harness.Header("If-Unmodified-Since", "Thu, 01 Jan 1970 00:00:00 GMT"), "a range of another tag": harness.Header("If-Range", `"x"`),
 		} {
 			for _, encoding := range []string{"gzip", "identity"} {
 				t.Run(path+" "+what+" "+encoding, func(t *testing.T) {
-					s.client(t, "").do("GET", path, nil, odd, header("Accept-Encoding", encoding)).is(http.StatusOK) // whole or not at all
+					s.Client(t, "").Do("GET", path, nil, odd, harness.Header("Accept-Encoding", encoding)).Is(http.StatusOK) // whole or not at all
 				})
 			}
 		}
@@ -557,8 +469,9 @@ func TestFilesThatAreNotThere(t *testing.T) {
 
 // The star is a target of HTTP, and net/http would answer it by itself.
 func TestTheStarIsAnsweredByUs(t *testing.T) {
-	p := start(t, t.TempDir(), nil, "--listen", "localhost:0")
-	back := (&server{url: p.base}).wire(t, "OPTIONS * HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n", false)
+	t.Parallel()
+	p := harness.Start(t, t.TempDir(), nil, "--listen", "localhost:0")
+	back := (&harness.Server{URL: p.Base}).Wire(t, "OPTIONS * HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n", false)
 	require.Contains(t, back, "X-Request-Id: ", "%s", back)
 	require.Contains(t, back, "X-Content-Type-Options: nosniff")
 }
@@ -566,24 +479,31 @@ func TestTheStarIsAnsweredByUs(t *testing.T) {
 // What a user had written into a login goes with the login, even where a record
 // stays to say that it was ended.
 func TestWhatHasEndedKeepsNoState(t *testing.T) {
-	s := newServer(t)
-	each(t, func(t *testing.T, slug string) {
-		for what, end := range map[string]func(c *client, another func() *client){
-			"logout":       func(c *client, _ func() *client) { c.post("logout", nil) },
-			"relogin":      func(c *client, _ func() *client) { c.post("login", credentials{alice, alicePassword}) },
-			"everywhere":   func(_ *client, another func() *client) { another().post("logout", object{"everywhere": true}) },
-			"from another": func(c *client, another func() *client) { another().route("DELETE", "logins/"+c.id(), nil) },
+	t.Parallel()
+	s := harness.NewServer(t)
+	harness.Each(t, func(t *testing.T, slug string) {
+		for what, end := range map[string]func(c *harness.Client, another func() *harness.Client){
+			"logout": func(c *harness.Client, _ func() *harness.Client) { c.Post("logout", nil) },
+			"relogin": func(c *harness.Client, _ func() *harness.Client) {
+				c.Post("login", harness.Credentials(harness.Alice, harness.AlicePassword))
+			},
+			"everywhere": func(_ *harness.Client, another func() *harness.Client) {
+				another().Post("logout", harness.Object{"everywhere": true})
+			},
+			"from another": func(c *harness.Client, another func() *harness.Client) {
+				another().Route("DELETE", "logins/"+c.ID(), nil)
+			},
 		} {
 			t.Run(what, func(t *testing.T) {
-				if !s.traits(t, slug).Listable {
+				if !s.Traits(t, slug).Listable {
 					return // the server holds nothing
 				}
 				username := strings.ReplaceAll(slug+"."+what, " ", "-")
-				s.client(t, slug).do("POST", "/accounts", object{"username": username, "password": "twinkle twinkle"}).is(http.StatusCreated)
-				c := s.login(t, slug, username, "twinkle twinkle")
-				subject := c.patch(object{"note": "what nobody else shall know"}).is(http.StatusOK).text("user.id")
-				end(c, func() *client { return s.login(t, slug, username, "twinkle twinkle") })
-				entries, err := s.keeper(t, slug).BySubject(t.Context(), subject)
+				s.Client(t, slug).Do("POST", "/accounts", harness.Object{"username": username, "password": "twinkle twinkle"}).Is(http.StatusCreated)
+				c := s.Login(t, slug, username, "twinkle twinkle")
+				subject := c.Patch(harness.Object{"note": "what nobody else shall know"}).Is(http.StatusOK).Text("user.id")
+				end(c, func() *harness.Client { return s.Login(t, slug, username, "twinkle twinkle") })
+				entries, err := s.Keeper(t, slug).BySubject(t.Context(), subject)
 				require.NoError(t, err)
 				for _, e := range entries {
 					require.Empty(t, e.Login.Note, "revoked: %t", e.Rotation.Revoked)
@@ -594,35 +514,32 @@ func TestWhatHasEndedKeepsNoState(t *testing.T) {
 }
 
 func TestATargetHasAtMost8KiB(t *testing.T) {
-	s := newServer(t)
-	each(t, func(t *testing.T, slug string) {
-		c := s.login(t, slug, alice, alicePassword)
+	t.Parallel()
+	s := harness.NewServer(t)
+	harness.Each(t, func(t *testing.T, slug string) {
+		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
 		path := "/" + slug + "/profile?"
-		c.do("GET", path+long("q", 8<<10-len(path)), nil).is(http.StatusOK)
+		c.Do("GET", path+harness.Long("q", 8<<10-len(path)), nil).Is(http.StatusOK)
 		for _, n := range []int{8<<10 + 1, 16 << 10, 28 << 10} {
-			c.do("GET", path+long("q", n-len(path)), nil).is(http.StatusRequestURITooLong, "uri_too_long")
-			c.do("GET", "/"+slug+"/logins/"+long("%2e", n/3), nil).is(http.StatusRequestURITooLong, "uri_too_long")
+			c.Do("GET", path+harness.Long("q", n-len(path)), nil).Is(http.StatusRequestURITooLong, "uri_too_long")
+			c.Do("GET", "/"+slug+"/logins/"+harness.Long("%2e", n/3), nil).Is(http.StatusRequestURITooLong, "uri_too_long")
 		}
 	})
 }
 
 // eachCookie runs a test for every strategy whose credential is a cookie.
-func eachCookie(t *testing.T, s *server, f func(t *testing.T, slug string)) {
-	each(t, func(t *testing.T, slug string) {
-		if s.traits(t, slug).Transport == state.TransportCookie {
+func eachCookie(t *testing.T, s *harness.Server, f func(t *testing.T, slug string)) {
+	harness.Each(t, func(t *testing.T, slug string) {
+		if s.Traits(t, slug).Transport == state.TransportCookie {
 			f(t, slug)
 		}
 	})
 }
 
-// strict says whether a strategy takes those credentials only that the server has
-// made for this login. What the others take, TestAttacks and their own tests tell.
-func strict(traits state.Traits) bool { return traits.StrictID && traits.RenewsID }
-
 // eachStrict runs a test for every strategy that is strict and has a cookie.
-func eachStrict(t *testing.T, s *server, f func(t *testing.T, slug string)) {
+func eachStrict(t *testing.T, s *harness.Server, f func(t *testing.T, slug string)) {
 	eachCookie(t, s, func(t *testing.T, slug string) {
-		if strict(s.traits(t, slug)) {
+		if harness.Strict(s.Traits(t, slug)) {
 			f(t, slug)
 		}
 	})
@@ -664,101 +581,105 @@ func badCookies(name, mine, theirs, other, unknown string) map[string]struct {
 		"escaped":                  {[]string{name + fmt.Sprintf("=%%%02x", mine[0]) + mine[1:]}, 401, unknown},
 		"a word":                   {[]string{name + "=x"}, 401, unknown},
 		"a point":                  {[]string{name + "=."}, 401, unknown},
-		"well formed and unknown":  {[]string{name + "=" + long("A", 44)}, 401, unknown},
-		"44 other bytes":           {[]string{name + "=" + long("\xff", 44)}, 401, unknown},
-		"Korean":                   {[]string{name + "=" + long("가", 44)}, 401, unknown},
-		"8 KiB":                    {[]string{name + "=" + long("A", 8<<10)}, 401, unknown},
+		"well formed and unknown":  {[]string{name + "=" + harness.Long("A", 44)}, 401, unknown},
+		"44 other bytes":           {[]string{name + "=" + harness.Long("\xff", 44)}, 401, unknown},
+		"Korean":                   {[]string{name + "=" + harness.Long("가", 44)}, 401, unknown},
+		"8 KiB":                    {[]string{name + "=" + harness.Long("A", 8<<10)}, 401, unknown},
 		"one character less":       {[]string{name + "=" + mine[1:]}, 401, unknown},
 		"one character more":       {[]string{name + "=" + mine + "A"}, 401, unknown},
 		"somebody else's too":      {[]string{name + "=" + mine + "; " + name + "=" + theirs}, 400, "ambiguous_credential"},
 		"somebody else's first":    {[]string{name + "=" + theirs, name + "=" + mine}, 400, "ambiguous_credential"},
 		"a wrong one too":          {[]string{name + "=" + mine, name + "=x"}, 400, "ambiguous_credential"},
 		"a wrong one first":        {[]string{name + "=x;" + name + "=" + mine}, 400, "ambiguous_credential"},
-		"101 cookies":              {[]string{name + "=" + mine + long("; a=b", 100)}, 431, "header_too_large"},
+		"101 cookies":              {[]string{name + "=" + mine + harness.Long("; a=b", 100)}, 431, "header_too_large"},
 		"101 cookies in 101 lines": {append(slices.Repeat([]string{"a=b"}, 100), name+"="+mine), 431, "header_too_large"},
-		"3001 cookies":             {[]string{name + "=" + mine + long("; a=b", 3000)}, 431, "header_too_large"},
-		"more than 16 KiB":         {[]string{name + "=" + mine + ";" + long("b", 16<<10-len(name+"="+mine))}, 431, "header_too_large"},
-		"more than 16 KiB in two":  {[]string{name + "=" + mine, long("b", 16<<10+1-len(name+"="+mine))}, 431, "header_too_large"},
+		"3001 cookies":             {[]string{name + "=" + mine + harness.Long("; a=b", 3000)}, 431, "header_too_large"},
+		"more than 16 KiB":         {[]string{name + "=" + mine + ";" + harness.Long("b", 16<<10-len(name+"="+mine))}, 431, "header_too_large"},
+		"more than 16 KiB in two":  {[]string{name + "=" + mine, harness.Long("b", 16<<10+1-len(name+"="+mine))}, 431, "header_too_large"},
 	}
 }
 
 func TestACookieThatIsNoCredentialReadsNothing(t *testing.T) {
-	s := newServer(t)
+	t.Parallel()
+	s := harness.NewServer(t)
 	eachStrict(t, s, func(t *testing.T, slug string) {
-		c := s.login(t, slug, alice, alicePassword)
-		other := s.login(t, strategies[(slices.Index(strategies, slug)+1)%len(strategies)], alice, alicePassword)
-		name, mine, theirs := cookieName(slug), c.held(), s.login(t, slug, bob, bobPassword).held()
-		before, records := c.profile(), s.records(t)
-		for what, bad := range badCookies(name, mine, theirs, other.held(), foreign(s.traits(t, slug))) {
+		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+		other := s.Login(t, harness.Strategies[(slices.Index(harness.Strategies, slug)+1)%len(harness.Strategies)], harness.Alice, harness.AlicePassword)
+		name, mine, theirs := harness.CookieName(slug), c.Held(), s.Login(t, slug, harness.Bob, harness.BobPassword).Held()
+		before, records := c.Profile(), s.Records(t)
+		for what, bad := range badCookies(name, mine, theirs, other.Held(), foreign(s.Traits(t, slug))) {
 			t.Run(what, func(t *testing.T) {
-				c := c.in(t)
-				cookies := header("Cookie", bad.lines...)
-				c.refused(before, c.do("GET", "/"+slug+"/profile", nil, cookies), bad.status, bad.code)
-				c.refused(before, c.do("PATCH", "/"+slug+"/profile", object{"theme": "dark"}, cookies), bad.status, bad.code)
+				c := c.In(t)
+				cookies := harness.Header("Cookie", bad.lines...)
+				c.Refused(before, c.Do("GET", "/"+slug+"/profile", nil, cookies), bad.status, bad.code)
+				c.Refused(before, c.Do("PATCH", "/"+slug+"/profile", harness.Object{"theme": "dark"}, cookies), bad.status, bad.code)
 			})
 		}
-		require.Equal(t, records, s.records(t), "a request without a credential has made a record")
+		require.Equal(t, records, s.Records(t), "a request without a credential has made a record")
 
 		// What is no fault: the same value twice, and everything up to the limits.
 		for _, lines := range [][]string{
 			{name + "=" + mine + "; " + name + "=" + mine}, {name + "=" + mine, "  " + name + "=" + mine + "  "}, {"a=b;" + name + "=" + mine + ";"},
-			{name + "=" + mine + long("; a=b", 99)}, {name + "=" + mine, long("b", 16<<10-len(name+"="+mine))},
+			{name + "=" + mine + harness.Long("; a=b", 99)}, {name + "=" + mine, harness.Long("b", 16<<10-len(name+"="+mine))},
 		} {
-			require.Equal(t, before, string(c.do("GET", "/"+slug+"/profile", nil, header("Cookie", lines...)).is(http.StatusOK).body))
+			require.Equal(t, before, string(c.Do("GET", "/"+slug+"/profile", nil, harness.Header("Cookie", lines...)).Is(http.StatusOK).Body))
 		}
 	})
 }
 
 func TestTheOrderOfCookiesMeansNothing(t *testing.T) {
-	s := newServer(t)
+	t.Parallel()
+	s := harness.NewServer(t)
 	eachStrict(t, s, func(t *testing.T, slug string) {
-		c := s.login(t, slug, alice, alicePassword)
-		values := []string{c.held(), s.login(t, slug, bob, bobPassword).held(), "x", "", `""`}
+		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+		values := []string{c.Held(), s.Login(t, slug, harness.Bob, harness.BobPassword).Held(), "x", "", `""`}
 		for i, a := range values {
 			for _, b := range values[i+1:] {
-				ask := func(first, second string) *answer {
-					return c.do("GET", "/"+slug+"/profile", nil, header("Cookie", cookieName(slug)+"="+first+"; statelab_"+slug+"="+second))
+				ask := func(first, second string) *harness.Answer {
+					return c.Do("GET", "/"+slug+"/profile", nil, harness.Header("Cookie", harness.CookieName(slug)+"="+first+"; statelab_"+slug+"="+second))
 				}
-				require.Equal(t, ask(a, b).status, ask(b, a).status, "%.8q and %.8q", a, b)
+				require.Equal(t, ask(a, b).Status, ask(b, a).Status, "%.8q and %.8q", a, b)
 			}
 		}
 	})
 }
 
 func TestABadCookieNeverBlocksALogin(t *testing.T) {
-	s := newServer(t)
+	t.Parallel()
+	s := harness.NewServer(t)
 	eachStrict(t, s, func(t *testing.T, slug string) {
-		other := s.login(t, strategies[(slices.Index(strategies, slug)+1)%len(strategies)], alice, alicePassword)
+		other := s.Login(t, harness.Strategies[(slices.Index(harness.Strategies, slug)+1)%len(harness.Strategies)], harness.Alice, harness.AlicePassword)
 		cases := func() map[string]struct {
 			lines  []string
 			status int
 			code   string
 		} {
-			mine, theirs := s.login(t, slug, alice, alicePassword), s.login(t, slug, bob, bobPassword)
-			return badCookies(cookieName(slug), mine.held(), theirs.held(), other.held(), "")
+			mine, theirs := s.Login(t, slug, harness.Alice, harness.AlicePassword), s.Login(t, slug, harness.Bob, harness.BobPassword)
+			return badCookies(harness.CookieName(slug), mine.Held(), theirs.Held(), other.Held(), "")
 		}
 		for _, what := range slices.Sorted(maps.Keys(cases())) {
 			t.Run(what, func(t *testing.T) {
 				bad := cases()[what] // of logins that are alive
-				c := s.client(t, slug)
-				a := c.do("POST", "/"+slug+"/login", credentials{teacher, teacherPassword}, header("Cookie", bad.lines...))
+				c := s.Client(t, slug)
+				a := c.Do("POST", "/"+slug+"/login", harness.Credentials(harness.Teacher, harness.TeacherPassword), harness.Header("Cookie", bad.lines...))
 				if bad.status == http.StatusRequestHeaderFieldsTooLarge {
-					a.is(bad.status, bad.code)
+					a.Is(bad.status, bad.code)
 					return
 				}
-				a.is(http.StatusOK)
-				require.NotContains(t, strings.Join(bad.lines, ""), c.held(), "an identifier from the request was adopted")
-				require.Contains(t, c.profile(), teacher)
+				a.Is(http.StatusOK)
+				require.NotContains(t, strings.Join(bad.lines, ""), c.Held(), "an identifier from the request was adopted")
+				require.Contains(t, c.Profile(), harness.Teacher)
 			})
 		}
 	})
 }
 
 func TestACredentialCountsInItsPlaceOnly(t *testing.T) {
-	s := newServer(t)
-	each(t, func(t *testing.T, slug string) {
-		c := s.login(t, slug, alice, alicePassword)
-		held, name := c.held(), cookieName(slug)
+	t.Parallel()
+	s := harness.NewServer(t)
+	harness.Each(t, func(t *testing.T, slug string) {
+		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+		held, name := c.Held(), harness.CookieName(slug)
 		for what, change := range map[string]func(*http.Request){
 			"nowhere":      func(*http.Request) {},
 			"in the query": func(r *http.Request) { r.URL.RawQuery = name + "=" + held + "&access_token=" + held + "&sid=" + held },
@@ -767,18 +688,18 @@ func TestACredentialCountsInItsPlaceOnly(t *testing.T) {
 				r.Header.Set("X-Access-Token", held)
 				r.Header.Set(name, held)
 			},
-			"with another scheme":  header("Authorization", "Session "+held, "Token "+held, held),
-			"as Basic":             header("Authorization", "Basic "+held),
-			"where the other is":   func(r *http.Request) { swap(r, c.bearer(), held, name) },
-			"in cookies by others": header("Cookie", "sid="+held+"; access_token="+held+"; session="+held+"; Authorization=Bearer "+held),
+			"with another scheme":  harness.Header("Authorization", "Session "+held, "Token "+held, held),
+			"as Basic":             harness.Header("Authorization", "Basic "+held),
+			"where the other is":   func(r *http.Request) { swap(r, c.Bearer(), held, name) },
+			"in cookies by others": harness.Header("Cookie", "sid="+held+"; access_token="+held+"; session="+held+"; Authorization=Bearer "+held),
 		} {
 			t.Run(what, func(t *testing.T) {
-				s.client(t, slug).do("GET", "/"+slug+"/profile", nil, change).is(http.StatusUnauthorized, "no_credential")
-				s.client(t, slug).do("POST", "/"+slug+"/spend", object{"amount": 1}, change).is(http.StatusUnauthorized, "no_credential")
+				s.Client(t, slug).Do("GET", "/"+slug+"/profile", nil, change).Is(http.StatusUnauthorized, "no_credential")
+				s.Client(t, slug).Do("POST", "/"+slug+"/spend", harness.Object{"amount": 1}, change).Is(http.StatusUnauthorized, "no_credential")
 			})
 		}
 		form := "access_token=" + held + "&" + name + "=" + held
-		s.client(t, slug).do("POST", "/"+slug+"/spend", raw(form), header("Content-Type", "application/x-www-form-urlencoded")).is(http.StatusUnauthorized, "no_credential")
+		s.Client(t, slug).Do("POST", "/"+slug+"/spend", harness.Raw(form), harness.Header("Content-Type", "application/x-www-form-urlencoded")).Is(http.StatusUnauthorized, "no_credential")
 	})
 }
 
@@ -792,39 +713,41 @@ func swap(r *http.Request, bearer bool, held, name string) {
 }
 
 func TestPreconditionsThatAreNone(t *testing.T) {
-	s := newServer(t)
-	each(t, func(t *testing.T, slug string) {
-		c := s.login(t, slug, alice, alicePassword)
-		before, tag := c.profile(), c.get("profile").header.Get("ETag")
+	t.Parallel()
+	s := harness.NewServer(t)
+	harness.Each(t, func(t *testing.T, slug string) {
+		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+		before, tag := c.Profile(), c.Get("profile").Header.Get("ETag")
 		of := strings.Trim(tag, `"`)
 		for _, lines := range [][]string{
 			{""}, {"x"}, {`"`}, {`""`}, {`"*"`}, {"**"}, {",,,"}, {of}, {`"` + of}, {of + `"`}, {"W/" + tag}, {"w/" + tag}, {`'` + of + `'`}, {`"` + of[:20] + `"`},
-			{`"` + long("x", 4096) + `"`}, {`"x"`, `"y"`}, {"\xff"}, {strings.Replace(tag, ".1.", ".2.", 1)}, {strings.Replace(tag, ".1.", ".01.", 1)},
+			{`"` + harness.Long("x", 4096) + `"`}, {`"x"`, `"y"`}, {"\xff"}, {strings.Replace(tag, ".1.", ".2.", 1)}, {strings.Replace(tag, ".1.", ".01.", 1)},
 			{strings.Replace(tag, ".1.", ".1", 1)}, {strings.ToUpper(tag)}, {" " + of + " "},
 		} {
 			t.Run(fmt.Sprintf("%.20q", lines), func(t *testing.T) {
-				c := c.in(t)
-				c.refused(before, c.do("PATCH", "/"+slug+"/profile", object{"theme": "dark"}, header("If-Match", lines...)), http.StatusPreconditionFailed, "version_mismatch")
+				c := c.In(t)
+				c.Refused(before, c.Do("PATCH", "/"+slug+"/profile", harness.Object{"theme": "dark"}, harness.Header("If-Match", lines...)), http.StatusPreconditionFailed, "version_mismatch")
 				if !strings.HasPrefix(lines[0], "W/") { // which If-None-Match compares weakly
-					c.do("GET", "/"+slug+"/profile", nil, header("If-None-Match", lines...)).is(http.StatusOK)
+					c.Do("GET", "/"+slug+"/profile", nil, harness.Header("If-None-Match", lines...)).Is(http.StatusOK)
 				}
 			})
 		}
-		c.do("PATCH", "/"+slug+"/profile", object{"theme": "dark"}, header("If-Match", `"x", `+tag)).is(http.StatusOK)
+		c.Do("PATCH", "/"+slug+"/profile", harness.Object{"theme": "dark"}, harness.Header("If-Match", `"x", `+tag)).Is(http.StatusOK)
 	})
 }
 
 func TestOnlyJSONIsAnswered(t *testing.T) {
-	s := newServer(t)
-	each(t, func(t *testing.T, slug string) {
-		c := s.login(t, slug, alice, alicePassword)
-		before := c.profile()
+	t.Parallel()
+	s := harness.NewServer(t)
+	harness.Each(t, func(t *testing.T, slug string) {
+		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+		before := c.Profile()
 		for _, lines := range [][]string{
 			nil, {""}, {"*/*"}, {"application/*"}, {"application/json"}, {"APPLICATION/JSON"}, {"application/json; charset=utf-8"}, {"application/json;q=0.001"},
 			{"application/problem+json"}, {"text/html, */*;q=0.1"}, {"text/html", "application/json"}, {" text/html ,application/json ; q=0.5"},
 		} {
-			c.do("GET", "/"+slug+"/profile", nil, header("Accept", lines...)).is(http.StatusOK)
-			c.do("POST", "/"+slug+"/spend", object{"amount": 1000}, header("Accept", lines...)).is(http.StatusConflict)
+			c.Do("GET", "/"+slug+"/profile", nil, harness.Header("Accept", lines...)).Is(http.StatusOK)
+			c.Do("POST", "/"+slug+"/spend", harness.Object{"amount": 1000}, harness.Header("Accept", lines...)).Is(http.StatusConflict)
 		}
 		for _, lines := range [][]string{
 			{"text/html"}, {"text/html,application/xhtml+xml,application/xml;q=0.9"}, {"image/*"}, {"application/jsonp"}, {"json"}, {"application"}, {"*/json"}, {"text/html", "text/plain"},
@@ -832,45 +755,27 @@ func TestOnlyJSONIsAnswered(t *testing.T) {
 			{"application/json;v=1;q=0"}, {"*/*;q=0"}, {"application/xml", "application/*;q=0"},
 		} {
 			t.Run(fmt.Sprint(lines), func(t *testing.T) {
-				c := c.in(t)
-				accept := header("Accept", lines...)
-				c.refused(before, c.do("GET", "/"+slug+"/profile", nil, accept), http.StatusNotAcceptable, "not_acceptable")
-				c.refused(before, c.do("PATCH", "/"+slug+"/profile", object{"theme": "dark"}, accept), http.StatusNotAcceptable, "not_acceptable")
-				c.refused(before, c.do("POST", "/"+slug+"/logout", nil, accept), http.StatusNotAcceptable, "not_acceptable")
-				c.do("POST", "/accounts", object{"username": "dormouse", "password": "twinkle twinkle"}, accept).is(http.StatusNotAcceptable, "not_acceptable")
+				c := c.In(t)
+				accept := harness.Header("Accept", lines...)
+				c.Refused(before, c.Do("GET", "/"+slug+"/profile", nil, accept), http.StatusNotAcceptable, "not_acceptable")
+				c.Refused(before, c.Do("PATCH", "/"+slug+"/profile", harness.Object{"theme": "dark"}, accept), http.StatusNotAcceptable, "not_acceptable")
+				c.Refused(before, c.Do("POST", "/"+slug+"/logout", nil, accept), http.StatusNotAcceptable, "not_acceptable")
+				c.Do("POST", "/accounts", harness.Object{"username": "dormouse", "password": "twinkle twinkle"}, accept).Is(http.StatusNotAcceptable, "not_acceptable")
 			})
 		}
 	})
 }
 
-// wire sends bytes as they are and returns all that comes back until the server
-// closes. A cut message is one that the client ends in the middle.
-func (s *server) wire(t testing.TB, text string, cut bool) string {
-	t.Helper()
-	address := strings.TrimPrefix(s.url, "http://")
-	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
-	require.NoError(t, err)
-	defer func() { _ = conn.Close() }()
-	require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
-	_, err = io.WriteString(conn, strings.ReplaceAll(text, "HOST", address))
-	require.NoError(t, err)
-	if cut {
-		require.NoError(t, conn.(*net.TCPConn).CloseWrite())
-	}
-	back, err := io.ReadAll(conn)
-	require.NoError(t, err)
-	return string(back)
-}
-
 // What is no HTTP is refused before it is ours to answer, and what is barely
 // HTTP has one meaning and one answer; the server goes on in both cases.
 func TestMessagesOnTheWire(t *testing.T) {
-	s := newServer(t)
-	each(t, func(t *testing.T, slug string) {
-		c := s.login(t, slug, alice, alicePassword)
-		credential := "Cookie: " + cookieName(slug) + "=" + c.held() + "\r\n"
-		if c.bearer() {
-			credential = "Authorization: Bearer " + c.held() + "\r\n"
+	t.Parallel()
+	s := harness.NewServer(t)
+	harness.Each(t, func(t *testing.T, slug string) {
+		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+		credential := "Cookie: " + harness.CookieName(slug) + "=" + c.Held() + "\r\n"
+		if c.Bearer() {
+			credential = "Authorization: Bearer " + c.Held() + "\r\n"
 		}
 		const host, body = "Host: HOST\r\n", `{"amount":1}`
 		get := "GET /" + slug + "/profile HTTP/1.1\r\nConnection: close\r\n" + credential
@@ -916,15 +821,15 @@ func TestMessagesOnTheWire(t *testing.T) {
 			"a chunk of a huge size":       {post + "Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n" + body + "\r\n0\r\n\r\n", "1.1 400", false},
 			"a chunk with a sign":          {post + "Transfer-Encoding: chunked\r\n\r\n+c\r\n" + body + "\r\n0\r\n\r\n", "1.1 400", false},
 			"a length beside chunks":       {post + "Content-Length: 12\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n[\r\n0\r\n\r\n", "1.1 400", false},
-			"two megabytes of headers":     {get + host + long("X: "+long("x", 1000)+"\r\n", 2000) + "\r\n", "1.1 431", false},
+			"two megabytes of headers":     {get + host + harness.Long("X: "+harness.Long("x", 1000)+"\r\n", 2000) + "\r\n", "1.1 431", false},
 		} {
 			t.Run(what, func(t *testing.T) {
-				before := c.in(t).profile()
-				back := s.wire(t, test.text, test.cut)
+				before := c.In(t).Profile()
+				back := s.Wire(t, test.text, test.cut)
 				require.Equal(t, test.want, strings.TrimPrefix(back, "HTTP/")[:len(test.want)], "%.200s", back)
 				require.NotContains(t, back, "Set-Cookie")
 				require.LessOrEqual(t, strings.Count(back, "HTTP/1."), 1, "one message, two answers: %s", back)
-				require.Equal(t, before, c.in(t).profile())
+				require.Equal(t, before, c.In(t).Profile())
 			})
 		}
 		for _, good := range []string{
@@ -933,35 +838,27 @@ func TestMessagesOnTheWire(t *testing.T) {
 			post + "Content-Length: 12\r\nContent-Length: 12\r\n\r\n" + body,
 			post + "Transfer-Encoding: chunked\r\n\r\n1;x=y\r\n{\r\nb\r\n" + body[1:] + "\r\n0\r\n\r\n",
 		} {
-			require.Contains(t, s.wire(t, good, false), "HTTP/1.1 200 ")
+			require.Contains(t, s.Wire(t, good, false), "HTTP/1.1 200 ")
 		}
 	})
-}
-
-// statuses are those of the answers on a connection.
-func statuses(back string) []string {
-	var all []string
-	for _, m := range regexp.MustCompile(`(?m)^HTTP/1\.[01] (\d+)`).FindAllStringSubmatch(back, -1) {
-		all = append(all, m[1])
-	}
-	return all
 }
 
 // Where two readers of a connection disagree on the end of a message, the rest
 // of it is a request of somebody's choice. Ours comes behind each of these on
 // the same connection, and is not carried out.
 func TestNoRequestHidesInAnother(t *testing.T) {
-	s := newServer(t, withDenylist) // so that a logout can be seen
-	each(t, func(t *testing.T, slug string) {
-		if !strict(s.traits(t, slug)) {
+	t.Parallel()
+	s := harness.NewServer(t, withDenylist) // so that a logout can be seen
+	harness.Each(t, func(t *testing.T, slug string) {
+		if !harness.Strict(s.Traits(t, slug)) {
 			return // it may go on when it has ended
 		}
-		c := s.login(t, slug, alice, alicePassword)
-		held := "Cookie: statelab_" + slug + "=" + c.held() + "\r\n"
-		if c.bearer() {
-			held = "Authorization: Bearer " + c.held() + "\r\n"
+		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+		held := "Cookie: statelab_" + slug + "=" + c.Held() + "\r\n"
+		if c.Bearer() {
+			held = "Authorization: Bearer " + c.Held() + "\r\n"
 		}
-		host := "Host: " + strings.TrimPrefix(s.url, "http://") + "\r\n"
+		host := "Host: " + strings.TrimPrefix(s.URL, "http://") + "\r\n"
 		hidden := "POST /" + slug + "/logout HTTP/1.1\r\n" + host + held + "\r\n"
 		post := "POST /" + slug + "/spend HTTP/1.1\r\n" + host + "Content-Type: application/json\r\n" + held
 		const body, end = "c\r\n{\"amount\":1}\r\n0\r\n\r\n", "GET /healthz HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n"
@@ -992,27 +889,28 @@ func TestNoRequestHidesInAnother(t *testing.T) {
 			"a body of a request without a login": {"POST /" + slug + "/spend HTTP/1.1\r\n" + host + fmt.Sprintf("Content-Length: %d\r\n\r\n", len(hidden)) + hidden, []string{"401", "200"}},
 		} {
 			t.Run(name, func(t *testing.T) {
-				back := s.wire(t, test.text+end, false)
-				require.Equal(t, test.want, statuses(back), "%s", back)
-				c.in(t).get("profile").is(http.StatusOK) // it has not been logged out
+				back := s.Wire(t, test.text+end, false)
+				require.Equal(t, test.want, harness.Statuses(back), "%s", back)
+				c.In(t).Get("profile").Is(http.StatusOK) // it has not been logged out
 			})
 		}
-		require.Equal(t, []string{"200", "204", "200"}, statuses(s.wire(t, post+"Content-Length: 12\r\n\r\n{\"amount\":1}"+hidden+end, false)), "what does not hide is carried out")
-		c.get("profile").is(http.StatusUnauthorized)
+		require.Equal(t, []string{"200", "204", "200"}, harness.Statuses(s.Wire(t, post+"Content-Length: 12\r\n\r\n{\"amount\":1}"+hidden+end, false)), "what does not hide is carried out")
+		c.Get("profile").Is(http.StatusUnauthorized)
 	})
 }
 
 // A target may name a scheme, and the client may write what it likes there: it
 // must not turn a connection without TLS into one with it.
 func TestASchemeInTheTargetIsNoTLS(t *testing.T) {
-	s := newServer(t)
+	t.Parallel()
+	s := harness.NewServer(t)
 	eachCookie(t, s, func(t *testing.T, slug string) {
-		c := s.login(t, slug, alice, alicePassword)
+		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
 		const body = `{"username":"alice","password":"wonderland"}`
-		login := s.wire(t, fmt.Sprintf("POST https://HOST/%s/login HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", slug, len(body), body), false)
+		login := s.Wire(t, fmt.Sprintf("POST https://HOST/%s/login HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", slug, len(body), body), false)
 		require.Contains(t, login, "HTTP/1.1 200 ")
-		require.Contains(t, login, "Set-Cookie: "+cookieName(slug)+"=")
-		prefixed := s.wire(t, fmt.Sprintf("GET https://HOST/%s/profile HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nCookie: __Host-statelab_%[1]s=%s\r\n\r\n", slug, c.held()), false)
+		require.Contains(t, login, "Set-Cookie: "+harness.CookieName(slug)+"=")
+		prefixed := s.Wire(t, fmt.Sprintf("GET https://HOST/%s/profile HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nCookie: __Host-statelab_%[1]s=%s\r\n\r\n", slug, c.Held()), false)
 		require.Contains(t, prefixed, "HTTP/1.1 401 ", "a __Host- cookie was taken without TLS")
 	})
 }
@@ -1021,42 +919,43 @@ func TestASchemeInTheTargetIsNoTLS(t *testing.T) {
 func cartOf(n int, character string) []string {
 	cart := []string{}
 	for ; n > 0; n -= 100 {
-		cart = append(cart, long(character, min(n, 100)))
+		cart = append(cart, harness.Long(character, min(n, 100)))
 	}
 	return cart
 }
 
 func TestAStateThatDoesNotFitIsRefusedWhole(t *testing.T) {
-	s := newServer(t)
-	each(t, func(t *testing.T, slug string) {
-		limit := int64(s.traits(t, slug).LimitBytes)
+	t.Parallel()
+	s := harness.NewServer(t)
+	harness.Each(t, func(t *testing.T, slug string) {
+		limit := int64(s.Traits(t, slug).LimitBytes)
 		for _, character := range []string{"q", "가", "😀"} {
 			t.Run(character, func(t *testing.T) {
-				c := s.login(t, slug, alice, alicePassword)
-				put := func(n int) *answer { return c.patch(object{"cart": cartOf(n, character)}) }
+				c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+				put := func(n int) *harness.Answer { return c.Patch(harness.Object{"cart": cartOf(n, character)}) }
 				if limit == 0 {
 					all := min(20_000, 60_000/len(character))
-					put(all).is(http.StatusOK)
-					require.Equal(t, all, strings.Count(c.profile(), character), "nothing else bounds it")
+					put(all).Is(http.StatusOK)
+					require.Equal(t, all, strings.Count(c.Profile(), character), "nothing else bounds it")
 					return
 				}
-				most := sort.Search(20_000, func(n int) bool { return put(n+1).status != http.StatusOK })
-				put(most).is(http.StatusOK)
-				held, refresh, before := c.held(), c.renews(), c.profile()
+				most := sort.Search(20_000, func(n int) bool { return put(n+1).Status != http.StatusOK })
+				put(most).Is(http.StatusOK)
+				held, refresh, before := c.Held(), c.Renews(), c.Profile()
 				require.LessOrEqual(t, int64(len(held)), limit)
 
 				a := put(most + 1)
-				c.refused(before, a, http.StatusRequestEntityTooLarge, "credential_too_large")
-				require.Equal(t, limit, a.number("limit"))
-				require.Greater(t, a.number("size"), limit)
-				require.Less(t, a.number("size"), limit+16, "it was refused before it had to be")
-				require.Equal(t, []string{held, refresh}, []string{c.held(), c.renews()}, "the client was given another credential")
+				c.Refused(before, a, http.StatusRequestEntityTooLarge, "credential_too_large")
+				require.Equal(t, limit, a.Number("limit"))
+				require.Greater(t, a.Number("size"), limit)
+				require.Less(t, a.Number("size"), limit+16, "it was refused before it had to be")
+				require.Equal(t, []string{held, refresh}, []string{c.Held(), c.Renews()}, "the client was given another credential")
 
-				c.refused(before, put(20_000/len(character)), http.StatusRequestEntityTooLarge, "credential_too_large")
-				c.renewed()
-				require.Equal(t, most, strings.Count(c.profile(), character), "the largest state can be renewed")
-				put(0).is(http.StatusOK)
-				c.post("logout", nil).is(http.StatusNoContent)
+				c.Refused(before, put(20_000/len(character)), http.StatusRequestEntityTooLarge, "credential_too_large")
+				c.Renewed()
+				require.Equal(t, most, strings.Count(c.Profile(), character), "the largest state can be renewed")
+				put(0).Is(http.StatusOK)
+				c.Post("logout", nil).Is(http.StatusNoContent)
 			})
 		}
 	})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"crypto/hmac"
+	cryptorand "crypto/rand"
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/x509"
@@ -26,11 +27,10 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/stretchr/testify/require"
 
-	cryptorand "crypto/rand"
-
 	"statelab/api"
 	"statelab/state"
 	"statelab/state/keys"
+	"statelab/tests/harness"
 )
 
 // The answers to a request without, and with a bad access token (RFC 6750, 3).
@@ -45,28 +45,28 @@ var algorithms = map[string]keys.Purpose{"EdDSA": keys.TokenEdDSA, "HS256": keys
 // A forge makes tokens as the server does, from parts that a test has changed.
 type forge struct {
 	t              testing.TB
-	c              *client // who has the genuine token
-	header, claims string  // JSON
+	c              *harness.Client // who has the genuine token
+	header, claims string          // JSON
 	sign           func(input string) []byte
 }
 
 // eachToken runs a test for every strategy whose credential is a token and every
 // algorithm, with the means to make such tokens.
-func eachToken(t *testing.T, f func(t *testing.T, s *server, m forge)) {
+func eachToken(t *testing.T, f func(t *testing.T, s *harness.Server, m forge)) {
 	for alg, purpose := range algorithms {
-		s := newServer(t, func(c *api.Config) { c.TokenAlg = alg })
-		for _, slug := range strategies {
-			c := s.login(t, slug, alice, alicePassword)
-			parts := strings.Split(c.held(), ".")
+		s := harness.NewServer(t, func(c *api.Config) { c.TokenAlg = alg })
+		for _, slug := range harness.Strategies {
+			c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+			parts := strings.Split(c.Held(), ".")
 			if len(parts) != 3 {
 				continue
 			}
 			t.Run(slug+" "+alg, func(t *testing.T) {
-				c := c.in(t)
-				key, err := s.config.Keys.Active(purpose)
+				c := c.In(t)
+				key, err := s.Config.Keys.Active(purpose)
 				require.NoError(t, err)
 				m := forge{t, c, unbase64(t, parts[0]), unbase64(t, parts[1]), signWith(key)}
-				require.Equal(t, c.held(), m.token(), "the forge does not work as the server does")
+				require.Equal(t, c.Held(), m.token(), "the forge does not work as the server does")
 				f(t, s, m)
 			})
 		}
@@ -127,32 +127,25 @@ func (m forge) withClaim(name, value string) forge {
 	return m
 }
 
-func (m forge) withHeaderText(text string) forge        { m.header = text; return m }
-func (m forge) withClaimsText(text string) forge        { m.claims = text; return m }
+func (m forge) withHeaderText(text string) forge { m.header = text; return m }
+
+func (m forge) withClaimsText(text string) forge { m.claims = text; return m }
+
 func (m forge) signedBy(sign func(string) []byte) forge { m.sign = sign; return m }
 
-// challenge is the answer's to a credential that is wrong, if its strategy's is
-// this for a bearer token.
-func (c *client) challenge(bearer string) string {
-	if c.bearer() {
-		return bearer
-	}
-	return `Cookie realm="statelab", cookie-name="` + cookieName(c.slug) + `"`
-}
-
 // accepts requires a token to open the profile.
-func (m forge) accepts(t testing.TB, token string) *answer {
+func (m forge) accepts(t testing.TB, token string) *harness.Answer {
 	t.Helper()
-	return m.c.s.client(t, m.c.slug).hold(token).get("profile").is(http.StatusOK)
+	return m.c.Server.Client(t, m.c.Slug).Hold(token).Get("profile").Is(http.StatusOK)
 }
 
 // refuses requires a token to open nothing, with this code.
 func (m forge) refuses(t testing.TB, token, code string) {
 	t.Helper()
-	c := m.c.s.client(t, m.c.slug).hold(token)
-	for _, a := range []*answer{c.get("profile"), c.patch(object{"theme": "dark"})} {
-		a.is(http.StatusUnauthorized, code)
-		require.Equal(t, []string{c.challenge(invalidChallenge)}, a.header["Www-Authenticate"])
+	c := m.c.Server.Client(t, m.c.Slug).Hold(token)
+	for _, a := range []*harness.Answer{c.Get("profile"), c.Patch(harness.Object{"theme": "dark"})} {
+		a.Is(http.StatusUnauthorized, code)
+		require.Equal(t, []string{c.Challenge(invalidChallenge)}, a.Header["Www-Authenticate"])
 	}
 }
 
@@ -170,7 +163,8 @@ func (m forge) refusesAll(t *testing.T, tokens map[string]string) {
 }
 
 func TestNoTokenIsUnsigned(t *testing.T) {
-	eachToken(t, func(t *testing.T, _ *server, m forge) {
+	t.Parallel()
+	eachToken(t, func(t *testing.T, _ *harness.Server, m forge) {
 		bad := map[string]string{}
 		for _, alg := range []string{"none", "None", "NONE", "noNE", "nOne", "", "null", "plain"} {
 			for name, signature := range map[string][]byte{"empty": nil, "a byte": {0}, "zeros": make([]byte, 64), "genuine": m.sign(m.token())} {
@@ -188,19 +182,19 @@ func TestNoTokenIsUnsigned(t *testing.T) {
 
 func TestATokenHasOneAlgorithm(t *testing.T) {
 	t.Parallel()
-	eachToken(t, func(t *testing.T, s *server, m forge) {
-		eddsa, err := s.config.Keys.Active(keys.TokenEdDSA)
+	eachToken(t, func(t *testing.T, s *harness.Server, m forge) {
+		eddsa, err := s.Config.Keys.Active(keys.TokenEdDSA)
 		require.NoError(t, err)
-		hs256, err := s.config.Keys.Active(keys.TokenHS256)
+		hs256, err := s.Config.Keys.Active(keys.TokenHS256)
 		require.NoError(t, err)
-		cookie, err := s.config.Keys.Active(keys.CookieSigning)
+		cookie, err := s.Config.Keys.Active(keys.CookieSigning)
 		require.NoError(t, err)
 
 		public := eddsa.Public()
 		der, err := x509.MarshalPKIXPublicKey(public)
 		require.NoError(t, err)
 		text := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
-		set := s.client(t, "").do("GET", "/.well-known/jwks.json", nil).body
+		set := s.Client(t, "").Do("GET", "/.well-known/jwks.json", nil).Body
 		x := base64Of(public)
 		bad := map[string]string{}
 		for name, secret := range map[string][]byte{
@@ -214,7 +208,7 @@ func TestATokenHasOneAlgorithm(t *testing.T) {
 			"the id": []byte(eddsa.ID), "the issuer": []byte(state.Issuer), "a word": []byte("secret"),
 		} {
 			for alg, h := range map[string]func() hash.Hash{"HS256": sha256.New, "HS384": sha512.New384, "HS512": sha512.New} {
-				for _, id := range []string{eddsa.ID, hs256.ID, m.c.slug} {
+				for _, id := range []string{eddsa.ID, hs256.ID, m.c.Slug} {
 					bad["MAC with the public key: "+name+" "+alg+" "+id] = m.withHeader("alg", `"`+alg+`"`).withHeader("kid", `"`+id+`"`).signedBy(macWith(h, secret)).token()
 				}
 			}
@@ -244,20 +238,20 @@ func TestATokenHasOneAlgorithm(t *testing.T) {
 
 func TestTheHeaderOfAToken(t *testing.T) {
 	t.Parallel()
-	eachToken(t, func(t *testing.T, s *server, m forge) {
+	eachToken(t, func(t *testing.T, s *harness.Server, m forge) {
 		var header struct {
 			Alg string `json:"alg"`
 			Kid string `json:"kid"`
 		}
 		require.NoError(t, json.Unmarshal([]byte(m.header), &header))
-		cookie, err := s.config.Keys.Active(keys.CookieSigning)
+		cookie, err := s.Config.Keys.Active(keys.CookieSigning)
 		require.NoError(t, err)
 		bad := map[string]string{}
 		for name, values := range map[string][]string{
 			"typ": {"", `null`, `""`, `"JWT"`, `"AT+JWT"`, `"at+JWT"`, `"jwt"`, `"dpop+jwt"`, `"rt+jwt"`, `"at+jwt "`, `["at+jwt"]`, `1`},
 			"kid": {"", `null`, `""`, `1`, `["` + header.Kid + `"]`, `{"$gt":""}`, `"' OR 1=1 --"`, `"` + header.Kid + `' --"`, `"../../../../etc/passwd"`, `"/dev/null"`,
 				`"http://127.0.0.1:1/key"`, `"\u0000"`, `"` + header.Kid + `\u0000"`, `"` + header.Kid + ` "`, `"` + strings.ToUpper(header.Kid) + `"`, `"` + header.Kid[:7] + `"`,
-				`"` + long("a", 5000) + `"`, `"` + cookie.ID + `"`, `"*"`, `"0"`, `"가"`},
+				`"` + harness.Long("a", 5000) + `"`, `"` + cookie.ID + `"`, `"*"`, `"0"`, `"가"`},
 			"crit": {`["exp"]`, `["b64"]`, `["kid"]`, `[]`, `""`, `null`, `["x"]`},
 		} {
 			for _, value := range values {
@@ -284,6 +278,7 @@ func TestTheHeaderOfAToken(t *testing.T) {
 }
 
 func TestKeysComeFromNowhereElse(t *testing.T) {
+	t.Parallel()
 	var connections atomic.Int32
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -304,7 +299,7 @@ func TestKeysComeFromNowhereElse(t *testing.T) {
 	url := "http://" + listener.Addr().String() + "/keys"
 	jwk := `{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","use":"sig","kid":"mine","x":"` + base64Of(public) + `"}`
 
-	eachToken(t, func(t *testing.T, _ *server, m forge) {
+	eachToken(t, func(t *testing.T, _ *harness.Server, m forge) {
 		bad := map[string]string{}
 		for name, value := range map[string]string{
 			"jwk": jwk, "jku": `"` + url + `"`, "x5u": `"` + url + `"`, "x5c": `["` + base64.StdEncoding.EncodeToString(public) + `"]`, "x5t": `"` + base64Of(public[:20]) + `"`,
@@ -328,12 +323,12 @@ func TestKeysComeFromNowhereElse(t *testing.T) {
 
 func TestTheClaimsOfAToken(t *testing.T) {
 	t.Parallel()
-	eachToken(t, func(t *testing.T, s *server, m forge) {
-		now := s.clock.Now().Unix()
+	eachToken(t, func(t *testing.T, s *harness.Server, m forge) {
+		now := s.Clock.Now().Unix()
 		bad := map[string]string{}
 		for name, values := range map[string][]string{
 			"iss":       {"", `null`, `""`, `"Statelab"`, `"statelab "`, `"https://example.com"`, `["statelab"]`, `1`},
-			"aud":       {"", `null`, `""`, `"statelab"`, `"` + strings.ToUpper(m.c.slug) + `"`, `"` + m.c.slug + ` "`, `["` + m.c.slug + `"]`, `["x","` + m.c.slug + `"]`, `[]`, `{}`, `1`, `"*"`},
+			"aud":       {"", `null`, `""`, `"statelab"`, `"` + strings.ToUpper(m.c.Slug) + `"`, `"` + m.c.Slug + ` "`, `["` + m.c.Slug + `"]`, `["x","` + m.c.Slug + `"]`, `[]`, `{}`, `1`, `"*"`},
 			"exp":       {"", `null`, `0`, `"` + fmt.Sprint(now+60) + `"`, fmt.Sprintf("%d.5", now+60), `1e10`, `1e400`, `true`, `[]`, `9223372036854775808`},
 			"nbf":       {`"0"`, `1.5`, `1e400`, `[]`, `true`},
 			"iat":       {"", `null`, `"0"`, `1.5`, `1e400`, `[]`},
@@ -347,8 +342,8 @@ func TestTheClaimsOfAToken(t *testing.T) {
 				bad[fmt.Sprintf("%s %s", name, value)] = m.withClaim(name, value).token()
 			}
 		}
-		for _, other := range strategies {
-			if other != m.c.slug {
+		for _, other := range harness.Strategies {
+			if other != m.c.Slug {
 				bad["aud is "+other] = m.withClaim("aud", `"`+other+`"`).token()
 			}
 		}
@@ -375,8 +370,9 @@ func TestTheClaimsOfAToken(t *testing.T) {
 }
 
 func TestTheDatesOfAToken(t *testing.T) {
-	eachToken(t, func(t *testing.T, s *server, m forge) {
-		now := s.clock.Now().Unix()
+	t.Parallel()
+	eachToken(t, func(t *testing.T, s *harness.Server, m forge) {
+		now := s.Clock.Now().Unix()
 		for _, test := range []struct {
 			claim string
 			at    int64
@@ -391,13 +387,13 @@ func TestTheDatesOfAToken(t *testing.T) {
 				m.refuses(t, forged.token(), "bad_signature") // what is not ours has no date
 			})
 		}
-		s.clock.advance(15*time.Minute - time.Second)
+		s.Clock.Advance(15*time.Minute - time.Second)
 		m.accepts(t, m.token())
-		s.clock.advance(time.Second)
+		s.Clock.Advance(time.Second)
 		m.refuses(t, m.token(), "expired") // "on or after" (RFC 7519, 4.1.4)
-		s.clock.advance(-15*time.Minute - time.Second)
+		s.Clock.Advance(-15*time.Minute - time.Second)
 		m.refuses(t, m.token(), "not_yet_valid")
-		s.clock.advance(time.Second)
+		s.Clock.Advance(time.Second)
 		m.accepts(t, m.token())
 	})
 }
@@ -406,7 +402,7 @@ func TestTheDatesOfAToken(t *testing.T) {
 func TestATokenHasOneSpelling(t *testing.T) {
 	t.Parallel()
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-	eachToken(t, func(t *testing.T, _ *server, m forge) {
+	eachToken(t, func(t *testing.T, _ *harness.Server, m forge) {
 		genuine := m.token()
 		parts := strings.Split(genuine, ".")
 		bad := map[string]string{
@@ -416,7 +412,7 @@ func TestATokenHasOneSpelling(t *testing.T) {
 			"standard base64": parts[0] + "." + parts[1] + "." + base64.StdEncoding.EncodeToString(m.sign(parts[0]+"."+parts[1])), "a percent": genuine + "%3d", "a comma": genuine + "," + genuine,
 			"quotes": `"` + genuine + `"`, "a space in front": " " + genuine, "a space inside": parts[0] + ". " + parts[1] + "." + parts[2], "a tab": parts[0] + ".\t" + parts[1] + "." + parts[2],
 			"a zero byte more": parts[0] + "." + parts[1] + "." + base64Of(append(m.sign(parts[0]+"."+parts[1]), 0)), "twice": genuine + genuine, "in capitals": strings.ToUpper(genuine),
-			"a soft hyphen": genuine + "\u00ad", "a long one": genuine + long("A", 9000), "in another order": parts[1] + "." + parts[0] + "." + parts[2],
+			"a soft hyphen": genuine + "\u00ad", "a long one": genuine + harness.Long("A", 9000), "in another order": parts[1] + "." + parts[0] + "." + parts[2],
 			"a role of its own": parts[0] + "." + base64Of([]byte(strings.Replace(m.claims, `"member"`, `"admin"`, 1))) + "." + parts[2],
 			"more credits":      parts[0] + "." + base64Of([]byte(strings.Replace(m.claims, `"credits":100`, `"credits":999`, 1))) + "." + parts[2],
 		}
@@ -456,12 +452,13 @@ func TestATokenHasOneSpelling(t *testing.T) {
 }
 
 func TestKeysOfATokenThatAreNotItsOwn(t *testing.T) {
-	eachToken(t, func(t *testing.T, s *server, m forge) {
-		alien := newServer(t, func(c *api.Config) { c.TokenAlg = s.config.TokenAlg }).login(t, m.c.slug, alice, alicePassword).held()
+	t.Parallel()
+	eachToken(t, func(t *testing.T, s *harness.Server, m forge) {
+		alien := harness.NewServer(t, func(c *api.Config) { c.TokenAlg = s.Config.TokenAlg }).Login(t, m.c.Slug, harness.Alice, harness.AlicePassword).Held()
 		m.refuses(t, alien, "bad_signature")
 
 		// A second key of the ring verifies what it has signed, under its own id.
-		ring, purpose := s.config.Keys, algorithms[s.config.TokenAlg]
+		ring, purpose := s.Config.Keys, algorithms[s.Config.TokenAlg]
 		var all []*keys.Key
 		for _, p := range keys.Purposes() {
 			all = append(all, ring.Verifying(p)...)
@@ -469,7 +466,7 @@ func TestKeysOfATokenThatAreNotItsOwn(t *testing.T) {
 		secret := make([]byte, 32)
 		_, err := cryptorand.Read(secret)
 		require.NoError(t, err)
-		second, err := keys.NewKey(purpose, secret, s.clock.Now())
+		second, err := keys.NewKey(purpose, secret, s.Clock.Now())
 		require.NoError(t, err)
 		ring.Replace(append(all, second)...)
 		t.Cleanup(func() { ring.Replace(all...) })
@@ -485,11 +482,12 @@ func TestKeysOfATokenThatAreNotItsOwn(t *testing.T) {
 }
 
 func TestTheAuthorizationHeader(t *testing.T) {
-	eachToken(t, func(t *testing.T, s *server, m forge) {
-		if !m.c.bearer() {
+	t.Parallel()
+	eachToken(t, func(t *testing.T, s *harness.Server, m forge) {
+		if !m.c.Bearer() {
 			return // it is not looked at, of cookies, badCookies are the table
 		}
-		theirs, mine := s.login(t, m.c.slug, bob, bobPassword).access, m.token()
+		theirs, mine := s.Login(t, m.c.Slug, harness.Bob, harness.BobPassword).Access, m.token()
 		expired := m.withClaim("exp", "1").token()
 		for name, test := range map[string]struct {
 			lines     []string
@@ -512,7 +510,7 @@ func TestTheAuthorizationHeader(t *testing.T) {
 			"a word":               {[]string{"Bearer x"}, 401, "bad_signature", invalidChallenge},
 			"a list":               {[]string{"Bearer " + mine + ", Bearer " + theirs}, 401, "bad_signature", invalidChallenge},
 			"a parameter":          {[]string{"Bearer token=" + mine}, 401, "bad_signature", invalidChallenge},
-			"a refresh token":      {[]string{"Bearer " + m.c.refresh}, 401, "bad_signature", invalidChallenge},
+			"a refresh token":      {[]string{"Bearer " + m.c.Refresh}, 401, "bad_signature", invalidChallenge},
 			"expired":              {[]string{"Bearer " + expired}, 401, "expired", invalidChallenge},
 			"not yet valid":        {[]string{"Bearer " + m.withClaim("nbf", "4000000000").token()}, 401, "not_yet_valid", invalidChallenge},
 			"two":                  {[]string{"Bearer " + mine, "Bearer " + theirs}, 400, "ambiguous_credential", `Bearer realm="statelab", error="invalid_request"`},
@@ -522,60 +520,61 @@ func TestTheAuthorizationHeader(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				for _, route := range []string{"profile", "inspect", "logins", "members"} {
 					if test.status != http.StatusOK || route != "members" {
-						a := s.client(t, m.c.slug).do("GET", "/"+m.c.slug+"/"+route, nil, header("Authorization", test.lines...)).is(test.status)
-						require.Equal(t, test.code, a.code())
-						require.Equal(t, test.challenge, a.header.Get("WWW-Authenticate"))
+						a := s.Client(t, m.c.Slug).Do("GET", "/"+m.c.Slug+"/"+route, nil, harness.Header("Authorization", test.lines...)).Is(test.status)
+						require.Equal(t, test.code, a.Code())
+						require.Equal(t, test.challenge, a.Header.Get("WWW-Authenticate"))
 					}
 				}
 			})
 		}
-		folded := s.wire(t, "GET /"+m.c.slug+"/profile HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nAuthorization: Bearer "+mine[:50]+"\r\n "+mine[50:]+"\r\n\r\n", false)
+		folded := s.Wire(t, "GET /"+m.c.Slug+"/profile HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nAuthorization: Bearer "+mine[:50]+"\r\n "+mine[50:]+"\r\n\r\n", false)
 		require.Contains(t, folded, "HTTP/1.1 401 ", "a token on two lines")
-		a := s.client(t, m.c.slug).post("login", credentials{alice, "wrong"}).is(http.StatusUnauthorized, "bad_login")
-		require.Equal(t, bareChallenge, a.header.Get("WWW-Authenticate"), "no token was presented")
+		a := s.Client(t, m.c.Slug).Post("login", harness.Credentials(harness.Alice, "wrong")).Is(http.StatusUnauthorized, "bad_login")
+		require.Equal(t, bareChallenge, a.Header.Get("WWW-Authenticate"), "no token was presented")
 	})
 }
 
 func TestAccessAndRefreshTokensAreNotEachOther(t *testing.T) {
-	eachToken(t, func(t *testing.T, s *server, m forge) {
-		c, refresh := m.c, m.c.renews()
-		present := func(t *testing.T, route, token string) *answer {
-			other := s.client(t, c.slug)
-			if c.bearer() {
-				return other.post(route, object{"refresh_token": token})
+	t.Parallel()
+	eachToken(t, func(t *testing.T, s *harness.Server, m forge) {
+		c, refresh := m.c, m.c.Renews()
+		present := func(t *testing.T, route, token string) *harness.Answer {
+			other := s.Client(t, c.Slug)
+			if c.Bearer() {
+				return other.Post(route, harness.Object{"refresh_token": token})
 			}
-			other.cookies[cookieName(c.slug)+"_refresh"] = token
-			return other.post("refresh", nil) // the one route that the cookie is sent to
+			other.Cookies[harness.CookieName(c.Slug)+"_refresh"] = token
+			return other.Post("refresh", nil) // the one route that the cookie is sent to
 		}
 		for name, presented := range map[string]string{
-			"an access token": m.token(), "its start": m.token()[:44], "a word": "x", "unknown": long("A", 44), "43 characters": refresh[:43], "45 characters": refresh + "A",
-			"another lookup": long("A", 22) + refresh[22:], "the login's id": c.get("inspect").text("held.record.login.sid"), "spaces": " " + refresh[1:], "Korean": long("가", 44), "tabs": "A" + long("\t", 42) + "A",
+			"an access token": m.token(), "its start": m.token()[:44], "a word": "x", "unknown": harness.Long("A", 44), "43 characters": refresh[:43], "45 characters": refresh + "A",
+			"another lookup": harness.Long("A", 22) + refresh[22:], "the login's id": c.Get("inspect").Text("held.record.login.sid"), "spaces": " " + refresh[1:], "Korean": harness.Long("가", 44), "tabs": "A" + harness.Long("\t", 42) + "A",
 		} {
 			t.Run(name, func(t *testing.T) {
-				c := c.in(t)
+				c := c.In(t)
 				for _, route := range []string{"refresh", "logout"} {
-					a := present(t, route, presented).is(http.StatusUnauthorized, "unknown_session")
-					require.Equal(t, c.challenge(invalidChallenge), a.header.Get("WWW-Authenticate"))
+					a := present(t, route, presented).Is(http.StatusUnauthorized, "unknown_session")
+					require.Equal(t, c.Challenge(invalidChallenge), a.Header.Get("WWW-Authenticate"))
 				}
-				require.Equal(t, refresh, c.renews())
+				require.Equal(t, refresh, c.Renews())
 			})
 		}
-		if c.bearer() {
-			s.client(t, c.slug).post("logout", object{"everywhere": true, "refresh_token": long("A", 44)}).is(http.StatusUnauthorized, "unknown_session")
+		if c.Bearer() {
+			s.Client(t, c.Slug).Post("logout", harness.Object{"everywhere": true, "refresh_token": harness.Long("A", 44)}).Is(http.StatusUnauthorized, "unknown_session")
 		}
-		c.renewed() // the family is alive after all of this
+		c.Renewed() // the family is alive after all of this
 
 		// Half a refresh token is known to be used up or to have been guessed.
-		present(t, "refresh", c.renews()[:22]+long("A", 22)).is(http.StatusUnauthorized, "reuse_detected")
-		c.renew().is(http.StatusUnauthorized, "revoked")
+		present(t, "refresh", c.Renews()[:22]+harness.Long("A", 22)).Is(http.StatusUnauthorized, "reuse_detected")
+		c.Renew().Is(http.StatusUnauthorized, "revoked")
 	})
 }
 
 // clientHeld runs a test for every strategy whose cookie is the state. A token in
 // a cookie is one of eachToken's.
-func clientHeld(t *testing.T, s *server, f func(t *testing.T, slug string)) {
+func clientHeld(t *testing.T, s *harness.Server, f func(t *testing.T, slug string)) {
 	eachStrict(t, s, func(t *testing.T, slug string) {
-		if s.traits(t, slug).Holder == state.HolderClient && s.login(t, slug, alice, alicePassword).renews() == "" {
+		if s.Traits(t, slug).Holder == state.HolderClient && s.Login(t, slug, harness.Alice, harness.AlicePassword).Renews() == "" {
 			f(t, slug)
 		}
 	})
@@ -584,15 +583,15 @@ func clientHeld(t *testing.T, s *server, f func(t *testing.T, slug string)) {
 func TestACookieHasOneSpelling(t *testing.T) {
 	t.Parallel()
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-	s := newServer(t)
+	s := harness.NewServer(t)
 	clientHeld(t, s, func(t *testing.T, slug string) {
-		c, b := s.login(t, slug, alice, alicePassword), s.login(t, slug, bob, bobPassword)
-		name, mine, theirs := cookieName(slug), c.held(), b.held()
+		c, b := s.Login(t, slug, harness.Alice, harness.AlicePassword), s.Login(t, slug, harness.Bob, harness.BobPassword)
+		name, mine, theirs := harness.CookieName(slug), c.Held(), b.Held()
 		bad := map[string]string{
 			"half": mine[:len(mine)/2], "nothing in front": "." + mine, "a point behind": mine + ".", "a point in front of it": mine[:1] + "." + mine[1:], "padding": mine + "=", "twice": mine + mine,
 			"a character more": mine + "A", "a character less": mine[:len(mine)-1], "four characters less": mine[:len(mine)-4], "the end of another": mine[:len(mine)-43] + theirs[len(theirs)-43:],
 			"the start of another": theirs[:len(theirs)-43] + mine[len(mine)-43:], "a third part": mine + "." + mine[len(mine)-43:], "standard base64": strings.NewReplacer("-", "+", "_", "/").Replace(mine) + "A",
-			"in capitals": strings.ToUpper(mine), "a JWT": "eyJhbGciOiJub25lIn0." + mine + ".", "nothing but zeros": long("A", len(mine)), "an empty payload": mine[len(mine)-44:],
+			"in capitals": strings.ToUpper(mine), "a JWT": "eyJhbGciOiJub25lIn0." + mine + ".", "nothing but zeros": harness.Long("A", len(mine)), "an empty payload": mine[len(mine)-44:],
 			"JSON in clear": `{"sub":"x"}`, "base64 of JSON": base64Of([]byte(`{"role":"admin"}`)), "base64 of JSON with a signature": base64Of([]byte(`{"role":"admin"}`)) + mine[len(mine)-44:],
 		}
 		for i := range mine {
@@ -607,56 +606,57 @@ func TestACookieHasOneSpelling(t *testing.T) {
 				bad["ends with "+string(last)] = changed
 			}
 		}
-		for _, other := range strategies {
+		for _, other := range harness.Strategies {
 			if other != slug {
-				bad["of "+other] = s.login(t, other, alice, alicePassword).held()
+				bad["of "+other] = s.Login(t, other, harness.Alice, harness.AlicePassword).Held()
 			}
 		}
-		before := c.profile()
+		before := c.Profile()
 		for what, value := range bad {
 			t.Run(what, func(t *testing.T) {
-				c := c.in(t)
-				a := c.do("GET", "/"+slug+"/profile", nil, header("Cookie", name+"="+value))
-				c.refused(before, a, http.StatusUnauthorized, "bad_signature")
+				c := c.In(t)
+				a := c.Do("GET", "/"+slug+"/profile", nil, harness.Header("Cookie", name+"="+value))
+				c.Refused(before, a, http.StatusUnauthorized, "bad_signature")
 			})
 		}
-		alien := newServer(t).login(t, slug, alice, alicePassword).held()
-		c.refused(before, c.do("GET", "/"+slug+"/profile", nil, header("Cookie", name+"="+alien)), http.StatusUnauthorized, "bad_signature")
+		alien := harness.NewServer(t).Login(t, slug, harness.Alice, harness.AlicePassword).Held()
+		c.Refused(before, c.Do("GET", "/"+slug+"/profile", nil, harness.Header("Cookie", name+"="+alien)), http.StatusUnauthorized, "bad_signature")
 	})
 }
 
 // What another version of the program has sealed with the same key is refused
 // unless it is a whole login of this version.
 func TestACookieOfAnotherVersionIsRefused(t *testing.T) {
-	s := newServer(t)
+	t.Parallel()
+	s := harness.NewServer(t)
 	seal := map[string]func(slug, payload string) string{
 		state.ProtectedBySignature: func(slug, payload string) string {
-			key, err := s.config.Keys.Active(keys.CookieSigning)
+			key, err := s.Config.Keys.Active(keys.CookieSigning)
 			require.NoError(t, err)
 			text := base64Of([]byte(payload))
 			return text + "." + base64Of(signWith(key)(slug+"\x00"+text))
 		},
 		state.ProtectedByEncryption: func(slug, payload string) string {
-			key, err := s.config.Keys.Active(keys.CookieSealing)
+			key, err := s.Config.Keys.Active(keys.CookieSealing)
 			require.NoError(t, err)
 			return base64Of(key.AEAD().Seal(nil, nil, []byte(payload), []byte(slug))) //nolint:gosec // the cipher draws its nonce itself
 		},
 	}
 	clientHeld(t, s, func(t *testing.T, slug string) {
-		c := s.login(t, slug, alice, alicePassword)
+		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
 		var whole jsontext.Value
 		var in struct {
 			Carried struct {
 				Decoded jsontext.Value `json:"decoded"`
 			} `json:"carried"`
 		}
-		require.NoError(t, json.Unmarshal(c.get("inspect").body, &in))
+		require.NoError(t, json.Unmarshal(c.Get("inspect").Body, &in))
 		whole = in.Carried.Decoded
-		seal := func(payload string) string { return seal[s.traits(t, slug).ProtectedBy](slug, payload) }
-		ask := func(t *testing.T, payload string) *answer {
-			return s.client(t, slug).do("GET", "/"+slug+"/profile", nil, header("Cookie", cookieName(slug)+"="+seal(payload)))
+		seal := func(payload string) string { return seal[s.Traits(t, slug).ProtectedBy](slug, payload) }
+		ask := func(t *testing.T, payload string) *harness.Answer {
+			return s.Client(t, slug).Do("GET", "/"+slug+"/profile", nil, harness.Header("Cookie", harness.CookieName(slug)+"="+seal(payload)))
 		}
-		require.Equal(t, c.profile(), string(ask(t, string(whole)).is(http.StatusOK).body))
+		require.Equal(t, c.Profile(), string(ask(t, string(whole)).Is(http.StatusOK).Body))
 
 		future := `"expires_at":4000000000000000`
 		for name, payload := range map[string]string{
@@ -665,7 +665,7 @@ func TestACookieOfAnotherVersionIsRefused(t *testing.T) {
 			"only a date": `{` + future + `}`, "of other members": `{"user_id":1,"name":"alice",` + future + `}`, "without a subject": edit(t, string(whole), "sub", ""), "without an id": edit(t, string(whole), "sid", ""),
 			"of another encoding": string(append([]byte{0x0d, 0xff, 0x81}, whole...)),
 		} {
-			t.Run(name, func(t *testing.T) { ask(t, payload).is(http.StatusUnauthorized, "bad_signature") })
+			t.Run(name, func(t *testing.T) { ask(t, payload).Is(http.StatusUnauthorized, "bad_signature") })
 		}
 	})
 }

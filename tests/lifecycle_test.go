@@ -11,6 +11,7 @@ import (
 	"statelab/api"
 	"statelab/state"
 	"statelab/state/store"
+	"statelab/tests/harness"
 )
 
 // over is the code with which a strategy refuses a login that is over: a server
@@ -24,292 +25,331 @@ func over(traits state.Traits, why string) string {
 }
 
 func TestAbsoluteExpiryIsJudgedByTheServer(t *testing.T) {
-	s := newServer(t)
-	each(t, func(t *testing.T, slug string) {
-		if !s.traits(t, slug).Expires {
-			return // it does not end, as TestAttacks shows
-		}
-		c := s.login(t, slug, alice, alicePassword)
-		life := c.lives()
-		// Every ten minutes a request, as a thief would do to stay in.
-		for used := time.Duration(0); used+10*time.Minute < life; used += 10 * time.Minute {
-			s.clock.advance(10 * time.Minute)
-			c.get("profile").is(http.StatusOK)
-		}
-		s.clock.advance(10 * time.Minute)
-		c.get("profile").is(http.StatusUnauthorized, over(s.traits(t, slug), "expired"))
-		c.patch(object{"theme": "dark"}).is(http.StatusUnauthorized, over(s.traits(t, slug), "expired"))
+	t.Parallel()
+	inModes(t, []mode{denylisted, cached}, func(t *testing.T, with harness.Option) {
+		s := harness.NewServer(t, with)
+		harness.Each(t, func(t *testing.T, slug string) {
+			if !s.Traits(t, slug).Expires {
+				return // it does not end, as TestAttacks shows
+			}
+			c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+			life := c.Lives()
+			// Every ten minutes a request, as a thief would do to stay in.
+			for used := time.Duration(0); used+10*time.Minute < life; used += 10 * time.Minute {
+				s.Clock.Advance(10 * time.Minute)
+				c.Get("profile").Is(http.StatusOK)
+			}
+			s.Clock.Advance(10 * time.Minute)
+			c.Get("profile").Is(http.StatusUnauthorized, over(s.Traits(t, slug), "expired"))
+			c.Patch(harness.Object{"theme": "dark"}).Is(http.StatusUnauthorized, over(s.Traits(t, slug), "expired"))
+		})
 	})
 }
 
 func TestExpiryIsExact(t *testing.T) {
-	s := newServer(t)
-	each(t, func(t *testing.T, slug string) {
-		if traits := s.traits(t, slug); traits.Slides || !traits.Expires {
-			return // idleness ends it earlier, or nothing does, covered by other tests
-		}
-		c := s.login(t, slug, alice, alicePassword)
-		s.clock.advance(c.lives() - time.Second)
-		c.get("profile").is(http.StatusOK)
-		s.clock.advance(time.Second)
-		c.get("profile").is(http.StatusUnauthorized, "expired") // RFC 7519, 4.1.4: on or after
+	t.Parallel()
+	inModes(t, []mode{denylisted}, func(t *testing.T, with harness.Option) {
+		s := harness.NewServer(t, with)
+		harness.Each(t, func(t *testing.T, slug string) {
+			if traits := s.Traits(t, slug); traits.Slides || !traits.Expires {
+				return // idleness ends it earlier, or nothing does, covered by other tests
+			}
+			c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+			s.Clock.Advance(c.Lives() - time.Second)
+			c.Get("profile").Is(http.StatusOK)
+			s.Clock.Advance(time.Second)
+			c.Get("profile").Is(http.StatusUnauthorized, "expired") // RFC 7519, 4.1.4: on or after
+		})
 	})
 }
 
 func TestIdlenessEndsWhatTheServerHolds(t *testing.T) {
-	s := newServer(t)
-	each(t, func(t *testing.T, slug string) {
-		traits := s.traits(t, slug)
-		c := s.login(t, slug, alice, alicePassword)
-		if !traits.Slides {
-			if c.lives() > 16*time.Minute {
-				s.clock.advance(16 * time.Minute)
-				c.get("profile").is(http.StatusOK)
+	t.Parallel()
+	inModes(t, []mode{denylisted}, func(t *testing.T, with harness.Option) {
+		s := harness.NewServer(t, with)
+		harness.Each(t, func(t *testing.T, slug string) {
+			traits := s.Traits(t, slug)
+			c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+			if !traits.Slides {
+				if c.Lives() > 16*time.Minute {
+					s.Clock.Advance(16 * time.Minute)
+					c.Get("profile").Is(http.StatusOK)
+				}
+				return
 			}
-			return
-		}
-		for range 3 {
-			s.clock.advance(14 * time.Minute)
-			c.get("profile").is(http.StatusOK)
-		}
-		s.clock.advance(15 * time.Minute)
-		c.get("profile").is(http.StatusUnauthorized, "unknown_session")
+			for range 3 {
+				s.Clock.Advance(14 * time.Minute)
+				c.Get("profile").Is(http.StatusOK)
+			}
+			s.Clock.Advance(15 * time.Minute)
+			c.Get("profile").Is(http.StatusUnauthorized, "unknown_session")
+		})
 	})
 }
 
 func TestUseIsWrittenAtMostOnceAMinute(t *testing.T) {
-	s := newServer(t)
-	each(t, func(t *testing.T, slug string) {
-		if !s.traits(t, slug).Slides {
-			return // nothing is written, its reads are counted by TestInspectionHoldsToTheTraits
-		}
-		c := s.login(t, slug, alice, alicePassword)
-		writes := func() int64 { return c.get("inspect").is(http.StatusOK).number("cost.store_writes") }
-		require.Zero(t, writes())
-		s.clock.advance(59 * time.Second)
-		require.Zero(t, writes())
-		s.clock.advance(time.Second)
-		require.Equal(t, int64(1), writes())
-		require.Zero(t, writes())
-		seen := c.get("logins").at("logins").([]any)[0].(map[string]any)["last_seen"]
-		require.Equal(t, s.clock.Now().Format(time.RFC3339), seen)
+	t.Parallel()
+	inModes(t, []mode{denylisted}, func(t *testing.T, with harness.Option) {
+		s := harness.NewServer(t, with)
+		harness.Each(t, func(t *testing.T, slug string) {
+			if !s.Traits(t, slug).Slides {
+				return // nothing is written, its reads are counted by TestInspectionHoldsToTheTraits
+			}
+			c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+			writes := func() int64 { return c.Get("inspect").Is(http.StatusOK).Number("cost.store_writes") }
+			require.Zero(t, writes())
+			s.Clock.Advance(59 * time.Second)
+			require.Zero(t, writes())
+			s.Clock.Advance(time.Second)
+			require.Equal(t, int64(1), writes())
+			require.Zero(t, writes())
+			seen := c.Get("logins").At("logins").([]any)[0].(map[string]any)["last_seen"]
+			require.Equal(t, s.Clock.Now().Format(time.RFC3339), seen)
+		})
 	})
 }
 
 func TestReadsNeverMoveTheEnd(t *testing.T) {
-	s := newServer(t)
-	each(t, func(t *testing.T, slug string) {
-		c := s.login(t, slug, alice, alicePassword)
-		end := c.get("profile").text("expires_at")
-		s.clock.advance(5 * time.Minute)
-		require.Equal(t, end, c.get("profile").text("expires_at"))
-		require.Equal(t, end, c.patch(object{"theme": "dark"}).text("expires_at"))
-		renewed := c.renewed().text("expires_at")
-		if s.traits(t, slug).Holder == state.HolderClient && c.renews() == "" {
-			require.Greater(t, renewed, end, "a refresh of a cookie starts a new life")
-		} else {
-			require.Equal(t, end, renewed)
-		}
+	t.Parallel()
+	inModes(t, []mode{denylisted}, func(t *testing.T, with harness.Option) {
+		s := harness.NewServer(t, with)
+		harness.Each(t, func(t *testing.T, slug string) {
+			c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+			end := c.Get("profile").Text("expires_at")
+			s.Clock.Advance(5 * time.Minute)
+			require.Equal(t, end, c.Get("profile").Text("expires_at"))
+			require.Equal(t, end, c.Patch(harness.Object{"theme": "dark"}).Text("expires_at"))
+			renewed := c.Renewed().Text("expires_at")
+			if s.Traits(t, slug).Holder == state.HolderClient && c.Renews() == "" {
+				require.Greater(t, renewed, end, "a refresh of a cookie starts a new life")
+			} else {
+				require.Equal(t, end, renewed)
+			}
+		})
 	})
 }
 
 func TestLoginNeverAdoptsWhatTheRequestCarried(t *testing.T) {
-	s := newServer(t)
-	each(t, func(t *testing.T, slug string) {
-		if !s.traits(t, slug).RenewsID {
-			return // it does, as TestAttacks shows
-		}
-		thief := s.login(t, slug, bob, bobPassword)
-		victim := thief.copy() // bob's credential, planted into alice's browser
-		victim.post("login", credentials{alice, alicePassword}).is(http.StatusOK)
-		require.NotEqual(t, thief.held(), victim.held())
-		require.Equal(t, "alice", victim.get("profile").text("user.username"))
+	t.Parallel()
+	inModes(t, []mode{denylisted, cached}, func(t *testing.T, with harness.Option) {
+		s := harness.NewServer(t, with)
+		harness.Each(t, func(t *testing.T, slug string) {
+			if !s.Traits(t, slug).RenewsID {
+				return // it does, as TestAttacks shows
+			}
+			thief := s.Login(t, slug, harness.Bob, harness.BobPassword)
+			victim := thief.Copy() // bob's credential, planted into alice's browser
+			victim.Post("login", harness.Credentials(harness.Alice, harness.AlicePassword)).Is(http.StatusOK)
+			require.NotEqual(t, thief.Held(), victim.Held())
+			require.Equal(t, "alice", victim.Get("profile").Text("user.username"))
 
-		a := thief.get("profile")
-		if s.traits(t, slug).Revocable {
-			a.is(http.StatusUnauthorized, over(s.traits(t, slug), "revoked"))
-		} else {
-			require.Equal(t, "bob", a.text("user.username"))
-		}
-		if s.traits(t, slug).Listable {
-			thief.renew().is(http.StatusUnauthorized) // the login that was replaced has ended
-		}
+			a := thief.Get("profile")
+			if s.Traits(t, slug).Revocable {
+				a.Is(http.StatusUnauthorized, over(s.Traits(t, slug), "revoked"))
+			} else {
+				require.Equal(t, "bob", a.Text("user.username"))
+			}
+			if s.Traits(t, slug).Listable {
+				thief.Renew().Is(http.StatusUnauthorized) // the login that was replaced has ended
+			}
+		})
 	})
 }
 
 func TestAnUnknownIdentifierCreatesNothing(t *testing.T) {
-	s := newServer(t)
-	each(t, func(t *testing.T, slug string) {
-		if !s.traits(t, slug).StrictID && s.traits(t, slug).Holder == state.HolderServer {
-			return // it does, as its own tests show
-		}
-		before := s.records(t)
-		for _, planted := range []string{"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "x", "", "a.b.c"} {
-			c := s.client(t, slug)
-			c.cookies[cookieName(slug)] = planted
-			c.get("profile").is(http.StatusUnauthorized)
-			c.get("inspect").is(http.StatusUnauthorized)
-		}
-		for range 100 {
-			s.client(t, slug).get("profile").is(http.StatusUnauthorized, "no_credential")
-		}
-		require.Equal(t, before, s.records(t))
+	t.Parallel()
+	inModes(t, []mode{denylisted}, func(t *testing.T, with harness.Option) {
+		s := harness.NewServer(t, with)
+		harness.Each(t, func(t *testing.T, slug string) {
+			if !s.Traits(t, slug).StrictID && s.Traits(t, slug).Holder == state.HolderServer {
+				return // it does, as its own tests show
+			}
+			before := s.Records(t)
+			for _, planted := range []string{"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "x", "", "a.b.c"} {
+				c := s.Client(t, slug)
+				c.Cookies[harness.CookieName(slug)] = planted
+				c.Get("profile").Is(http.StatusUnauthorized)
+				c.Get("inspect").Is(http.StatusUnauthorized)
+			}
+			for range 100 {
+				s.Client(t, slug).Get("profile").Is(http.StatusUnauthorized, "no_credential")
+			}
+			require.Equal(t, before, s.Records(t))
+		})
 	})
 }
 
 func TestACopyAfterLogout(t *testing.T) {
-	s := newServer(t)
-	each(t, func(t *testing.T, slug string) {
-		traits := s.traits(t, slug)
-		c := s.login(t, slug, alice, alicePassword)
-		thief := c.copy()
-		c.post("logout", nil).is(http.StatusNoContent)
-		if traits.Revocable {
-			thief.get("profile").is(http.StatusUnauthorized, over(traits, "revoked"))
-			thief.renew().is(http.StatusUnauthorized, over(traits, "revoked"))
-			return
-		}
-		thief.get("profile").is(http.StatusOK)
-		if traits.Listable {
-			thief.patch(object{"theme": "dark"}).is(http.StatusUnauthorized, "revoked")
-			thief.renew().is(http.StatusUnauthorized, "revoked")
-			thief.get("profile").is(http.StatusOK)
-		}
-		s.clock.advance(state.DefaultLifetimes().SessionMax)
-		if traits.Expires {
-			thief.get("profile").is(http.StatusUnauthorized, "expired")
-		} else {
-			thief.get("profile").is(http.StatusOK)
-		}
+	t.Parallel()
+	inModes(t, []mode{denylisted, cached}, func(t *testing.T, with harness.Option) {
+		s := harness.NewServer(t, with)
+		harness.Each(t, func(t *testing.T, slug string) {
+			traits := s.Traits(t, slug)
+			c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+			thief := c.Copy()
+			c.Post("logout", nil).Is(http.StatusNoContent)
+			if traits.Revocable {
+				thief.Get("profile").Is(http.StatusUnauthorized, over(traits, "revoked"))
+				thief.Renew().Is(http.StatusUnauthorized, over(traits, "revoked"))
+				return
+			}
+			thief.Get("profile").Is(http.StatusOK)
+			if traits.Listable {
+				thief.Patch(harness.Object{"theme": "dark"}).Is(http.StatusUnauthorized, "revoked")
+				thief.Renew().Is(http.StatusUnauthorized, "revoked")
+				thief.Get("profile").Is(http.StatusOK)
+			}
+			s.Clock.Advance(state.DefaultLifetimes().SessionMax)
+			if traits.Expires {
+				thief.Get("profile").Is(http.StatusUnauthorized, "expired")
+			} else {
+				thief.Get("profile").Is(http.StatusOK)
+			}
+		})
 	})
 }
 
 func TestAnOldCopyComesBackWhereTheClientHoldsTheState(t *testing.T) {
-	s := newServer(t)
-	each(t, func(t *testing.T, slug string) {
-		c := s.login(t, slug, alice, alicePassword)
-		old := c.copy()
-		c.post("spend", object{"amount": 30}).is(http.StatusOK)
-		want := int64(100)
-		if s.traits(t, slug).RollbackProof {
-			want = 70
-		}
-		require.Equal(t, want, old.get("profile").number("state.credits"))
-		require.Equal(t, int64(70), c.get("profile").number("state.credits"))
+	t.Parallel()
+	inModes(t, []mode{denylisted, cached}, func(t *testing.T, with harness.Option) {
+		s := harness.NewServer(t, with)
+		harness.Each(t, func(t *testing.T, slug string) {
+			c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+			old := c.Copy()
+			c.Post("spend", harness.Object{"amount": 30}).Is(http.StatusOK)
+			want := int64(100)
+			if s.Traits(t, slug).RollbackProof {
+				want = 70
+			}
+			require.Equal(t, want, old.Get("profile").Number("state.credits"))
+			require.Equal(t, int64(70), c.Get("profile").Number("state.credits"))
+		})
 	})
 }
 
 func TestLogoutEverywhere(t *testing.T) {
-	s := newServer(t)
-	each(t, func(t *testing.T, slug string) {
-		traits := s.traits(t, slug)
-		devices := []*client{s.login(t, slug, alice, alicePassword), s.login(t, slug, alice, alicePassword), s.login(t, slug, alice, alicePassword)}
-		bystander := s.login(t, slug, bob, bobPassword)
-		if !traits.Everywhere {
-			devices[0].post("logout", object{"everywhere": true}).is(http.StatusNotImplemented, "not_supported_by_strategy")
-			require.NotEmpty(t, devices[0].cookies)
-			devices[0].get("profile").is(http.StatusOK)
-			return
-		}
-		devices[0].post("logout", object{"everywhere": true}).is(http.StatusNoContent)
-		for _, d := range devices[1:] {
-			d.renew().is(http.StatusUnauthorized)
-			if traits.Revocable {
-				d.get("profile").is(http.StatusUnauthorized, over(traits, "revoked"))
+	t.Parallel()
+	inModes(t, []mode{denylisted}, func(t *testing.T, with harness.Option) {
+		s := harness.NewServer(t, with)
+		harness.Each(t, func(t *testing.T, slug string) {
+			traits := s.Traits(t, slug)
+			devices := []*harness.Client{s.Login(t, slug, harness.Alice, harness.AlicePassword), s.Login(t, slug, harness.Alice, harness.AlicePassword), s.Login(t, slug, harness.Alice, harness.AlicePassword)}
+			bystander := s.Login(t, slug, harness.Bob, harness.BobPassword)
+			if !traits.Everywhere {
+				devices[0].Post("logout", harness.Object{"everywhere": true}).Is(http.StatusNotImplemented, "not_supported_by_strategy")
+				require.NotEmpty(t, devices[0].Cookies)
+				devices[0].Get("profile").Is(http.StatusOK)
+				return
 			}
-		}
-		bystander.get("profile").is(http.StatusOK)
-		bystander.renewed()
+			devices[0].Post("logout", harness.Object{"everywhere": true}).Is(http.StatusNoContent)
+			for _, d := range devices[1:] {
+				d.Renew().Is(http.StatusUnauthorized)
+				if traits.Revocable {
+					d.Get("profile").Is(http.StatusUnauthorized, over(traits, "revoked"))
+				}
+			}
+			bystander.Get("profile").Is(http.StatusOK)
+			bystander.Renewed()
+		})
 	})
 }
 
 func TestAnExpiredAccessTokenCanStillLogOut(t *testing.T) {
-	s := newServer(t)
-	each(t, func(t *testing.T, slug string) {
-		for _, everywhere := range []bool{false, true} {
-			c, other := s.login(t, slug, alice, alicePassword), s.login(t, slug, alice, alicePassword)
-			body := object{"everywhere": everywhere, "refresh_token": c.refresh}
-			if c.refresh == "" {
-				c.post("logout", object{"refresh_token": "x"}).is(http.StatusBadRequest, "malformed_json")
-				return
+	t.Parallel()
+	inModes(t, []mode{denylisted}, func(t *testing.T, with harness.Option) {
+		s := harness.NewServer(t, with)
+		harness.Each(t, func(t *testing.T, slug string) {
+			for _, everywhere := range []bool{false, true} {
+				c, other := s.Login(t, slug, harness.Alice, harness.AlicePassword), s.Login(t, slug, harness.Alice, harness.AlicePassword)
+				body := harness.Object{"everywhere": everywhere, "refresh_token": c.Refresh}
+				if c.Refresh == "" {
+					c.Post("logout", harness.Object{"refresh_token": "x"}).Is(http.StatusBadRequest, "malformed_json")
+					return
+				}
+				s.Clock.Advance(time.Hour)
+				c.Post("logout", harness.Object{"everywhere": everywhere}).Is(http.StatusUnauthorized, "expired")
+				c.Post("logout", body).Is(http.StatusNoContent)
+				c.Renew().Is(http.StatusUnauthorized, "revoked")
+				if everywhere {
+					other.Renew().Is(http.StatusUnauthorized, "revoked")
+				} else {
+					other.Renewed()
+				}
 			}
-			s.clock.advance(time.Hour)
-			c.post("logout", object{"everywhere": everywhere}).is(http.StatusUnauthorized, "expired")
-			c.post("logout", body).is(http.StatusNoContent)
-			c.renew().is(http.StatusUnauthorized, "revoked")
-			if everywhere {
-				other.renew().is(http.StatusUnauthorized, "revoked")
-			} else {
-				other.renewed()
-			}
-		}
+		})
 	})
 }
 
 func TestAnotherPasswordEndsTheOtherLogins(t *testing.T) {
-	each(t, func(t *testing.T, slug string) {
-		s := newServer(t)
-		c := s.login(t, slug, alice, alicePassword)
-		var others []*client
-		for _, other := range strategies {
-			others = append(others, s.login(t, other, alice, alicePassword))
-		}
-		bystander := s.login(t, slug, bob, bobPassword)
-		change := func(current, next string) *answer {
-			return c.route("PUT", "password", object{"current_password": current, "new_password": next})
-		}
-		a := change("wrong password", "through the looking glass").is(http.StatusUnprocessableEntity, "validation_failed")
-		require.Equal(t, "/current_password", a.at("errors").([]any)[0].(map[string]any)["pointer"])
-		a = change(alicePassword, "short").is(http.StatusUnprocessableEntity, "validation_failed")
-		require.Equal(t, "/new_password", a.at("errors").([]any)[0].(map[string]any)["pointer"])
-		s.login(t, slug, alice, alicePassword)
+	t.Parallel()
+	inModes(t, []mode{denylisted}, func(t *testing.T, with harness.Option) {
+		harness.Each(t, func(t *testing.T, slug string) {
+			s := harness.NewServer(t, with)
+			c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+			var others []*harness.Client
+			for _, other := range harness.Strategies {
+				others = append(others, s.Login(t, other, harness.Alice, harness.AlicePassword))
+			}
+			bystander := s.Login(t, slug, harness.Bob, harness.BobPassword)
+			change := func(current, next string) *harness.Answer {
+				return c.Route("PUT", "password", harness.Object{"current_password": current, "new_password": next})
+			}
+			a := change("wrong password", "through the looking glass").Is(http.StatusUnprocessableEntity, "validation_failed")
+			require.Equal(t, "/current_password", a.At("errors").([]any)[0].(map[string]any)["pointer"])
+			a = change(harness.AlicePassword, "short").Is(http.StatusUnprocessableEntity, "validation_failed")
+			require.Equal(t, "/new_password", a.At("errors").([]any)[0].(map[string]any)["pointer"])
+			s.Login(t, slug, harness.Alice, harness.AlicePassword)
 
-		change(alicePassword, "through the looking glass").is(http.StatusNoContent)
-		c.get("profile").is(http.StatusOK)
-		c.renewed()
-		for _, other := range others {
-			traits := s.traits(t, other.slug)
-			if traits.Revocable && traits.Everywhere {
-				other.get("profile").is(http.StatusUnauthorized)
+			change(harness.AlicePassword, "through the looking glass").Is(http.StatusNoContent)
+			c.Get("profile").Is(http.StatusOK)
+			c.Renewed()
+			for _, other := range others {
+				traits := s.Traits(t, other.Slug)
+				if traits.Revocable && traits.Everywhere {
+					other.Get("profile").Is(http.StatusUnauthorized)
+				}
+				if traits.Listable {
+					other.Renew().Is(http.StatusUnauthorized)
+				}
 			}
-			if traits.Listable {
-				other.renew().is(http.StatusUnauthorized)
-			}
-		}
-		bystander.get("profile").is(http.StatusOK)
-		s.client(t, slug).post("login", credentials{alice, alicePassword}).is(http.StatusUnauthorized, "bad_login")
-		s.login(t, slug, alice, "through the looking glass")
+			bystander.Get("profile").Is(http.StatusOK)
+			s.Client(t, slug).Post("login", harness.Credentials(harness.Alice, harness.AlicePassword)).Is(http.StatusUnauthorized, "bad_login")
+			s.Login(t, slug, harness.Alice, "through the looking glass")
+		})
 	})
 }
 
 func TestRefreshReplacesTheCredential(t *testing.T) {
-	s := newServer(t)
-	each(t, func(t *testing.T, slug string) {
-		traits := s.traits(t, slug)
-		c := s.login(t, slug, alice, alicePassword)
-		if !traits.RenewsID {
-			c.renewed()
-			return
-		}
-		old := c.copy()
-		s.clock.advance(time.Second)
-		c.renewed()
-		require.NotEqual(t, old.held(), c.held())
-		if traits.Holder == state.HolderServer {
-			old.get("profile").is(http.StatusUnauthorized, over(traits, "revoked"))
-			old.renew().is(http.StatusUnauthorized, "unknown_session")
-			c.get("profile").is(http.StatusOK) // an old one ends nothing
-		}
-		c.get("profile").is(http.StatusOK)
-		c.renewed()
+	t.Parallel()
+	inModes(t, []mode{denylisted, cached}, func(t *testing.T, with harness.Option) {
+		s := harness.NewServer(t, with)
+		harness.Each(t, func(t *testing.T, slug string) {
+			traits := s.Traits(t, slug)
+			c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+			if !traits.RenewsID {
+				c.Renewed()
+				return
+			}
+			old := c.Copy()
+			s.Clock.Advance(time.Second)
+			c.Renewed()
+			require.NotEqual(t, old.Held(), c.Held())
+			if traits.Holder == state.HolderServer {
+				old.Get("profile").Is(http.StatusUnauthorized, over(traits, "revoked"))
+				old.Renew().Is(http.StatusUnauthorized, "unknown_session")
+				c.Get("profile").Is(http.StatusOK) // an old one ends nothing
+			}
+			c.Get("profile").Is(http.StatusOK)
+			c.Renewed()
+		})
 	})
 }
 
 // families are the strategies with refresh tokens.
-func families(t *testing.T, s *server, f func(t *testing.T, slug string)) {
+func families(t *testing.T, s *harness.Server, f func(t *testing.T, slug string)) {
 	n := 0
-	for _, slug := range strategies {
-		if s.login(t, slug, alice, alicePassword).renews() != "" {
+	for _, slug := range harness.Strategies {
+		if s.Login(t, slug, harness.Alice, harness.AlicePassword).Renews() != "" {
 			n++
 			t.Run(slug, func(t *testing.T) { f(t, slug) })
 		}
@@ -318,219 +358,250 @@ func families(t *testing.T, s *server, f func(t *testing.T, slug string)) {
 }
 
 func TestRefreshTokensAndTheirOverlap(t *testing.T) {
-	s := newServer(t)
-	families(t, s, func(t *testing.T, slug string) {
-		c := s.login(t, slug, alice, alicePassword)
-		first := c.copy()
-		c.renewed()
-		second := c.copy()
+	t.Parallel()
+	inModes(t, []mode{denylisted}, func(t *testing.T, with harness.Option) {
+		s := harness.NewServer(t, with)
+		families(t, s, func(t *testing.T, slug string) {
+			c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+			first := c.Copy()
+			c.Renewed()
+			second := c.Copy()
 
-		s.clock.advance(9 * time.Second)
-		late := first.copy()
-		late.renewed()
-		require.Equal(t, second.renews(), late.renews(), "the same successor within the overlap")
+			s.Clock.Advance(9 * time.Second)
+			late := first.Copy()
+			late.Renewed()
+			require.Equal(t, second.Renews(), late.Renews(), "the same successor within the overlap")
 
-		s.clock.advance(time.Second)
-		first.renew().is(http.StatusUnauthorized, "reuse_detected")
-		second.renew().is(http.StatusUnauthorized, "revoked")
-		first.renew().is(http.StatusUnauthorized, "revoked")
-		if s.traits(t, slug).Revocable {
-			second.get("profile").is(http.StatusUnauthorized, "revoked")
-		} else {
-			second.get("profile").is(http.StatusOK) // the access token lives until it expires
-		}
-		s.clock.advance(state.DefaultLifetimes().AccessTTL)
-		second.get("profile").is(http.StatusUnauthorized, "expired")
+			s.Clock.Advance(time.Second)
+			first.Renew().Is(http.StatusUnauthorized, "reuse_detected")
+			second.Renew().Is(http.StatusUnauthorized, "revoked")
+			first.Renew().Is(http.StatusUnauthorized, "revoked")
+			if s.Traits(t, slug).Revocable {
+				second.Get("profile").Is(http.StatusUnauthorized, "revoked")
+			} else {
+				second.Get("profile").Is(http.StatusOK) // the access token lives until it expires
+			}
+			s.Clock.Advance(state.DefaultLifetimes().AccessTTL)
+			second.Get("profile").Is(http.StatusUnauthorized, "expired")
+		})
 	})
 }
 
 func TestAGrandparentIsReuseEvenWithinTheOverlap(t *testing.T) {
-	s := newServer(t)
-	families(t, s, func(t *testing.T, slug string) {
-		c := s.login(t, slug, alice, alicePassword)
-		first := c.copy()
-		c.renewed()
-		c.renewed()
-		first.renew().is(http.StatusUnauthorized, "reuse_detected")
-		c.renew().is(http.StatusUnauthorized, "revoked")
+	t.Parallel()
+	inModes(t, []mode{denylisted}, func(t *testing.T, with harness.Option) {
+		s := harness.NewServer(t, with)
+		families(t, s, func(t *testing.T, slug string) {
+			c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+			first := c.Copy()
+			c.Renewed()
+			c.Renewed()
+			first.Renew().Is(http.StatusUnauthorized, "reuse_detected")
+			c.Renew().Is(http.StatusUnauthorized, "revoked")
+		})
 	})
 }
 
 func TestAFamilyEndsHoweverOftenItIsRenewed(t *testing.T) {
-	s := newServer(t)
-	families(t, s, func(t *testing.T, slug string) {
-		c := s.login(t, slug, alice, alicePassword)
-		start := s.clock.Now()
-		for s.clock.Now().Sub(start) < state.DefaultLifetimes().RefreshTTL-time.Hour {
-			s.clock.advance(time.Hour)
-			c.renewed()
-		}
-		require.LessOrEqual(t, c.renewed().number("credential.expires_in"), int64(3600))
-		s.clock.advance(time.Hour)
-		c.renew().is(http.StatusUnauthorized, "unknown_session")
-		c.get("profile").is(http.StatusUnauthorized, "expired")
+	t.Parallel()
+	inModes(t, []mode{denylisted}, func(t *testing.T, with harness.Option) {
+		s := harness.NewServer(t, with)
+		families(t, s, func(t *testing.T, slug string) {
+			c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+			start := s.Clock.Now()
+			for s.Clock.Now().Sub(start) < state.DefaultLifetimes().RefreshTTL-time.Hour {
+				s.Clock.Advance(time.Hour)
+				c.Renewed()
+			}
+			require.LessOrEqual(t, c.Renewed().Number("credential.expires_in"), int64(3600))
+			s.Clock.Advance(time.Hour)
+			c.Renew().Is(http.StatusUnauthorized, "unknown_session")
+			c.Get("profile").Is(http.StatusUnauthorized, "expired")
+		})
 	})
 }
 
 func TestTwentyParallelRefreshesHaveOneSuccessor(t *testing.T) {
-	s := newServer(t)
-	each(t, func(t *testing.T, slug string) {
-		traits := s.traits(t, slug)
+	t.Parallel()
+	s := harness.NewServer(t)
+	harness.Each(t, func(t *testing.T, slug string) {
+		traits := s.Traits(t, slug)
 		if !traits.RenewsID {
 			return // nothing is renewed
 		}
-		c := s.login(t, slug, alice, alicePassword)
-		tabs := make([]*client, 20)
-		answers := make([]*answer, len(tabs))
+		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+		tabs := make([]*harness.Client, 20)
+		answers := make([]*harness.Answer, len(tabs))
 		var wg sync.WaitGroup
 		for i := range tabs {
-			tabs[i] = c.copy()
-			wg.Go(func() { answers[i] = tabs[i].renew() })
+			tabs[i] = c.Copy()
+			wg.Go(func() { answers[i] = tabs[i].Renew() })
 		}
 		wg.Wait()
 		won := map[string]bool{}
 		for i, a := range answers {
 			switch {
-			case a.status == http.StatusOK && c.renews() != "":
-				won[tabs[i].renews()] = true
-			case a.status == http.StatusOK:
-				won[tabs[i].cookies[cookieName(slug)]] = true
-				tabs[i].get("profile").is(http.StatusOK)
+			case a.Status == http.StatusOK && c.Renews() != "":
+				won[tabs[i].Renews()] = true
+			case a.Status == http.StatusOK:
+				won[tabs[i].Cookies[harness.CookieName(slug)]] = true
+				tabs[i].Get("profile").Is(http.StatusOK)
 			default:
-				require.Equal(t, state.HolderServer, traits.Holder, "%s", a.body)
-				a.is(http.StatusUnauthorized, "unknown_session")
+				require.Equal(t, state.HolderServer, traits.Holder, "%s", a.Body)
+				a.Is(http.StatusUnauthorized, "unknown_session")
 			}
 		}
-		if traits.RollbackProof || c.renews() != "" {
+		if traits.RollbackProof || c.Renews() != "" {
 			require.Len(t, won, 1)
 		}
 	})
 }
 
 func TestParallelChangesOfOneLogin(t *testing.T) {
-	s := newServer(t)
-	each(t, func(t *testing.T, slug string) {
-		c := s.login(t, slug, alice, alicePassword)
-		var wg sync.WaitGroup
-		for range 20 {
-			tab := c.copy()
-			wg.Go(func() { tab.post("spend", object{"amount": 1}).is(http.StatusOK) })
-		}
-		wg.Wait()
-		if s.traits(t, slug).Versioned {
-			a := c.get("profile")
-			require.Equal(t, int64(80), a.number("state.credits"), "no update is lost")
-			require.Equal(t, int64(21), a.number("version"))
-		}
+	t.Parallel()
+	inModes(t, []mode{denylisted}, func(t *testing.T, with harness.Option) {
+		s := harness.NewServer(t, with)
+		harness.Each(t, func(t *testing.T, slug string) {
+			c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+			var wg sync.WaitGroup
+			for range 20 {
+				tab := c.Copy()
+				wg.Go(func() { tab.Post("spend", harness.Object{"amount": 1}).Is(http.StatusOK) })
+			}
+			wg.Wait()
+			if s.Traits(t, slug).Versioned {
+				a := c.Get("profile")
+				require.Equal(t, int64(80), a.Number("state.credits"), "no update is lost")
+				require.Equal(t, int64(21), a.Number("version"))
+			}
+		})
 	})
 }
 
 func TestAChangeMustNotProlongAToken(t *testing.T) {
-	s := newServer(t)
-	families(t, s, func(t *testing.T, slug string) {
-		c := s.login(t, slug, alice, alicePassword)
-		s.clock.advance(10 * time.Minute)
-		renews := c.renews()
-		a := c.patch(object{"theme": "dark"}).is(http.StatusOK)
-		if c.bearer() {
-			require.Equal(t, int64(300), a.number("credential.expires_in"))
-		}
-		require.Empty(t, a.text("credential.refresh_token"))
-		require.Equal(t, renews, c.renews())
-		s.clock.advance(5 * time.Minute)
-		c.get("profile").is(http.StatusUnauthorized, "expired")
-		require.Equal(t, "dark", c.renewed().text("state.theme"), "a refresh signs from the family's state")
+	t.Parallel()
+	inModes(t, []mode{denylisted}, func(t *testing.T, with harness.Option) {
+		s := harness.NewServer(t, with)
+		families(t, s, func(t *testing.T, slug string) {
+			c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+			s.Clock.Advance(10 * time.Minute)
+			renews := c.Renews()
+			a := c.Patch(harness.Object{"theme": "dark"}).Is(http.StatusOK)
+			if c.Bearer() {
+				require.Equal(t, int64(300), a.Number("credential.expires_in"))
+			}
+			require.Empty(t, a.Text("credential.refresh_token"))
+			require.Equal(t, renews, c.Renews())
+			s.Clock.Advance(5 * time.Minute)
+			c.Get("profile").Is(http.StatusUnauthorized, "expired")
+			require.Equal(t, "dark", c.Renewed().Text("state.theme"), "a refresh signs from the family's state")
+		})
 	})
 }
 
 func TestRoleIsReadAgainAtRefresh(t *testing.T) {
-	s := newServer(t)
-	each(t, func(t *testing.T, slug string) {
-		_, err := s.config.Database.ExecContext(t.Context(), `UPDATE accounts SET role = 'member' WHERE username = $1`, alice)
-		require.NoError(t, err)
-		c := s.login(t, slug, alice, alicePassword)
-		_, err = s.config.Database.ExecContext(t.Context(), `UPDATE accounts SET role = 'admin' WHERE username = $1`, alice)
-		require.NoError(t, err)
-		c.get("members").is(http.StatusForbidden, "forbidden")
-		tag := c.get("profile").header.Get("ETag")
-		if renewed := c.renewed().text("user.role"); !s.traits(t, slug).RenewsID {
-			require.Equal(t, "member", renewed, "until the next login")
-			require.Equal(t, "admin", c.post("login", credentials{alice, alicePassword}).is(http.StatusOK).text("user.role"))
-			return
-		}
-		require.Equal(t, "admin", c.get("profile").text("user.role"))
-		c.get("members").is(http.StatusOK)
-		require.NotEqual(t, tag, c.get("profile").header.Get("ETag"), "a role is no change of state, and changes the tag")
+	t.Parallel()
+	inModes(t, []mode{denylisted}, func(t *testing.T, with harness.Option) {
+		s := harness.NewServer(t, with)
+		harness.Each(t, func(t *testing.T, slug string) {
+			_, err := s.Config.Database.ExecContext(t.Context(), `UPDATE accounts SET role = 'member' WHERE username = $1`, harness.Alice)
+			require.NoError(t, err)
+			c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+			_, err = s.Config.Database.ExecContext(t.Context(), `UPDATE accounts SET role = 'admin' WHERE username = $1`, harness.Alice)
+			require.NoError(t, err)
+			c.Get("members").Is(http.StatusForbidden, "forbidden")
+			tag := c.Get("profile").Header.Get("ETag")
+			if renewed := c.Renewed().Text("user.role"); !s.Traits(t, slug).RenewsID {
+				require.Equal(t, "member", renewed, "until the next login")
+				require.Equal(t, "admin", c.Post("login", harness.Credentials(harness.Alice, harness.AlicePassword)).Is(http.StatusOK).Text("user.role"))
+				return
+			}
+			require.Equal(t, "admin", c.Get("profile").Text("user.role"))
+			c.Get("members").Is(http.StatusOK)
+			require.NotEqual(t, tag, c.Get("profile").Header.Get("ETag"), "a role is no change of state, and changes the tag")
+		})
 	})
 }
 
 func TestWhoHasNoAccountIsNotRefreshed(t *testing.T) {
-	s := newServer(t)
-	each(t, func(t *testing.T, slug string) {
-		c := s.login(t, slug, bob, bobPassword)
-		_, err := s.config.Database.ExecContext(t.Context(), `DELETE FROM accounts WHERE username = $1`, bob)
-		require.NoError(t, err)
-		if !s.traits(t, slug).RenewsID {
-			c.renewed() // nobody asks whether there is an account
+	t.Parallel()
+	inModes(t, []mode{denylisted}, func(t *testing.T, with harness.Option) {
+		s := harness.NewServer(t, with)
+		harness.Each(t, func(t *testing.T, slug string) {
+			c := s.Login(t, slug, harness.Bob, harness.BobPassword)
+			_, err := s.Config.Database.ExecContext(t.Context(), `DELETE FROM accounts WHERE username = $1`, harness.Bob)
+			require.NoError(t, err)
+			if !s.Traits(t, slug).RenewsID {
+				c.Renewed() // nobody asks whether there is an account
+				require.NoError(t, s.AddDemoAccounts(t.Context()))
+				return
+			}
+			c.Renew().Is(http.StatusUnauthorized, "revoked")
 			require.NoError(t, s.AddDemoAccounts(t.Context()))
-			return
-		}
-		c.renew().is(http.StatusUnauthorized, "revoked")
-		require.NoError(t, s.AddDemoAccounts(t.Context()))
-		c.renew().is(http.StatusUnauthorized) // a new account of that name inherits nothing
+			c.Renew().Is(http.StatusUnauthorized) // a new account of that name inherits nothing
+		})
 	})
 }
 
 func TestTheCapOnLoginsNeverEvicts(t *testing.T) {
-	s := newServer(t, func(c *api.Config) {
-		require.NoError(t, c.Store.Close())
-		c.Store = store.NewMemory(store.Options{Now: c.Now, MaxLogins: 3})
-	})
-	each(t, func(t *testing.T, slug string) {
-		var live []*client
-		for range 3 {
-			live = append(live, s.login(t, slug, alice, alicePassword))
-		}
-		a := s.client(t, slug).post("login", credentials{alice, alicePassword})
-		if traits := s.traits(t, slug); traits.Holder == state.HolderServer && traits.KeptIn == state.PlaceStore {
-			a.is(http.StatusServiceUnavailable, "overloaded")
-		} else {
-			a.is(http.StatusOK)
-		}
-		for _, c := range live {
-			c.get("profile").is(http.StatusOK)
-		}
+	t.Parallel()
+	inModes(t, []mode{denylisted}, func(t *testing.T, with harness.Option) {
+		s := harness.NewServer(t, with, func(c *api.Config) {
+			require.NoError(t, c.Store.Close())
+			c.Store = store.NewMemory(store.Options{Now: c.Now, MaxLogins: 3})
+		})
+		harness.Each(t, func(t *testing.T, slug string) {
+			var live []*harness.Client
+			for range 3 {
+				live = append(live, s.Login(t, slug, harness.Alice, harness.AlicePassword))
+			}
+			a := s.Client(t, slug).Post("login", harness.Credentials(harness.Alice, harness.AlicePassword))
+			if traits := s.Traits(t, slug); traits.Holder == state.HolderServer && traits.KeptIn == state.PlaceStore {
+				a.Is(http.StatusServiceUnavailable, "overloaded")
+			} else {
+				a.Is(http.StatusOK)
+			}
+			for _, c := range live {
+				c.Get("profile").Is(http.StatusOK)
+			}
+		})
 	})
 }
 
 func TestSurvivalOfARestart(t *testing.T) {
-	s := newServer(t)
-	each(t, func(t *testing.T, slug string) {
-		c := s.login(t, slug, alice, alicePassword)
-		config := s.config
-		config.Store = store.NewMemory(store.Options{Now: s.clock.Now}) // memory is lost, keys are kept
-		t.Cleanup(func() { require.NoError(t, config.Store.Close()) })
-		c.s = startServer(t, config, s.clock)
-		a := c.get("profile")
-		if traits := s.traits(t, slug); outlives(traits) {
-			a.is(http.StatusOK)
-		} else {
-			a.is(http.StatusUnauthorized, over(traits, "revoked"))
-		}
+	t.Parallel()
+	inModes(t, []mode{denylisted}, func(t *testing.T, with harness.Option) {
+		s := harness.NewServer(t, with)
+		harness.Each(t, func(t *testing.T, slug string) {
+			c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+			config := s.Config
+			config.Store = store.NewMemory(store.Options{Now: s.Clock.Now}) // memory is lost, keys are kept
+			t.Cleanup(func() { require.NoError(t, config.Store.Close()) })
+			c.Server = harness.StartServer(t, config, s.Clock)
+			a := c.Get("profile")
+			if traits := s.Traits(t, slug); harness.Outlives(traits) {
+				a.Is(http.StatusOK)
+			} else {
+				a.Is(http.StatusUnauthorized, over(traits, "revoked"))
+			}
+		})
 	})
 }
 
 func TestOneStrategysCredentialIsNothingToAnother(t *testing.T) {
-	s := newServer(t)
-	each(t, func(t *testing.T, slug string) {
-		from := s.login(t, slug, alice, alicePassword)
-		for _, other := range strategies {
-			if other == slug {
-				continue
+	t.Parallel()
+	inModes(t, []mode{denylisted, cached}, func(t *testing.T, with harness.Option) {
+		s := harness.NewServer(t, with)
+		harness.Each(t, func(t *testing.T, slug string) {
+			from := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+			for _, other := range harness.Strategies {
+				if other == slug {
+					continue
+				}
+				a := s.Client(t, other).Hold(from.Held()).Get("profile")
+				require.Equal(t, http.StatusUnauthorized, a.Status)
+				require.Contains(t, []string{"bad_signature", "unknown_session"}, a.Code())
 			}
-			a := s.client(t, other).hold(from.held()).get("profile")
-			require.Equal(t, http.StatusUnauthorized, a.status)
-			require.Contains(t, []string{"bad_signature", "unknown_session"}, a.code())
-		}
+		})
 	})
 }

@@ -5,78 +5,53 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"statelab/api"
 	"statelab/auth"
+	"statelab/tests/harness"
 )
-
-// unsafeRoutes are all routes of the client's strategy that can change
-// something, with bodies that they accept.
-func (c *client) unsafeRoutes() []bodyRoute {
-	c.t.Helper()
-	return append(c.bodyRoutes(), bodyRoute{"DELETE", "/" + c.slug + "/logins/" + c.id(), ``})
-}
-
-// from returns a change of a request that makes it one of a browser's. An empty
-// string leaves the header out.
-func from(site, origin string) func(*http.Request) {
-	return func(r *http.Request) {
-		for name, value := range map[string]string{"Sec-Fetch-Site": site, "Origin": origin} {
-			if value != "" {
-				r.Header.Set(name, value)
-			}
-		}
-	}
-}
-
-const allowedOrigin = "http://localhost:5173"
-
-func allowing(origins ...string) option {
-	return func(c *api.Config) { c.AllowOrigins = origins }
-}
 
 // lookAlikes are origins that a careless comparison takes for allowedOrigin.
 var lookAlikes = []string{
 	"http://localhost:5173.evil.example", "http://localhost:51730", "http://localhost:517", "http://localhost", "https://localhost:5173", "HTTP://LOCALHOST:5173",
-	"http://evil.example/http://localhost:5173", "http://evil.example#" + allowedOrigin, "http://localhost:5173@evil.example", "http://evil.example:5173", "http://xlocalhost:5173",
+	"http://evil.example/http://localhost:5173", "http://evil.example#" + harness.AllowedOrigin, "http://localhost:5173@evil.example", "http://evil.example:5173", "http://xlocalhost:5173",
 	"http://localhost.:5173", "http://127.0.0.1:5173", "http://[::1]:5173", "http://localhost:5173/", "http://localhost:5173,http://evil.example", "localhost:5173", "//localhost:5173", "*",
 }
 
 func TestUnsafeRequestsFromOtherOriginsAreBlocked(t *testing.T) {
 	t.Parallel()
-	for name, s := range map[string]*server{"no origin allowed": newServer(t), "one allowed": newServer(t, allowing(allowedOrigin))} {
-		host := strings.TrimPrefix(s.url, "http://")
+	for name, s := range map[string]*harness.Server{"no origin allowed": harness.NewServer(t), "one allowed": harness.NewServer(t, harness.Allowing(harness.AllowedOrigin))} {
+		host := strings.TrimPrefix(s.URL, "http://")
 		_, port, _ := strings.Cut(host, ":")
 		everywhere := map[string]func(*http.Request){
-			"cross-site": from("cross-site", ""), "same-site": from("same-site", ""), "foreign": from("", "http://evil.example"), "null": from("", "null"),
+			"cross-site": harness.From("cross-site", ""), "same-site": harness.From("same-site", ""), "foreign": harness.From("", "http://evil.example"), "null": harness.From("", "null"),
 		}
 		blocked := map[string]func(*http.Request){
-			"a site in capitals": from("Same-Origin", "http://evil.example"), "an unknown site": from("x", ""), "cross-site, our origin": from("cross-site", s.url),
-			"same-site, our origin": from("same-site", s.url), "cross-site, null": from("cross-site", "null"), "a file": from("", "file://"), "no origin at all": from("", "x"),
-			"our name, another port": from("", "http://"+host+"0"), "our name, no port": from("", "http://127.0.0.1"), "another of our names": from("", "http://localhost:"+port),
-			"our name and more": from("", s.url+".evil.example"), "our name as a user": from("", "http://"+host+"@evil.example"), "our port": from("", "http://evil.example:"+port),
-			"another scheme, as browsers tell it": from("cross-site", "https://"+host),
+			"a site in capitals": harness.From("Same-Origin", "http://evil.example"), "an unknown site": harness.From("x", ""), "cross-site, our origin": harness.From("cross-site", s.URL),
+			"same-site, our origin": harness.From("same-site", s.URL), "cross-site, null": harness.From("cross-site", "null"), "a file": harness.From("", "file://"), "no origin at all": harness.From("", "x"),
+			"our name, another port": harness.From("", "http://"+host+"0"), "our name, no port": harness.From("", "http://127.0.0.1"), "another of our names": harness.From("", "http://localhost:"+port),
+			"our name and more": harness.From("", s.URL+".evil.example"), "our name as a user": harness.From("", "http://"+host+"@evil.example"), "our port": harness.From("", "http://evil.example:"+port),
+			"another scheme, as browsers tell it": harness.From("cross-site", "https://"+host),
 		}
 		if name == "no origin allowed" {
-			blocked["what is allowed elsewhere"] = from("same-site", allowedOrigin)
+			blocked["what is allowed elsewhere"] = harness.From("same-site", harness.AllowedOrigin)
 		} else {
 			for _, origin := range lookAlikes {
-				blocked["like the allowed one: "+origin] = from("same-site", origin)
-				blocked["like the allowed one, old browser: "+origin] = from("", origin)
+				blocked["like the allowed one: "+origin] = harness.From("same-site", origin)
+				blocked["like the allowed one, old browser: "+origin] = harness.From("", origin)
 			}
 		}
-		each(t, func(t *testing.T, slug string) {
-			c := s.login(t, slug, alice, alicePassword)
-			before, records, routes := c.profile(), s.records(t), c.unsafeRoutes()
-			try := func(what string, change func(*http.Request), r bodyRoute) {
-				t.Run(name+", "+what+" "+r.path, func(t *testing.T) {
-					c := c.in(t)
-					a := c.do(r.method, r.path, raw(r.good), change)
-					c.refused(before, a, http.StatusForbidden, "csrf_blocked")
-					require.Empty(t, a.header.Get("Access-Control-Allow-Origin"))
+		harness.Each(t, func(t *testing.T, slug string) {
+			c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+			before, records, routes := c.Profile(), s.Records(t), c.UnsafeRoutes()
+			try := func(what string, change func(*http.Request), r harness.BodyRoute) {
+				t.Run(name+", "+what+" "+r.Path, func(t *testing.T) {
+					c := c.In(t)
+					a := c.Do(r.Method, r.Path, harness.Raw(r.Good), change)
+					c.Refused(before, a, http.StatusForbidden, "csrf_blocked")
+					require.Empty(t, a.Header.Get("Access-Control-Allow-Origin"))
 				})
 			}
 			for what, change := range everywhere {
@@ -87,24 +62,25 @@ func TestUnsafeRequestsFromOtherOriginsAreBlocked(t *testing.T) {
 			for what, change := range blocked {
 				try(what, change, routes[0])
 			}
-			c.refused(before, c.do("POST", "/"+slug+"/spend", object{"amount": 1}, from("cross-site", ""), header("X-Http-Method-Override", "GET")), http.StatusForbidden, "csrf_blocked")
-			require.Equal(t, records, s.records(t))
+			c.Refused(before, c.Do("POST", "/"+slug+"/spend", harness.Object{"amount": 1}, harness.From("cross-site", ""), harness.Header("X-Http-Method-Override", "GET")), http.StatusForbidden, "csrf_blocked")
+			require.Equal(t, records, s.Records(t))
 		})
 	}
 }
 
 func TestUnsafeRequestsOfOurOwnPass(t *testing.T) {
-	s := newServer(t, allowing(allowedOrigin, "https://app.example"))
-	each(t, func(t *testing.T, slug string) {
+	t.Parallel()
+	s := harness.NewServer(t, harness.Allowing(harness.AllowedOrigin, "https://app.example"))
+	harness.Each(t, func(t *testing.T, slug string) {
 		for what, change := range map[string]func(*http.Request){
-			"curl": from("", ""), "our page": from("same-origin", s.url), "our page, no origin": from("same-origin", ""), "our page, old browser": from("", s.url), "the address bar": from("none", ""),
-			"allowed, same-site": from("same-site", allowedOrigin), "allowed, cross-site": from("cross-site", "https://app.example"), "allowed, old browser": from("", "https://app.example"),
+			"curl": harness.From("", ""), "our page": harness.From("same-origin", s.URL), "our page, no origin": harness.From("same-origin", ""), "our page, old browser": harness.From("", s.URL), "the address bar": harness.From("none", ""),
+			"allowed, same-site": harness.From("same-site", harness.AllowedOrigin), "allowed, cross-site": harness.From("cross-site", "https://app.example"), "allowed, old browser": harness.From("", "https://app.example"),
 		} {
 			t.Run(what, func(t *testing.T) {
-				c := s.login(t, slug, alice, alicePassword)
-				for _, r := range c.bodyRoutes() {
-					if r.path != "/accounts" && r.method != "PUT" { // which work once
-						require.Less(t, c.do(r.method, r.path, raw(r.good), change).status, 300, r.path)
+				c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+				for _, r := range c.BodyRoutes() {
+					if r.Path != "/accounts" && r.Method != "PUT" { // which work once
+						require.Less(t, c.Do(r.Method, r.Path, harness.Raw(r.Good), change).Status, 300, r.Path)
 					}
 				}
 			})
@@ -112,184 +88,106 @@ func TestUnsafeRequestsOfOurOwnPass(t *testing.T) {
 	})
 }
 
-// all asks the server for an answer of every kind, as a page of the origin.
-func (s *server) all(t *testing.T, slug, origin string, f func(what string, a *answer)) {
-	s.clock.advance(time.Hour) // beyond what the throttle remembers
-	c := s.login(t, slug, alice, alicePassword)
-	browser := from("same-site", origin)
-	for what, test := range map[string]struct {
-		method, route string
-		body          any
-		change        func(*http.Request)
-		status        int
-	}{
-		"a login":               {"POST", "login", credentials{bob, bobPassword}, func(r *http.Request) { r.Header.Del("Cookie"); r.Header.Del("Authorization") }, 200},
-		"a profile":             {"GET", "profile", nil, nil, 200},
-		"the same profile":      {"GET", "profile", nil, header("If-None-Match", "*"), 304},
-		"a page":                {"GET", "", nil, nil, 200},
-		"no JSON":               {"PATCH", "profile", raw("["), nil, 400},
-		"two credentials":       {"GET", "profile", nil, func(r *http.Request) { twice(r, c.cookieName()) }, 400},
-		"no credential":         {"GET", "profile", nil, func(r *http.Request) { r.Header.Del("Cookie"); r.Header.Del("Authorization") }, 401},
-		"a wrong password":      {"POST", "login", credentials{alice, "wrong"}, nil, 401},
-		"no admin":              {"GET", "members", nil, nil, 403},
-		"no route":              {"GET", "nothing", nil, nil, 404},
-		"no method":             {"PUT", "profile", nil, nil, 405},
-		"no JSON wanted":        {"GET", "profile", nil, header("Accept", "text/html"), 406},
-		"no credits":            {"POST", "spend", object{"amount": 101}, nil, 409},
-		"an old version":        {"PATCH", "profile", object{"theme": "dark"}, header("If-Match", `"x"`), 412},
-		"too much":              {"PATCH", "profile", raw(long(" ", 64<<10+1)), nil, 413},
-		"a long target":         {"GET", "profile?" + long("q", 9000), nil, nil, 414},
-		"no JSON sent":          {"PATCH", "profile", raw("{}"), header("Content-Type", "text/plain"), 415},
-		"out of range":          {"PATCH", "profile", object{"theme": "blue"}, nil, 422},
-		"too many cookies":      {"GET", "profile", nil, header("Cookie", long("a=b;", 101)), 431},
-		"a patch":               {"PATCH", "profile", object{"theme": "light"}, nil, 200},
-		"the wrong password":    {"PUT", "password", object{"current_password": "x", "new_password": "through the looking-glass"}, nil, 422},
-		"a new password, short": {"PUT", "password", object{"current_password": alicePassword, "new_password": "x"}, nil, 422},
-	} {
-		if what == "two credentials" && !strict(s.traits(t, slug)) {
-			continue // it takes one of the two
-		}
-		f(what, c.copy().do(test.method, "/"+slug+"/"+test.route, test.body, browser, func(r *http.Request) {
-			if test.change != nil {
-				test.change(r)
-			}
-		}).is(test.status))
-	}
-	f("a logout", c.do("POST", "/"+slug+"/logout", nil, browser).is(http.StatusNoContent))
-	f("no such path", c.do("GET", "/nothing", nil, browser).is(http.StatusNotFound))
-}
-
-// page asks for every page and file there is, as a page of the origin.
-func (s *server) page(t *testing.T, origin string, f func(what string, a *answer)) {
-	c := s.client(t, "")
-	for _, r := range s.Routes() {
-		if r.Method == http.MethodGet {
-			path := strings.NewReplacer(":id", "AAAAAAAAAAAAAAAAAAAAAA", "*name", "app.js").Replace(r.Path)
-			f(path, c.do("GET", path, nil, from("same-site", origin)))
-			f(path+" as HTML", c.do("GET", path, nil, from("same-site", origin), header("Accept", "text/html,*/*"), func(r *http.Request) { r.Host = "localhost" }))
-		}
-	}
-}
-
-// twice gives a request a second credential that differs.
-func twice(r *http.Request, name string) {
-	if held := r.Header.Get("Authorization"); held != "" {
-		r.Header["Authorization"] = []string{held, "Bearer x"}
-	} else {
-		r.Header.Add("Cookie", name+"=x")
-	}
-}
-
 func TestAnAllowedOriginReadsEveryAnswer(t *testing.T) {
-	s, stores := newFaultyServer(t, allowing(allowedOrigin, "https://app.example"))
-	keepAlive(t)
-	readable := func(t *testing.T, origin string, a *answer) {
-		require.Equal(t, []string{origin}, a.header["Access-Control-Allow-Origin"])
-		require.Equal(t, []string{"true"}, a.header["Access-Control-Allow-Credentials"])
-		require.Contains(t, strings.Join(a.header["Vary"], ", "), "Origin", "a cache would give it to another origin")
-		exposed := strings.Split(strings.ToLower(a.header.Get("Access-Control-Expose-Headers")), ", ")
+	t.Parallel()
+	s, stores := harness.NewFaultyServer(t, harness.Allowing(harness.AllowedOrigin, "https://app.example"))
+	readable := func(t *testing.T, origin string, a *harness.Answer) {
+		require.Equal(t, []string{origin}, a.Header["Access-Control-Allow-Origin"])
+		require.Equal(t, []string{"true"}, a.Header["Access-Control-Allow-Credentials"])
+		require.Contains(t, strings.Join(a.Header["Vary"], ", "), "Origin", "a cache would give it to another origin")
+		exposed := strings.Split(strings.ToLower(a.Header.Get("Access-Control-Expose-Headers")), ", ")
 		require.ElementsMatch(t, []string{"etag", "retry-after", "x-request-id", "cache-status", "server-timing"}, exposed)
 	}
-	each(t, func(t *testing.T, slug string) {
-		for _, origin := range []string{allowedOrigin, "https://app.example"} {
-			s.all(t, slug, origin, func(what string, a *answer) {
+	harness.Each(t, func(t *testing.T, slug string) {
+		for _, origin := range []string{harness.AllowedOrigin, "https://app.example"} {
+			s.All(t, slug, origin, func(what string, a *harness.Answer) {
 				t.Run(origin+", "+what, func(t *testing.T) { readable(t, origin, a) })
 			})
 		}
 	})
-	s.page(t, allowedOrigin, func(what string, a *answer) {
-		t.Run(what, func(t *testing.T) { readable(t, allowedOrigin, a) })
+	s.Page(t, harness.AllowedOrigin, func(what string, a *harness.Answer) {
+		t.Run(what, func(t *testing.T) { readable(t, harness.AllowedOrigin, a) })
 	})
-	c := s.login(t, "session", alice, alicePassword)
-	login := func(status int) *answer {
-		return c.copy().do("POST", "/session/login", credentials{bob, "wrong"}, from("same-site", allowedOrigin)).is(status)
+	c := s.Login(t, "session", harness.Alice, harness.AlicePassword)
+	login := func(status int) *harness.Answer {
+		return c.Copy().Do("POST", "/session/login", harness.Credentials(harness.Bob, "wrong"), harness.From("same-site", harness.AllowedOrigin)).Is(status)
 	}
 	for range auth.MaxPerAccount {
 		login(http.StatusUnauthorized)
 	}
-	readable(t, allowedOrigin, login(http.StatusTooManyRequests))
-	stores.breakWith(errDown)
-	readable(t, allowedOrigin, c.do("GET", "/session/profile", nil, from("same-site", allowedOrigin)).is(http.StatusServiceUnavailable))
-	local := s.client(t, "").do("GET", "/", nil, from("same-site", allowedOrigin), func(r *http.Request) { r.Host = "example.com" })
-	require.Empty(t, local.is(http.StatusMisdirectedRequest).header.Get("Access-Control-Allow-Origin"), "nothing is shared through a foreign name")
+	readable(t, harness.AllowedOrigin, login(http.StatusTooManyRequests))
+	stores.BreakWith(harness.ErrDown)
+	readable(t, harness.AllowedOrigin, c.Do("GET", "/session/profile", nil, harness.From("same-site", harness.AllowedOrigin)).Is(http.StatusServiceUnavailable))
+	local := s.Client(t, "").Do("GET", "/", nil, harness.From("same-site", harness.AllowedOrigin), func(r *http.Request) { r.Host = "example.com" })
+	require.Empty(t, local.Is(http.StatusMisdirectedRequest).Header.Get("Access-Control-Allow-Origin"), "nothing is shared through a foreign name")
 }
 
 func TestAForeignOriginIsAnsweredAndReadsNothing(t *testing.T) {
-	for name, s := range map[string]*server{"no origin allowed": newServer(t), "one allowed": newServer(t, allowing(allowedOrigin))} {
-		each(t, func(t *testing.T, slug string) {
-			c := s.login(t, slug, alice, alicePassword)
+	t.Parallel()
+	for name, s := range map[string]*harness.Server{"no origin allowed": harness.NewServer(t), "one allowed": harness.NewServer(t, harness.Allowing(harness.AllowedOrigin))} {
+		harness.Each(t, func(t *testing.T, slug string) {
+			c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
 			for _, route := range []string{"profile", "nothing", "members", ""} {
-				status := c.get(route).status
+				status := c.Get(route).Status
 				for i, origin := range append(lookAlikes, "http://evil.example", "null") {
-					a := c.do("GET", "/"+slug+"/"+route, nil, from([]string{"", "same-site", "cross-site"}[i%3], origin)).is(status)
-					for header := range a.header {
+					a := c.Do("GET", "/"+slug+"/"+route, nil, harness.From([]string{"", "same-site", "cross-site"}[i%3], origin)).Is(status)
+					for header := range a.Header {
 						require.False(t, strings.HasPrefix(header, "Access-Control-"), "%s: %s for %s", name, header, origin)
 					}
-					require.Equal(t, name == "one allowed", strings.Contains(strings.Join(a.header["Vary"], ", "), "Origin"), "a cache would give it to the allowed one")
+					require.Equal(t, name == "one allowed", strings.Contains(strings.Join(a.Header["Vary"], ", "), "Origin"), "a cache would give it to the allowed one")
 				}
 			}
 		})
 	}
 }
 
-// preflight asks, as a browser does, whether a request would be allowed.
-func (s *server) preflight(path, host, origin, method, headers string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(http.MethodOptions, "http://"+host+path, nil)
-	r.Header.Set("Origin", origin)
-	r.Header.Set("Access-Control-Request-Method", method)
-	if headers != "" {
-		r.Header.Set("Access-Control-Request-Headers", headers)
-	}
-	w := httptest.NewRecorder()
-	s.ServeHTTP(w, r)
-	return w
-}
-
 func TestPreflights(t *testing.T) {
-	s := newServer(t, allowing(allowedOrigin))
-	each(t, func(t *testing.T, slug string) {
+	t.Parallel()
+	s := harness.NewServer(t, harness.Allowing(harness.AllowedOrigin))
+	harness.Each(t, func(t *testing.T, slug string) {
 		// A path that does not exist is answered as the others are, so that the page gets to see the 404.
-		for _, r := range append(s.client(t, slug).bodyRoutes(), bodyRoute{method: "GET", path: "/" + slug + "/nothing"}) {
+		for _, r := range append(s.Client(t, slug).BodyRoutes(), harness.BodyRoute{Method: "GET", Path: "/" + slug + "/nothing"}) {
 			for _, headers := range []string{"", "content-type", "authorization,content-type", "authorization,content-type,if-match,if-none-match"} {
-				w := s.preflight(r.path, "localhost", allowedOrigin, r.method, headers)
+				w := s.Preflight(r.Path, "localhost", harness.AllowedOrigin, r.Method, headers)
 				require.Contains(t, []int{200, 204}, w.Code)
-				require.Equal(t, []string{allowedOrigin}, w.Header()["Access-Control-Allow-Origin"])
+				require.Equal(t, []string{harness.AllowedOrigin}, w.Header()["Access-Control-Allow-Origin"])
 				require.Equal(t, []string{"true"}, w.Header()["Access-Control-Allow-Credentials"])
-				require.Equal(t, r.method, w.Header().Get("Access-Control-Allow-Methods"))
+				require.Equal(t, r.Method, w.Header().Get("Access-Control-Allow-Methods"))
 				require.Equal(t, headers, strings.ReplaceAll(w.Header().Get("Access-Control-Allow-Headers"), " ", ""))
 				require.Contains(t, w.Header().Get("Vary"), "Origin")
 				require.Equal(t, "600", w.Header().Get("Access-Control-Max-Age"))
 				require.Regexp(t, `^[0-9a-z]{16}$`, w.Header().Get("X-Request-Id"))
 			}
 			for what, w := range map[string]*httptest.ResponseRecorder{
-				"a foreign origin": s.preflight(r.path, "localhost", "http://evil.example", r.method, "content-type"),
-				"null":             s.preflight(r.path, "localhost", "null", r.method, "content-type"),
-				"another header":   s.preflight(r.path, "localhost", allowedOrigin, r.method, "x-evil"),
-				"another method":   s.preflight(r.path, "localhost", allowedOrigin, "TRACE", ""),
+				"a foreign origin": s.Preflight(r.Path, "localhost", "http://evil.example", r.Method, "content-type"),
+				"null":             s.Preflight(r.Path, "localhost", "null", r.Method, "content-type"),
+				"another header":   s.Preflight(r.Path, "localhost", harness.AllowedOrigin, r.Method, "x-evil"),
+				"another method":   s.Preflight(r.Path, "localhost", harness.AllowedOrigin, "TRACE", ""),
 			} {
 				require.Empty(t, w.Header().Get("Access-Control-Allow-Origin"), what)
 			}
 			for _, origin := range lookAlikes {
-				require.Empty(t, s.preflight(r.path, "localhost", origin, r.method, "").Header().Get("Access-Control-Allow-Origin"), origin)
+				require.Empty(t, s.Preflight(r.Path, "localhost", origin, r.Method, "").Header().Get("Access-Control-Allow-Origin"), origin)
 			}
 		}
 	})
-	none := newServer(t)
-	require.Equal(t, http.StatusMethodNotAllowed, none.preflight("/session/profile", "localhost", allowedOrigin, "PATCH", "").Code)
-	w := s.preflight("/session/profile", "example.com", allowedOrigin, "PATCH", "")
+	none := harness.NewServer(t)
+	require.Equal(t, http.StatusMethodNotAllowed, none.Preflight("/session/profile", "localhost", harness.AllowedOrigin, "PATCH", "").Code)
+	w := s.Preflight("/session/profile", "example.com", harness.AllowedOrigin, "PATCH", "")
 	require.Equal(t, http.StatusMisdirectedRequest, w.Code, "a preflight for a foreign host")
 	require.Empty(t, w.Header().Get("Access-Control-Allow-Origin"))
 }
 
 func TestOriginsThatCannotBeAllowed(t *testing.T) {
-	s := newServer(t)
+	t.Parallel()
+	s := harness.NewServer(t)
 	for _, origin := range []string{
 		"", "*", "null", "localhost", "localhost:5173", "//localhost:5173", "http://", "http://localhost:5173/", "http://localhost:5173/app", "http://localhost:5173?x", "http://localhost:5173#x",
 		"http://*.example.com", "http://user@localhost:5173", "HTTP://LOCALHOST:5173", "http://localhost:5173 ", "http://localhost:80", "https://app.example:443",
 	} {
 		t.Run(origin, func(t *testing.T) {
-			config := s.config
-			config.OpenAPI, config.AllowOrigins = []byte("openapi: 3.1.0"), []string{allowedOrigin, origin}
+			config := s.Config
+			config.OpenAPI, config.AllowOrigins = []byte("openapi: 3.1.0"), []string{harness.AllowedOrigin, origin}
 			server, err := api.New(config)
 			if err == nil {
 				require.NoError(t, server.Close())
@@ -301,13 +199,13 @@ func TestOriginsThatCannotBeAllowed(t *testing.T) {
 
 func TestTheClassroomIsLocal(t *testing.T) {
 	t.Parallel()
-	s := newServer(t)
-	each(t, func(t *testing.T, slug string) {
-		c := s.login(t, slug, alice, alicePassword)
-		before := c.profile()
+	s := harness.NewServer(t)
+	harness.Each(t, func(t *testing.T, slug string) {
+		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+		before := c.Profile()
 		as := func(host string) func(*http.Request) { return func(r *http.Request) { r.Host = host } }
 		for _, host := range []string{"localhost", "localhost:1", "LocalHost:8080", "127.0.0.1", "127.0.0.1:9", "[::1]", "[::1]:8080"} {
-			c.do("GET", "/"+slug+"/profile", nil, as(host)).is(http.StatusOK)
+			c.Do("GET", "/"+slug+"/profile", nil, as(host)).Is(http.StatusOK)
 		}
 		foreign := map[string]func(*http.Request){}
 		for _, host := range []string{
@@ -321,29 +219,29 @@ func TestTheClassroomIsLocal(t *testing.T) {
 			"Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Server", "X-Forwarded-Prefix", "x-forwarded-for", "X-FORWARDED-PROTO", "via",
 		} {
 			for _, value := range []string{"127.0.0.1", "", "for=127.0.0.1", "localhost", "https"} {
-				foreign[name+": "+value] = header(name, value)
+				foreign[name+": "+value] = harness.Header(name, value)
 			}
 		}
 		for what, change := range foreign {
 			t.Run(what, func(t *testing.T) {
-				c := c.in(t)
-				c.refused(before, c.do("GET", "/"+slug+"/profile", nil, change), http.StatusMisdirectedRequest, "classroom_is_local")
-				c.refused(before, c.do("PATCH", "/"+slug+"/profile", object{"theme": "dark"}, change), http.StatusMisdirectedRequest, "classroom_is_local")
-				a := s.client(t, slug).do("POST", "/"+slug+"/login", credentials{alice, alicePassword}, change)
-				c.refused(before, a, http.StatusMisdirectedRequest, "classroom_is_local")
+				c := c.In(t)
+				c.Refused(before, c.Do("GET", "/"+slug+"/profile", nil, change), http.StatusMisdirectedRequest, "classroom_is_local")
+				c.Refused(before, c.Do("PATCH", "/"+slug+"/profile", harness.Object{"theme": "dark"}, change), http.StatusMisdirectedRequest, "classroom_is_local")
+				a := s.Client(t, slug).Do("POST", "/"+slug+"/login", harness.Credentials(harness.Alice, harness.AlicePassword), change)
+				c.Refused(before, a, http.StatusMisdirectedRequest, "classroom_is_local")
 			})
 		}
 		// What no proxy puts there is nothing to us: it neither opens nor closes anything.
 		for _, name := range []string{"X-Real-Ip", "X-User-Id", "X-Original-Url", "X-Rewrite-Url", "X-Http-Method-Override", "X-Forwarded", "Client-Ip", "True-Client-Ip"} {
-			require.Equal(t, before, string(c.do("GET", "/"+slug+"/profile", nil, header(name, "/"+slug+"/members")).is(http.StatusOK).body))
-			s.client(t, slug).do("GET", "/"+slug+"/profile", nil, header(name, "1")).is(http.StatusUnauthorized, "no_credential")
+			require.Equal(t, before, string(c.Do("GET", "/"+slug+"/profile", nil, harness.Header(name, "/"+slug+"/members")).Is(http.StatusOK).Body))
+			s.Client(t, slug).Do("GET", "/"+slug+"/profile", nil, harness.Header(name, "1")).Is(http.StatusUnauthorized, "no_credential")
 		}
 	})
 	// Every route there is keeps to it.
 	for _, r := range s.Routes() {
 		path := strings.NewReplacer(":id", "AAAAAAAAAAAAAAAAAAAAAA", "*name", "app.js").Replace(r.Path)
-		a := s.client(t, "").do(r.Method, path, nil, func(r *http.Request) { r.Host = "example.com" }).is(http.StatusMisdirectedRequest)
-		require.True(t, r.Method == http.MethodHead || a.code() == "classroom_is_local", path)
+		a := s.Client(t, "").Do(r.Method, path, nil, func(r *http.Request) { r.Host = "example.com" }).Is(http.StatusMisdirectedRequest)
+		require.True(t, r.Method == http.MethodHead || a.Code() == "classroom_is_local", path)
 	}
 	require.Greater(t, len(s.Routes()), 40)
 }

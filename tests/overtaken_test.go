@@ -12,6 +12,7 @@ import (
 	"statelab/api"
 	"statelab/auth"
 	"statelab/state"
+	"statelab/tests/harness"
 )
 
 // An interruptedHasher does something else, once, when it has compared.
@@ -31,29 +32,30 @@ func (h *interruptedHasher) Compare(ctx context.Context, password, hash string) 
 // Whoever has given the right password while the account was changed is told
 // that it is wrong, and holds no login that the change could not have ended.
 func TestASignInThatIsOvertaken(t *testing.T) {
-	h := &interruptedHasher{Hasher: cheapHasher()}
-	s := newServer(t, func(c *api.Config) { c.Hasher = h })
-	operator := auth.New(auth.Config{Database: s.config.Database, Now: s.clock.Now})
-	each(t, func(t *testing.T, slug string) {
-		owner := s.login(t, slug, bob, bobPassword)
-		password, another := bobPassword, "another bob entirely"
+	t.Parallel()
+	h := &interruptedHasher{Hasher: harness.CheapHasher()}
+	s := harness.NewServer(t, func(c *api.Config) { c.Hasher = h })
+	operator := auth.New(auth.Config{Database: s.Config.Database, Now: s.Clock.Now})
+	harness.Each(t, func(t *testing.T, slug string) {
+		owner := s.Login(t, slug, harness.Bob, harness.BobPassword)
+		password, another := harness.BobPassword, "another bob entirely"
 		overtaken := func(change func()) {
 			h.then.Store(&change)
-			a := s.client(t, slug).post("login", credentials{bob, password}).is(http.StatusUnauthorized, "bad_login")
-			require.Empty(t, a.cookies)
+			a := s.Client(t, slug).Post("login", harness.Credentials(harness.Bob, password)).Is(http.StatusUnauthorized, "bad_login")
+			require.Empty(t, a.Cookies)
 		}
 		overtaken(func() {
-			owner.route("PUT", "password", object{"current_password": password, "new_password": another}).is(http.StatusNoContent)
+			owner.Route("PUT", "password", harness.Object{"current_password": password, "new_password": another}).Is(http.StatusNoContent)
 		})
 		password = another
-		if s.traits(t, slug).Listable {
-			require.Len(t, owner.get("logins").at("logins"), 1)
+		if s.Traits(t, slug).Listable {
+			require.Len(t, owner.Get("logins").At("logins"), 1)
 		}
-		overtaken(func() { require.NoError(t, operator.SetRole(t.Context(), bob, auth.RoleAdmin)) })
-		overtaken(func() { require.NoError(t, operator.Disable(t.Context(), bob)) })
-		require.NoError(t, operator.Enable(t.Context(), bob))
-		s.login(t, slug, bob, password)
-		overtaken(func() { require.NoError(t, operator.Remove(t.Context(), bob)) })
+		overtaken(func() { require.NoError(t, operator.SetRole(t.Context(), harness.Bob, auth.RoleAdmin)) })
+		overtaken(func() { require.NoError(t, operator.Disable(t.Context(), harness.Bob)) })
+		require.NoError(t, operator.Enable(t.Context(), harness.Bob))
+		s.Login(t, slug, harness.Bob, password)
+		overtaken(func() { require.NoError(t, operator.Remove(t.Context(), harness.Bob)) })
 		require.NoError(t, s.AddDemoAccounts(t.Context()))
 	})
 }
@@ -62,40 +64,41 @@ func TestASignInThatIsOvertaken(t *testing.T) {
 // the same, and whoever is out has no login, whenever it began.
 func TestOperatorsWithOtherClocks(t *testing.T) {
 	t.Parallel()
-	s := newServer(t, withDenylist)
+	s := harness.NewServer(t, withDenylist)
 	operator := func(ahead time.Duration) *auth.Accounts {
-		return auth.New(auth.Config{Database: s.config.Database, Now: func() time.Time { return s.clock.Now().Add(ahead) }})
+		return auth.New(auth.Config{Database: s.Config.Database, Now: func() time.Time { return s.Clock.Now().Add(ahead) }})
 	}
-	logins := func(username, password string) (all []*client) {
-		for _, slug := range strategies {
-			if s.traits(t, slug).Everywhere {
-				all = append(all, s.login(t, slug, username, password))
+	logins := func(username, password string) (all []*harness.Client) {
+		for _, slug := range harness.Strategies {
+			if s.Traits(t, slug).Everywhere {
+				all = append(all, s.Login(t, slug, username, password))
 			}
 		}
 		return all
 	}
-	alices, bobs := logins(alice, alicePassword), logins(bob, bobPassword)
-	require.NoError(t, operator(time.Hour).SetRole(t.Context(), alice, auth.RoleAdmin))
+	alices, bobs := logins(harness.Alice, harness.AlicePassword), logins(harness.Bob, harness.BobPassword)
+	require.NoError(t, operator(time.Hour).SetRole(t.Context(), harness.Alice, auth.RoleAdmin))
 	soonOut(t, alices)
-	s.clock.advance(time.Second)
-	for _, c := range logins(alice, alicePassword) {
-		require.Equal(t, s.clock.Now().Format(time.RFC3339), c.get("profile").is(http.StatusOK).text("issued_at")) // and not in an hour
+	s.Clock.Advance(time.Second)
+	for _, c := range logins(harness.Alice, harness.AlicePassword) {
+		require.Equal(t, s.Clock.Now().Format(time.RFC3339), c.Get("profile").Is(http.StatusOK).Text("issued_at")) // and not in an hour
 	}
-	require.NoError(t, operator(-time.Hour).Disable(t.Context(), bob))
+	require.NoError(t, operator(-time.Hour).Disable(t.Context(), harness.Bob))
 	soonOut(t, bobs)
 }
 
 // A store that is down keeps no login in another one from its end.
 func TestAnEndingThatOneStoreCannotKeep(t *testing.T) {
-	each(t, func(t *testing.T, slug string) {
-		down := new(faulty)
-		s := newServer(t, func(c *api.Config) { c.Store = faultyStore{c.Store, down} })
-		if s.traits(t, slug).KeptIn != state.PlaceDatabase {
+	t.Parallel()
+	harness.Each(t, func(t *testing.T, slug string) {
+		down := new(harness.Faulty)
+		s := harness.NewServer(t, func(c *api.Config) { c.Store = harness.FaultyStore{Store: c.Store, Faulty: down} })
+		if s.Traits(t, slug).KeptIn != state.PlaceDatabase {
 			return
 		}
-		c := s.login(t, slug, bob, bobPassword)
-		down.breakWith(errDown)
-		require.NoError(t, auth.New(auth.Config{Database: s.config.Database, Now: s.clock.Now}).Disable(t.Context(), bob))
-		soonOut(t, []*client{c})
+		c := s.Login(t, slug, harness.Bob, harness.BobPassword)
+		down.BreakWith(harness.ErrDown)
+		require.NoError(t, auth.New(auth.Config{Database: s.Config.Database, Now: s.Clock.Now}).Disable(t.Context(), harness.Bob))
+		soonOut(t, []*harness.Client{c})
 	})
 }

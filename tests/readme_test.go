@@ -3,7 +3,6 @@ package tests
 import (
 	"encoding/base64"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -17,15 +16,8 @@ import (
 
 	"statelab/state"
 	"statelab/state/store"
-	"statelab/state/store/storetest"
+	"statelab/tests/harness"
 )
-
-func readme(t *testing.T) string {
-	t.Helper()
-	text, err := os.ReadFile("../README.md")
-	require.NoError(t, err)
-	return string(text)
-}
 
 // varying are the parts of an answer that differ from run to run.
 var varying = []struct {
@@ -52,8 +44,7 @@ func steady(text string) string {
 // pastes line by line, and holds the answers to those printed.
 func transcripts(t *testing.T, text, base string) int {
 	t.Helper()
-	program, err := binary()
-	require.NoError(t, err)
+	program := harness.Script(t)
 	dir, setup := t.TempDir(), ""
 	commands := 0
 	for _, block := range regexp.MustCompile("(?s)```console\n(.*?)```").FindAllStringSubmatch(text, -1) {
@@ -76,17 +67,19 @@ func transcripts(t *testing.T, text, base string) int {
 }
 
 func TestReadmeTranscripts(t *testing.T) {
-	p := start(t, t.TempDir(), nil, "--listen", "localhost:0")
-	require.GreaterOrEqual(t, transcripts(t, readme(t), p.base), 12)
+	t.Parallel()
+	p := harness.Start(t, t.TempDir(), nil, "--listen", "localhost:0")
+	require.GreaterOrEqual(t, transcripts(t, harness.Readme(t), p.Base), 12)
 }
 
 // The guides' blocks are executed as they stand, each guide in one shell.
 func TestGuideCommands(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"ko.md", "en.md"} {
 		t.Run(name, func(t *testing.T) {
 			text, err := os.ReadFile(filepath.Join("..", "api", "web", "guide", name))
 			require.NoError(t, err)
-			p := start(t, t.TempDir(), nil, "--listen", "localhost:0")
+			p := harness.Start(t, t.TempDir(), nil, "--listen", "localhost:0")
 			script := "set -e\n"
 			n := 0
 			for _, block := range regexp.MustCompile("(?s)```bash\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
@@ -96,7 +89,7 @@ func TestGuideCommands(t *testing.T) {
 				}
 			}
 			require.Greater(t, n, 5)
-			cmd := exec.CommandContext(t.Context(), "bash", "-c", strings.ReplaceAll(script, "http://localhost:8080", p.base))
+			cmd := exec.CommandContext(t.Context(), "bash", "-c", strings.ReplaceAll(script, "http://localhost:8080", p.Base))
 			cmd.Dir = t.TempDir()
 			out, err := cmd.CombinedOutput()
 			require.NoError(t, err, "%s", out)
@@ -108,68 +101,11 @@ func TestGuideCommands(t *testing.T) {
 	}
 }
 
-// The recipe for two nodes is executed as it stands, but for the program, which
-// is built already, and for the addresses, which are those of private servers.
-func TestReadmeTwoNodes(t *testing.T) {
-	block := regexp.MustCompile("(?s)### Two nodes.*?```bash\n(.*?)```").FindStringSubmatch(readme(t))
-	require.NotNil(t, block)
-	path, err := binary()
-	require.NoError(t, err)
-	dir := t.TempDir()
-	require.NoError(t, os.Symlink(path, filepath.Join(dir, "statelab")))
-	script := strings.NewReplacer(
-		"go build\n", "",
-		"postgres://statelab@localhost/statelab", "'"+storetest.Postgres(t).Address+"'",
-		"redis://localhost:6379", storetest.Redis(t).Address,
-		"localhost:8081", fmt.Sprint("localhost:", storetest.FreePort(t)),
-		"localhost:8082", fmt.Sprint("localhost:", storetest.FreePort(t)),
-	).Replace(block[1])
-	cmd := exec.CommandContext(t.Context(), "bash", "-c", "trap 'kill $(jobs -p) 2>/dev/null' EXIT\n"+script)
-	cmd.Dir = dir
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	var want []string
-	for _, m := range regexp.MustCompile(`(?m) # (\d{3})$`).FindAllStringSubmatch(block[1], -1) {
-		want = append(want, m[1])
-	}
-	require.Equal(t, []string{"200", "200", "204", "401"}, want)
-	require.Equal(t, want, regexp.MustCompile(`(?m)^\d{3}$`).FindAllString(string(out), -1), "%s", out)
-}
-
-// The two lines for an application of another origin are tried on other ports.
-func TestReadmeSinglePageApplication(t *testing.T) {
-	block := regexp.MustCompile("(?s)## From a single-page application.*?```sh\ngo run \\. (.*?)\ngo run ./tests/spa\n```").FindStringSubmatch(readme(t))
-	require.NotNil(t, block)
-	p := start(t, t.TempDir(), nil, append(strings.Fields(block[1]), "--listen", "localhost:0")...)
-	front := string(buildFrontEnd(t))
-	help, err := exec.CommandContext(t.Context(), front, "-help").CombinedOutput()
-	require.NoError(t, err)
-	require.Contains(t, string(help), `"`+strings.TrimPrefix(allowedOrigin, "http://")+`"`)
-	require.Contains(t, string(help), `"http://localhost:8080"`)
-
-	page := launch(t, exec.CommandContext(t.Context(), front, "-listen", "localhost:0", "-api", p.base))
-	page.serves()
-	get := func(address, origin string) *http.Response {
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
-		require.NoError(t, err)
-		r.Header.Set("Origin", origin)
-		answer, err := transport.RoundTrip(r)
-		require.NoError(t, err)
-		t.Cleanup(func() { _ = answer.Body.Close() })
-		return answer
-	}
-	document := get(page.base+"/", "")
-	text, err := io.ReadAll(document.Body)
-	require.NoError(t, err)
-	require.Contains(t, string(text), `data-api="`+p.base+`"`)
-	require.Contains(t, document.Header.Get("Content-Security-Policy"), "connect-src "+p.base+";")
-	require.Equal(t, allowedOrigin, get(p.base+"/healthz", allowedOrigin).Header.Get("Access-Control-Allow-Origin"))
-}
-
 func TestReadmeFlagsAreTheProgramsFlags(t *testing.T) {
-	help, err := command(t, t.TempDir(), nil, "serve", "--help").Output()
+	t.Parallel()
+	help, err := harness.Command(t, t.TempDir(), nil, "serve", "--help").Output()
 	require.NoError(t, err)
-	rows := regexp.MustCompile("(?m)^\\| `(--[a-z-]+)` \\| `(STATELAB_[A-Z_]+)` \\| .* \\| (.*) \\|$").FindAllStringSubmatch(readme(t), -1)
+	rows := regexp.MustCompile("(?m)^\\| `(--[a-z-]+)` \\| `(STATELAB_[A-Z_]+)` \\| .* \\| (.*) \\|$").FindAllStringSubmatch(harness.Readme(t), -1)
 	inReadme := map[string]bool{}
 	flat := regexp.MustCompile(`\s+`).ReplaceAllString(string(help), " ")
 	for _, row := range rows {
@@ -189,7 +125,8 @@ func TestReadmeFlagsAreTheProgramsFlags(t *testing.T) {
 }
 
 func TestReadmeLinksLeadSomewhere(t *testing.T) {
-	for _, link := range regexp.MustCompile(`\]\(([^)#]+)\)`).FindAllStringSubmatch(readme(t), -1) {
+	t.Parallel()
+	for _, link := range regexp.MustCompile(`\]\(([^)#]+)\)`).FindAllStringSubmatch(harness.Readme(t), -1) {
 		if !strings.Contains(link[1], "://") {
 			_, err := os.Stat(filepath.Join("..", link[1]))
 			require.NoError(t, err)
@@ -200,13 +137,14 @@ func TestReadmeLinksLeadSomewhere(t *testing.T) {
 // TestComparisonTable measures each cell of the README's comparison against a
 // running server. Run with STATELAB_UPDATE=readme to write what it finds.
 func TestComparisonTable(t *testing.T) {
+	t.Parallel()
 	const marker = "<!-- comparison: made by TestComparisonTable -->\n"
 	table := marker + comparison(t)
-	text := readme(t)
+	text := harness.Readme(t)
 	if os.Getenv("STATELAB_UPDATE") == "readme" {
 		begin := strings.Index(text, marker)
 		end := begin + strings.Index(text[begin:], "\nThere is no winner.")
-		require.NoError(t, os.WriteFile("../README.md", []byte(text[:begin]+table+text[end:]), 0o600))
+		require.NoError(t, os.WriteFile(harness.Root("README.md"), []byte(text[:begin]+table+text[end:]), 0o600))
 		return
 	}
 	for line := range strings.SplitSeq(table, "\n") {
@@ -221,50 +159,50 @@ func comparison(t *testing.T) string {
 		question string
 		cell     func(slug string) string
 	}
-	var s *server
-	fresh := func(slug string) *client { return s.login(t, slug, alice, alicePassword) }
+	var s *harness.Server
+	fresh := func(slug string) *harness.Client { return s.Login(t, slug, harness.Alice, harness.AlicePassword) }
 	yes := func(b bool) string {
 		if b {
 			return "yes"
 		}
 		return "no"
 	}
-	answers := func(a *answer) bool { return a.status == http.StatusOK }
+	answers := func(a *harness.Answer) bool { return a.Status == http.StatusOK }
 	rows := []row{
 		{"who holds the state", func(slug string) string {
-			if fresh(slug).get("inspect").at("carried.decoded") == nil {
+			if fresh(slug).Get("inspect").At("carried.decoded") == nil {
 				return "the server"
 			}
 			return "the client"
 		}},
 		{"what travels", func(slug string) string {
-			a := s.client(t, slug).post("login", credentials{alice, alicePassword})
-			if a.text("credential.kind") == "bearer" {
+			a := s.Client(t, slug).Post("login", harness.Credentials(harness.Alice, harness.AlicePassword))
+			if a.Text("credential.kind") == "bearer" {
 				return "`Authorization: Bearer`"
 			}
-			if s.traits(t, slug).HTTPOnly {
+			if s.Traits(t, slug).HTTPOnly {
 				return "an HttpOnly cookie"
 			}
 			return "a cookie that scripts can read"
 		}},
 		{"bytes with each request, alice's first", func(slug string) string {
-			return fmt.Sprint(fresh(slug).get("inspect").number("carried.bytes"))
+			return fmt.Sprint(fresh(slug).Get("inspect").Number("carried.bytes"))
 		}},
 		{"store look-ups with each request", func(slug string) string {
 			c := fresh(slug)
-			first, then := c.get("inspect").number("cost.store_reads"), c.get("inspect").number("cost.store_reads")
+			first, then := c.Get("inspect").Number("cost.store_reads"), c.Get("inspect").Number("cost.store_reads")
 			if first != then {
 				return fmt.Sprintf("%d, then %d", first, then)
 			}
 			return fmt.Sprint(then)
 		}},
 		{"a record on the server for each login", func(slug string) string {
-			return yes(fresh(slug).get("inspect").at("held") != nil)
+			return yes(fresh(slug).Get("inspect").At("held") != nil)
 		}},
 		{"whoever sees the credential can read the state", func(slug string) string {
 			c := fresh(slug)
-			c.patch(object{"note": "FINDME"}).is(http.StatusOK)
-			return yes(readable(c.held(), "FINDME"))
+			c.Patch(harness.Object{"note": "FINDME"}).Is(http.StatusOK)
+			return yes(readable(c.Held(), "FINDME"))
 		}},
 		{"an edited credential is refused", func(slug string) string {
 			return yes(!attacks["forgery"].try(t, s, slug))
@@ -277,10 +215,10 @@ func comparison(t *testing.T) string {
 		{"the server never ends it by itself", func(slug string) string { return yes(attacks["a login for ever"].try(t, s, slug)) }},
 		{"a copy after logout lives for", func(slug string) string {
 			c := fresh(slug)
-			thief, lived := c.copy(), time.Duration(0)
-			c.post("logout", nil).is(http.StatusNoContent)
-			for answers(thief.get("profile")) && lived < 24*time.Hour {
-				s.clock.advance(time.Minute)
+			thief, lived := c.Copy(), time.Duration(0)
+			c.Post("logout", nil).Is(http.StatusNoContent)
+			for answers(thief.Get("profile")) && lived < 24*time.Hour {
+				s.Clock.Advance(time.Minute)
 				lived += time.Minute
 			}
 			switch lived {
@@ -294,46 +232,46 @@ func comparison(t *testing.T) string {
 		{"log out everywhere", func(slug string) string {
 			c := fresh(slug)
 			other := fresh(slug)
-			if c.post("logout", object{"everywhere": true}).status == http.StatusNotImplemented {
+			if c.Post("logout", harness.Object{"everywhere": true}).Status == http.StatusNotImplemented {
 				return "no: 501"
 			}
-			if answers(other.get("profile")) {
+			if answers(other.Get("profile")) {
 				return "refresh at once, access at its end"
 			}
 			return "at once"
 		}},
-		{"the server can list a user's logins", func(slug string) string { return yes(answers(fresh(slug).get("logins"))) }},
-		{"use keeps it alive, idleness ends it", func(slug string) string { return yes(s.traits(t, slug).Slides) }},
+		{"the server can list a user's logins", func(slug string) string { return yes(answers(fresh(slug).Get("logins"))) }},
+		{"use keeps it alive, idleness ends it", func(slug string) string { return yes(s.Traits(t, slug).Slides) }},
 		{"lives on after a restart, memory store", func(slug string) string {
 			c := fresh(slug)
-			config := s.config
-			config.Store = store.NewMemory(store.Options{Now: s.clock.Now})
+			config := s.Config
+			config.Store = store.NewMemory(store.Options{Now: s.Clock.Now})
 			defer func() { require.NoError(t, config.Store.Close()) }()
-			c.s = startServer(t, config, s.clock)
-			return yes(answers(c.get("profile")))
+			c.Server = harness.StartServer(t, config, s.Clock)
+			return yes(answers(c.Get("profile")))
 		}},
 		{"another node sees a change after", func(slug string) string {
 			c := fresh(slug)
-			here, there := c.s, startServer(t, s.config, s.clock)
-			read := func() *answer {
-				c.s = there
-				defer func() { c.s = here }()
-				return c.get("profile")
+			here, there := c.Server, harness.StartServer(t, s.Config, s.Clock)
+			read := func() *harness.Answer {
+				c.Server = there
+				defer func() { c.Server = here }()
+				return c.Get("profile")
 			}
 			if !answers(read()) {
 				return "never: each has its own"
 			}
-			c.patch(object{"theme": "dark"}).is(http.StatusOK)
+			c.Patch(harness.Object{"theme": "dark"}).Is(http.StatusOK)
 			took := time.Duration(0)
-			for ; read().text("state.theme") != "dark"; took += time.Second {
+			for ; read().Text("state.theme") != "dark"; took += time.Second {
 				require.Less(t, took, time.Minute)
-				s.clock.advance(time.Second)
+				s.Clock.Advance(time.Second)
 			}
 			return took.String()
 		}},
-		{"the browser sends it by itself (CSRF matters)", func(slug string) string { return yes(!fresh(slug).bearer()) }},
+		{"the browser sends it by itself (CSRF matters)", func(slug string) string { return yes(!fresh(slug).Bearer()) }},
 		{"bytes it may have", func(slug string) string {
-			if limit := s.traits(t, slug).LimitBytes; limit > 0 {
+			if limit := s.Traits(t, slug).LimitBytes; limit > 0 {
 				return fmt.Sprint(limit)
 			}
 			return "any state fits"
@@ -341,14 +279,14 @@ func comparison(t *testing.T) string {
 	}
 	var b strings.Builder
 	b.WriteString("| |")
-	for _, slug := range strategies {
+	for _, slug := range harness.Strategies {
 		fmt.Fprintf(&b, " `%s` |", slug)
 	}
-	b.WriteString("\n|---|" + strings.Repeat("---|", len(strategies)) + "\n")
+	b.WriteString("\n|---|" + strings.Repeat("---|", len(harness.Strategies)) + "\n")
 	for _, r := range rows {
 		b.WriteString("| " + r.question + " |")
-		for _, slug := range strategies {
-			s = newServer(t)
+		for _, slug := range harness.Strategies {
+			s = harness.NewServer(t)
 			fmt.Fprintf(&b, " %s |", r.cell(slug))
 		}
 		b.WriteString("\n")
@@ -375,27 +313,18 @@ func decoded(part string) string {
 	return string(text)
 }
 
-// edit changes the credential that the client holds, in its middle.
-func (c *client) edit() {
-	held := []byte(c.held())
-	i := len(held) / 2
-	if held[i]++; held[i] == '{' || held[i] == '[' || held[i] == ':' || held[i] == '`' || held[i] == '/' || held[i] == '.' {
-		held[i] = 'A'
-	}
-	c.hold(string(held))
-}
-
 // A strategy's traits are promises, and the comparison is what is kept of them.
 func TestTraitsAgreeWithTheComparison(t *testing.T) {
-	s := newServer(t)
-	text := readme(t)
+	t.Parallel()
+	s := harness.NewServer(t)
+	text := harness.Readme(t)
 	row := func(question string) []string {
 		m := regexp.MustCompile(`(?m)^\| ` + regexp.QuoteMeta(question) + ` \| (.*) \|$`).FindStringSubmatch(text)
 		require.NotNil(t, m, question)
 		return strings.Split(m[1], " | ")
 	}
-	for i, slug := range strategies {
-		traits := s.traits(t, slug)
+	for i, slug := range harness.Strategies {
+		traits := s.Traits(t, slug)
 		for question, want := range map[string]bool{
 			"whoever sees the credential can read the state":                  traits.Readable,
 			"an edited credential is refused":                                 traits.TamperProof,
@@ -404,7 +333,7 @@ func TestTraitsAgreeWithTheComparison(t *testing.T) {
 			"the server never ends it by itself":                              !traits.Expires,
 			"an identifier planted before the login is the victim's after it": !traits.RenewsID,
 			"the server can list a user's logins":                             traits.Listable,
-			"lives on after a restart, memory store":                          outlives(traits),
+			"lives on after a restart, memory store":                          harness.Outlives(traits),
 			"the browser sends it by itself (CSRF matters)":                   traits.SentByBrowser,
 		} {
 			require.Equal(t, want, row(question)[i] == "yes", "%s: %s", slug, question)

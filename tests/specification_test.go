@@ -14,14 +14,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"statelab/api"
+	"statelab/tests/harness"
 )
 
 func specificationDocument(t *testing.T) *openapi3.T {
 	t.Helper()
-	doc, err := openapi3.NewLoader().LoadFromFile("../openapi.yaml")
+	c, err := harness.Specification()
 	require.NoError(t, err)
-	require.NoError(t, doc.Validate(t.Context()))
-	return doc
+	return c.Document
 }
 
 // pattern writes Gin's parameters as OpenAPI does.
@@ -31,7 +31,8 @@ func pattern(path string) string {
 
 func TestRoutesAndSpecificationAgree(t *testing.T) {
 	t.Parallel()
-	s := newServer(t)
+	s := harness.NewServer(t)
+	require.NoError(t, specificationDocument(t).Validate(t.Context()))
 	registered := map[string]bool{}
 	for _, r := range s.Routes() {
 		if r.Method != http.MethodHead {
@@ -56,35 +57,36 @@ func TestGroupsAreIsomorphic(t *testing.T) {
 	for path, item := range doc.Paths.Map() {
 		slug, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 		for method, op := range item.Operations() {
-			form := promises()[slug].page && method == "POST" && rest == ""
-			if slices.Contains(strategies, slug) && !form {
+			form := harness.Promises()[slug].Page && method == "POST" && rest == ""
+			if slices.Contains(harness.Strategies, slug) && !form {
 				shapes[slug] = append(shapes[slug], method+" /"+rest)
 				require.Contains(t, op.OperationID, slug)
 			}
 		}
 	}
-	require.Len(t, shapes, len(strategies))
-	for _, slug := range strategies {
+	require.Len(t, shapes, len(harness.Strategies))
+	for _, slug := range harness.Strategies {
 		slices.Sort(shapes[slug])
-		require.Equal(t, shapes[strategies[0]], shapes[slug], slug)
+		require.Equal(t, shapes[harness.Strategies[0]], shapes[slug], slug)
 	}
 }
 
 // A check that cannot fail checks nothing: answers with one thing wrong each
 // have to be refused.
 func TestTheSpecificationCanRefuse(t *testing.T) {
-	s := newServer(t)
-	good := s.login(t, "session", alice, alicePassword).get("profile").is(http.StatusOK)
-	c, err := specification()
+	t.Parallel()
+	s := harness.NewServer(t)
+	good := s.Login(t, "session", harness.Alice, harness.AlicePassword).Get("profile").Is(http.StatusOK)
+	c, err := harness.Specification()
 	require.NoError(t, err)
-	r, err := http.NewRequestWithContext(t.Context(), "GET", s.url+"/session/profile", nil)
+	r, err := http.NewRequestWithContext(t.Context(), "GET", s.URL+"/session/profile", nil)
 	require.NoError(t, err)
 	route, _, err := c.FindRoute(r)
 	require.NoError(t, err)
 	validate := func(status int, header http.Header, body string) error {
-		return c.answers(route, status, header, []byte(body))
+		return c.Answers(route, status, header, []byte(body))
 	}
-	require.NoError(t, validate(200, good.header, string(good.body)))
+	require.NoError(t, validate(200, good.Header, string(good.Body)))
 	for name, change := range map[string]func(string) string{
 		"a surprising member": func(b string) string { return strings.Replace(b, `{`, `{"extra":1,`, 1) },
 		"a missing member":    func(b string) string { return strings.Replace(b, `"version":1,`, ``, 1) },
@@ -94,19 +96,20 @@ func TestTheSpecificationCanRefuse(t *testing.T) {
 		"no date by a hair":   func(b string) string { return strings.Replace(b, `2026-01-02T03:04:05Z`, `2026-13-45T03:04:05Z`, 1) },
 		"another strategy":    func(b string) string { return strings.Replace(b, `"session"`, `"cookie"`, 1) },
 	} {
-		changed := change(string(good.body))
-		require.NotEqual(t, string(good.body), changed, name)
-		require.Error(t, validate(200, good.header, changed), name)
+		changed := change(string(good.Body))
+		require.NotEqual(t, string(good.Body), changed, name)
+		require.Error(t, validate(200, good.Header, changed), name)
 	}
-	require.Error(t, validate(418, good.header, string(good.body)), "a status that is not described")
-	bare := good.header.Clone()
+	require.Error(t, validate(418, good.Header, string(good.Body)), "a status that is not described")
+	bare := good.Header.Clone()
 	bare.Del("ETag")
-	require.Error(t, validate(200, bare, string(good.body)), "a header that is missing")
+	require.Error(t, validate(200, bare, string(good.Body)), "a header that is missing")
 }
 
 // Every code that the program can answer is documented, and no other.
 func TestEveryCodeIsDocumented(t *testing.T) {
-	text := string(specificationText(t))
+	t.Parallel()
+	text := string(harness.SpecificationText(t))
 	table := regexp.MustCompile(`(?m)^    \| (\d+) \| (.*) \|$`).FindAllStringSubmatch(text, -1)
 	documented := map[string]string{}
 	for _, row := range table {
@@ -124,19 +127,20 @@ func TestEveryCodeIsDocumented(t *testing.T) {
 }
 
 func TestTheSpecificationIsServed(t *testing.T) {
-	s := newServer(t)
-	c := s.client(t, "")
-	yaml := c.do("GET", "/openapi.yaml", nil).is(http.StatusOK)
-	require.Equal(t, string(specificationText(t)), string(yaml.body))
+	t.Parallel()
+	s := harness.NewServer(t)
+	c := s.Client(t, "")
+	yaml := c.Do("GET", "/openapi.yaml", nil).Is(http.StatusOK)
+	require.Equal(t, string(harness.SpecificationText(t)), string(yaml.Body))
 	var doc map[string]any
-	require.NoError(t, json.Unmarshal(c.do("GET", "/openapi.json", nil).is(http.StatusOK).body, &doc))
+	require.NoError(t, json.Unmarshal(c.Do("GET", "/openapi.json", nil).Is(http.StatusOK).Body, &doc))
 	require.Equal(t, "3.1.0", doc["openapi"])
-	c.do("GET", "/openapi.json", nil, func(r *http.Request) {
-		r.Header.Set("If-None-Match", c.do("GET", "/openapi.json", nil).header.Get("ETag"))
+	c.Do("GET", "/openapi.json", nil, func(r *http.Request) {
+		r.Header.Set("If-None-Match", c.Do("GET", "/openapi.json", nil).Header.Get("ETag"))
 	}).
-		is(http.StatusNotModified)
-	require.Contains(t, string(c.do("GET", "/docs", nil).is(http.StatusOK).body), "swagger")
-	c.do("GET", "/docs/swagger-ui.css", nil).is(http.StatusOK)
-	c.do("GET", "/docs/nothing", nil).is(http.StatusNotFound, "not_found")
-	c.do("GET", "/web/nothing.js", nil).is(http.StatusNotFound, "not_found")
+		Is(http.StatusNotModified)
+	require.Contains(t, string(c.Do("GET", "/docs", nil).Is(http.StatusOK).Body), "swagger")
+	c.Do("GET", "/docs/swagger-ui.css", nil).Is(http.StatusOK)
+	c.Do("GET", "/docs/nothing", nil).Is(http.StatusNotFound, "not_found")
+	c.Do("GET", "/web/nothing.js", nil).Is(http.StatusNotFound, "not_found")
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,6 +14,7 @@ import (
 	"statelab/api"
 	"statelab/auth"
 	"statelab/state"
+	"statelab/tests/harness"
 )
 
 // What standards ask for and no test of a feature has a reason to try. The table
@@ -23,8 +23,9 @@ import (
 // A password is what was typed, to the bit: no length, case, white space or
 // encoding of it is made into another.
 func TestAPasswordIsNothingButItself(t *testing.T) {
-	s := newServer(t)
-	c := s.client(t, "session")
+	t.Parallel()
+	s := harness.NewServer(t)
+	c := s.Client(t, "session")
 	username := func(name string) string { return strings.ReplaceAll(name, " ", "-") }
 	for name, test := range map[string]struct {
 		password string
@@ -37,88 +38,64 @@ func TestAPasswordIsNothingButItself(t *testing.T) {
 		"mixed case":    {"Down the Rabbit Hole", []string{"down the rabbit hole", "DOWN THE RABBIT HOLE", "dOWN THE rABBIT hOLE"}},
 		"white space":   {" between  two  spaces ", []string{"between  two  spaces", " between two spaces ", " between\u00a0\u00a0two  spaces "}},
 		"8 characters":  {"\U0001f600x\U0001f600y\U0001f600z\U0001f600w", []string{"\U0001f600x\U0001f600y\U0001f600z\U0001f600"}},
-		"64 characters": {long("abcdefg.", 8), []string{long("abcdefg.", 8)[:63]}},
-		"100 bytes":     {long("abcdefghi.", 10), []string{long("abcdefghi.", 10)[:72], long("abcdefghi.", 10)[:64]}}, // where others cut it off
-		"128 in UTF-8":  {long("\uac00", 128), []string{long("\uac00", 127), long("\uac00", 24), long("\uac00", 127) + "\uac01"}},
+		"64 characters": {harness.Long("abcdefg.", 8), []string{harness.Long("abcdefg.", 8)[:63]}},
+		"100 bytes":     {harness.Long("abcdefghi.", 10), []string{harness.Long("abcdefghi.", 10)[:72], harness.Long("abcdefghi.", 10)[:64]}}, // where others cut it off
+		"128 in UTF-8":  {harness.Long("\uac00", 128), []string{harness.Long("\uac00", 127), harness.Long("\uac00", 24), harness.Long("\uac00", 127) + "\uac01"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := c.in(t)
-			s.clock.advance(auth.ThrottleWindow)
-			c.do("POST", "/accounts", object{"username": username(name), "password": test.password}).is(http.StatusCreated)
+			c := c.In(t)
+			s.Clock.Advance(auth.ThrottleWindow)
+			c.Do("POST", "/accounts", harness.Object{"username": username(name), "password": test.password}).Is(http.StatusCreated)
 			for _, other := range test.others {
-				c.post("login", credentials{username(name), other}).is(http.StatusUnauthorized, "bad_login")
+				c.Post("login", harness.Credentials(username(name), other)).Is(http.StatusUnauthorized, "bad_login")
 			}
-			mine := s.login(t, "session", username(name), test.password)
+			mine := s.Login(t, "session", username(name), test.password)
 			for _, other := range test.others {
-				mine.route("PUT", "password", object{"current_password": other, "new_password": "through the looking-glass"}).is(http.StatusUnprocessableEntity)
+				mine.Route("PUT", "password", harness.Object{"current_password": other, "new_password": "through the looking-glass"}).Is(http.StatusUnprocessableEntity)
 			}
-			s.login(t, "session", username(name), test.password)
+			s.Login(t, "session", username(name), test.password)
 		})
 	}
-}
-
-// everything is all that the server keeps: of the user, and of everybody in the
-// database.
-func (s *server) everything(t testing.TB, subject string) []string {
-	t.Helper()
-	var all []string
-	for _, st := range []state.Store{s.config.Store, s.config.DatabaseStore} {
-		entries, err := st.BySubject(t.Context(), subject)
-		require.NoError(t, err)
-		for _, e := range entries {
-			all = append(all, fmt.Sprintf("%+v", e))
-		}
-	}
-	rows, err := s.config.Database.QueryContext(t.Context(), `SELECT username || display_name || role || password_hash FROM accounts`)
-	require.NoError(t, err)
-	defer func() { require.NoError(t, rows.Close()) }()
-	for rows.Next() {
-		var row string
-		require.NoError(t, rows.Scan(&row))
-		all = append(all, row)
-	}
-	require.NoError(t, rows.Err())
-	slices.Sort(all)
-	return all
 }
 
 // A link, an image or a prefetch may ask for any address there is.
 func TestSafeMethodsChangeNothing(t *testing.T) {
 	t.Parallel()
-	s := newServer(t)
-	var clients []*client
-	for _, slug := range shared {
-		clients = append(clients, s.login(t, slug, teacher, teacherPassword))
+	s := harness.NewServer(t)
+	var clients []*harness.Client
+	for _, slug := range harness.Shared {
+		clients = append(clients, s.Login(t, slug, harness.Teacher, harness.TeacherPassword))
 	}
-	subject := clients[0].get("profile").text("user.id")
-	before := s.everything(t, subject)
+	subject := clients[0].Get("profile").Text("user.id")
+	before := s.Everything(t, subject)
 	require.Greater(t, len(before), len(clients)-1)
 	paths := map[string]bool{}
 	for _, r := range s.Routes() {
 		slug, _, _ := strings.Cut(strings.TrimPrefix(r.Path, "/"), "/")
-		if !promises()[slug].page { // one that begins a session for whoever looks at its page
+		if !harness.Promises()[slug].Page { // one that begins a session for whoever looks at its page
 			paths[r.Path] = true
 		}
 	}
 	for path := range paths {
 		for _, c := range clients {
-			path := strings.NewReplacer(":id", c.id(), "*name", "app.js").Replace(path)
+			path := strings.NewReplacer(":id", c.ID(), "*name", "app.js").Replace(path)
 			for _, method := range []string{"GET", "HEAD", "OPTIONS", "TRACE"} {
-				a := c.do(method, path+"?_method=DELETE&amount=1&everywhere=true", nil, header("X-Http-Method-Override", "POST"), header("X-Method-Override", "DELETE"))
-				require.Empty(t, a.cookies, "%s %s", method, path)
+				a := c.Do(method, path+"?_method=DELETE&amount=1&everywhere=true", nil, harness.Header("X-Http-Method-Override", "POST"), harness.Header("X-Method-Override", "DELETE"))
+				require.Empty(t, a.Cookies, "%s %s", method, path)
 			}
 		}
 	}
-	require.Equal(t, before, s.everything(t, subject))
-	clients[0].patch(object{"theme": "dark"}).is(http.StatusOK)
-	require.NotEqual(t, before, s.everything(t, subject), "a change would have been seen")
+	require.Equal(t, before, s.Everything(t, subject))
+	clients[0].Patch(harness.Object{"theme": "dark"}).Is(http.StatusOK)
+	require.NotEqual(t, before, s.Everything(t, subject), "a change would have been seen")
 }
 
 // The largest credentials of all strategies together, as a browser sends them
 // over TLS, where every cookie has the path /.
 func TestNothingWeHandOutIsTooMuchToSendBack(t *testing.T) {
-	p := start(t, t.TempDir(), nil, "--listen", "localhost:0")
-	all := p.client("")
+	t.Parallel()
+	p := harness.Start(t, t.TempDir(), nil, "--listen", "localhost:0")
+	all := p.Client("")
 	var served []string // lessons are not served over TLS to anybody
 	for _, d := range state.Definitions() {
 		if d.Mount != state.MountLessons {
@@ -126,89 +103,94 @@ func TestNothingWeHandOutIsTooMuchToSendBack(t *testing.T) {
 		}
 	}
 	for _, slug := range served {
-		c := p.client(slug)
-		c.post("login", credentials{alice, alicePassword}).is(http.StatusOK)
+		c := p.Client(slug)
+		c.Post("login", harness.Credentials(harness.Alice, harness.AlicePassword)).Is(http.StatusOK)
 		for n := 5000; n > 0; n -= 100 {
-			if c.patch(object{"cart": cartOf(n, "q")}).status == http.StatusOK {
+			if c.Patch(harness.Object{"cart": cartOf(n, "q")}).Status == http.StatusOK {
 				break
 			}
 		}
-		maps.Copy(all.cookies, c.cookies)
-		all.access = max(all.access, c.access)
+		maps.Copy(all.Cookies, c.Cookies)
+		all.Access = max(all.Access, c.Access)
 	}
-	require.Greater(t, len(all.access), 5000)
+	require.Greater(t, len(all.Access), 5000)
 	for _, slug := range served {
-		all.do("GET", "/"+slug+"/profile", nil).is(http.StatusOK)
+		all.Do("GET", "/"+slug+"/profile", nil).Is(http.StatusOK)
 	}
 }
 
 // An address is the connection's, whatever a header says it is.
 func TestNoHeaderMakesAnotherAddress(t *testing.T) {
-	s := newServer(t)
+	t.Parallel()
+	s := harness.NewServer(t)
 	for i := range auth.MaxPerAddress {
 		address := fmt.Sprintf("192.0.2.%d", i)
-		s.client(t, "session").do("POST", "/session/login", credentials{fmt.Sprint("nobody", i), wrong}, func(r *http.Request) {
+		s.Client(t, "session").Do("POST", "/session/login", harness.Credentials(fmt.Sprint("nobody", i), harness.Wrong), func(r *http.Request) {
 			for _, name := range []string{"X-Real-Ip", "True-Client-Ip", "Cf-Connecting-Ip", "X-Client-Ip", "Client-Ip", "X-Appengine-Remote-Addr", "Fastly-Client-Ip", "X-Remote-Addr"} {
 				r.Header.Set(name, address)
 			}
-		}).is(http.StatusUnauthorized, "bad_login")
+		}).Is(http.StatusUnauthorized, "bad_login")
 	}
-	s.client(t, "session").do("POST", "/session/login", credentials{alice, alicePassword}, header("X-Real-Ip", "198.51.100.1")).throttled(auth.ThrottleWindow)
+	s.Client(t, "session").Do("POST", "/session/login", harness.Credentials(harness.Alice, harness.AlicePassword), harness.Header("X-Real-Ip", "198.51.100.1")).Throttled(auth.ThrottleWindow)
 }
 
 func TestNothingOfTheWorkshopIsServed(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
-	serviceKeys(t, dir)
-	p := start(t, dir, nil, "--no-classroom", "--listen", "localhost:0", "--log-level", "debug")
+	harness.ServiceKeys(t, dir)
+	p := harness.Start(t, dir, nil, "--no-classroom", "--listen", "localhost:0", "--log-level", "debug")
 	for _, path := range []string{
 		"/debug", "/debug/", "/debug/pprof", "/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/cmdline", "/debug/vars", "/debug/requests", "/metrics", "/actuator", "/actuator/env", "/server-status", "/status",
 		"/.env", "/.git/HEAD", "/go.mod", "/main.go", "/statelab.keys.json", "/statelab.db", "/web/../statelab.keys.json", "/swagger", "/graphql", "/admin", "/console",
 	} {
-		p.client("").do("GET", path, nil).is(http.StatusNotFound, "not_found")
+		p.Client("").Do("GET", path, nil).Is(http.StatusNotFound, "not_found")
 	}
-	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
-	require.Zero(t, p.ends())
-	require.NotContains(t, p.banner+p.log.String(), "GIN", "the framework speaks only in its debug mode")
+	require.NoError(t, p.Cmd.Process.Signal(syscall.SIGTERM))
+	require.Zero(t, p.Ends())
+	require.NotContains(t, p.Banner+p.Log.String(), "GIN", "the framework speaks only in its debug mode")
 }
 
 // There is no way to an access token but ours: not the password grant, which
 // RFC 9700, 2.4 forbids, and no other endpoint of OAuth.
 func TestThereIsNoPasswordGrant(t *testing.T) {
-	s := newServer(t)
+	t.Parallel()
+	s := harness.NewServer(t)
 	const form = "grant_type=password&username=alice&password=wonderland&client_id=statelab"
 	for _, path := range []string{"/token", "/token/token", "/oauth/token", "/oauth2/token", "/token/oauth/token", "/token/introspect", "/token/revoke", "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"} {
-		s.client(t, "").do("POST", path, raw(form), header("Content-Type", "application/x-www-form-urlencoded")).is(http.StatusNotFound, "not_found")
+		s.Client(t, "").Do("POST", path, harness.Raw(form), harness.Header("Content-Type", "application/x-www-form-urlencoded")).Is(http.StatusNotFound, "not_found")
 	}
-	each(t, func(t *testing.T, slug string) {
-		c := s.client(t, slug)
-		c.do("POST", "/"+slug+"/login", raw(form), header("Content-Type", "application/x-www-form-urlencoded")).is(http.StatusUnsupportedMediaType)
-		c.post("login", object{"grant_type": "password", "username": alice, "password": alicePassword}).is(http.StatusBadRequest, "malformed_json")
-		require.Empty(t, c.held())
+	harness.Each(t, func(t *testing.T, slug string) {
+		c := s.Client(t, slug)
+		c.Do("POST", "/"+slug+"/login", harness.Raw(form), harness.Header("Content-Type", "application/x-www-form-urlencoded")).Is(http.StatusUnsupportedMediaType)
+		c.Post("login", harness.Object{"grant_type": "password", "username": harness.Alice, "password": harness.AlicePassword}).Is(http.StatusBadRequest, "malformed_json")
+		require.Empty(t, c.Held())
 	})
 }
 
 // A browser forgets after 400 days (RFC 6265bis, 5.5), so a cookie that claims
 // more lies. The login lives as long as the operator wants.
 func TestACookieClaimsAtMost400Days(t *testing.T) {
+	t.Parallel()
 	const days = 24 * time.Hour
 	lifetimes := state.DefaultLifetimes()
 	lifetimes.SessionMax, lifetimes.SessionIdle, lifetimes.RefreshTTL = 1000*days, 1000*days, 1000*days
-	s := newServer(t, func(c *api.Config) { c.Lifetimes = lifetimes })
+	s := harness.NewServer(t, func(c *api.Config) { c.Lifetimes = lifetimes })
 	eachCookie(t, s, func(t *testing.T, slug string) {
-		if !s.traits(t, slug).Expires {
+		if !s.Traits(t, slug).Expires {
 			return // it ends at no date
 		}
-		a := s.client(t, slug).post("login", credentials{alice, alicePassword}).is(http.StatusOK)
-		require.Equal(t, int(400*days/time.Second), a.cookies[0].MaxAge)
-		require.Equal(t, s.clock.Now().Add(1000*days).Format(time.RFC3339), a.text("expires_at"))
+		a := s.Client(t, slug).Post("login", harness.Credentials(harness.Alice, harness.AlicePassword)).Is(http.StatusOK)
+		require.Equal(t, int(400*days/time.Second), a.Cookies[0].MaxAge)
+		require.Equal(t, s.Clock.Now().Add(1000*days).Format(time.RFC3339), a.Text("expires_at"))
 	})
 }
 
 func TestAServerHasNoAccountsOfItsOwn(t *testing.T) {
-	s := newServer(t)
-	config := s.config
-	config.Database = newDatabase(t).DB
-	config.OpenAPI = specificationText(t)
+	t.Parallel()
+	s := harness.NewServer(t)
+	config := s.Config
+	config.Database = harness.NewDatabase(t).DB
+	config.OpenAPI = harness.SpecificationText(t)
 	empty, err := api.New(config)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, empty.Close()) })
@@ -217,10 +199,10 @@ func TestAServerHasNoAccountsOfItsOwn(t *testing.T) {
 	require.Zero(t, accounts)
 
 	// The classroom adds those that it publishes, and no other.
-	each(t, func(t *testing.T, slug string) {
-		s.clock.advance(auth.ThrottleWindow)
-		for _, name := range []string{"admin", "root", "administrator", "demo", "guest", "test", alice, teacher} {
-			s.client(t, slug).post("login", credentials{name, name}).is(http.StatusUnauthorized, "bad_login")
+	harness.Each(t, func(t *testing.T, slug string) {
+		s.Clock.Advance(auth.ThrottleWindow)
+		for _, name := range []string{"admin", "root", "administrator", "demo", "guest", "test", harness.Alice, harness.Teacher} {
+			s.Client(t, slug).Post("login", harness.Credentials(name, name)).Is(http.StatusUnauthorized, "bad_login")
 		}
 	})
 }
@@ -228,11 +210,12 @@ func TestAServerHasNoAccountsOfItsOwn(t *testing.T) {
 // A request is named by us: a name that a client could choose would be a line
 // of its own in the log.
 func TestARequestHasOurName(t *testing.T) {
-	s := newServer(t)
+	t.Parallel()
+	s := harness.NewServer(t)
 	const theirs = "aaaaaaaaaaaaaaaa"
 	seen := map[string]bool{theirs: true}
 	for range 100 {
-		id := s.client(t, "").do("GET", "/healthz", nil, header("X-Request-Id", theirs), header("Traceparent", theirs)).header.Get("X-Request-Id")
+		id := s.Client(t, "").Do("GET", "/healthz", nil, harness.Header("X-Request-Id", theirs), harness.Header("Traceparent", theirs)).Header.Get("X-Request-Id")
 		require.False(t, seen[id], id)
 		seen[id] = true
 	}

@@ -1,4 +1,4 @@
-package tests
+package fault
 
 import (
 	"bytes"
@@ -12,10 +12,12 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"statelab/tests/harness"
 )
 
 // overFile runs statelab with all that it keeps in a new SQLite file.
-func overFile(t *testing.T) (s *server, path string) {
+func overFile(t *testing.T) (s *harness.Server, path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "statelab.db")
 	return running(t, "sqlite:"+path, "database"), path
@@ -42,8 +44,8 @@ func TestASQLiteThatIsLocked(t *testing.T) {
 	other, err := db.BeginTx(t.Context(), nil)
 	require.NoError(t, err)
 	o.fails(unwritable)
-	o.refuses(func() *answer {
-		return o.client(t, "").do("POST", "/accounts", object{"username": "carol", "password": "down the rabbit hole"})
+	o.refuses(func() *harness.Answer {
+		return o.Client(t, "").Do("POST", "/accounts", harness.Object{"username": "carol", "password": "down the rabbit hole"})
 	})
 	require.NoError(t, other.Rollback())
 	o.recovers()
@@ -56,30 +58,32 @@ func TestASQLiteThatIsFull(t *testing.T) {
 	t.Parallel()
 	s, _ := overFile(t)
 	o := outageOf(t, s)
-	db := s.config.Database
+	db := s.Config.Database
 	db.SetMaxOpenConns(1)                       // whose limit it is
 	execute(t, db, "PRAGMA max_page_count = 1") // or as many as there are
 	records := sound(t, db)
 	for {
-		a := o.promptly(func() *answer { return o.client(t, strategies[0]).post("login", credentials{alice, alicePassword}) })
-		if a.status != http.StatusOK {
-			a.unavailable("store_unavailable")
+		a := o.promptly(func() *harness.Answer {
+			return o.Client(t, harness.Strategies[0]).Post("login", harness.Credentials(harness.Alice, harness.AlicePassword))
+		})
+		if a.Status != http.StatusOK {
+			a.Unavailable("store_unavailable")
 			break
 		}
 		records++
 		require.Less(t, records, 1000, "it is never full")
 	}
 	for slug, c := range o.clients {
-		_, writing := unwritable.hits(o.traits(t, slug))
-		before := c.profile()
+		_, writing := unwritable.hits(o.Traits(t, slug))
+		before := c.Profile()
 		note := strings.Repeat("x", 200)
-		patched := o.promptly(func() *answer { return c.patch(object{"note": note}) })
-		if patched.status == http.StatusOK {
-			require.Contains(t, c.profile(), note)
+		patched := o.promptly(func() *harness.Answer { return c.Patch(harness.Object{"note": note}) })
+		if patched.Status == http.StatusOK {
+			require.Contains(t, c.Profile(), note)
 		} else {
-			require.True(t, writing, "%s", patched.body)
-			patched.unavailable("store_unavailable")
-			require.Equal(t, before, c.profile())
+			require.True(t, writing, "%s", patched.Body)
+			patched.Unavailable("store_unavailable")
+			require.Equal(t, before, c.Profile())
 		}
 		if writing {
 			o.leaves(o.leavers[slug], unwritable)
@@ -101,9 +105,9 @@ func TestASQLiteFileThatCannotBeUsedIsRefused(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "a letter.db"), bytes.Repeat([]byte("Dear Alice, "), 1000), 0o666))
 	require.NoError(t, os.MkdirAll(filepath.Join(dir, "locked"), 0o755))
-	p := start(t, dir, nil, "--listen", "localhost:0", "--database", "sqlite:locked/good.db")
-	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
-	require.Zero(t, p.ends())
+	p := harness.Start(t, dir, nil, "--listen", "localhost:0", "--database", "sqlite:locked/good.db")
+	require.NoError(t, p.Cmd.Process.Signal(syscall.SIGTERM))
+	require.Zero(t, p.Ends())
 	require.NoError(t, os.Chmod(filepath.Join(dir, "locked", "good.db"), 0o444))
 	require.NoError(t, os.Chmod(filepath.Join(dir, "locked"), 0o555))
 	require.NoError(t, os.Chmod(dir, 0o755))
@@ -114,7 +118,7 @@ func TestASQLiteFileThatCannotBeUsedIsRefused(t *testing.T) {
 		"locked/new.db":  "its directory takes no files",
 		"locked/good.db": "it may not be written",
 	} {
-		cmd := command(t, dir, nil, "--listen", "localhost:0", "--database", "sqlite:"+path)
+		cmd := harness.ReleasedCommand(t, dir, nil, "--listen", "localhost:0", "--database", "sqlite:"+path) // which every user may run
 		asAnother(cmd)
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr

@@ -1,4 +1,4 @@
-package tests
+package fault
 
 import (
 	"net/http"
@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"statelab/state/store/storetest"
+	"statelab/tests/harness"
 )
 
 // administrator returns what runs commands on a Redis server, past statelab and
@@ -32,17 +33,19 @@ func TestARedisThatIsDownAtTheStart(t *testing.T) {
 	server.Kill()
 	s := running(t, "sqlite::memory:", server.Address)
 	o := newOutage(t, s)
-	o.clients = map[string]*client{}
-	for _, slug := range shared {
-		if _, writing := storeAway.hits(s.traits(t, slug)); !writing {
-			o.clients[slug] = s.login(t, slug, alice, alicePassword)
+	o.clients = map[string]*harness.Client{}
+	for _, slug := range harness.Shared {
+		if _, writing := storeAway.hits(s.Traits(t, slug)); !writing {
+			o.clients[slug] = s.Login(t, slug, harness.Alice, harness.AlicePassword)
 		}
 	}
 	o.fails(storeAway)
-	o.refuses(func() *answer { return s.client(t, strategies[0]).post("login", credentials{alice, alicePassword}) })
+	o.refuses(func() *harness.Answer {
+		return s.Client(t, harness.Strategies[0]).Post("login", harness.Credentials(harness.Alice, harness.AlicePassword))
+	})
 	server.Start()
 	o.recovers()
-	o.clients, o.leavers = s.loginAll(t), s.loginAll(t)
+	o.clients, o.leavers = s.LoginAll(t), s.LoginAll(t)
 	o.keeps()
 }
 
@@ -59,9 +62,9 @@ func TestARedisThatHangs(t *testing.T) {
 	// The same with a server that takes connections and answers nobody.
 	begun := time.Now()
 	administrator(t, server)("CLIENT", "PAUSE", 2000, "ALL")
-	o.refuses(func() *answer { return o.clients[strategies[0]].get("profile") })
+	o.refuses(func() *harness.Answer { return o.clients[harness.Strategies[0]].Get("profile") })
 	o.others()
-	require.Eventually(t, func() bool { return time.Since(begun) > prompt }, 2*prompt, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return time.Since(begun) > harness.Prompt }, 2*harness.Prompt, 10*time.Millisecond)
 	o.recovers()
 }
 
@@ -88,13 +91,13 @@ func TestARedisThatForgets(t *testing.T) {
 	server.Start()
 	o.recovers()
 	for slug, c := range o.clients {
-		if reading, _ := storeAway.hits(o.traits(t, slug)); reading {
-			c.get("profile").is(http.StatusUnauthorized, "unknown_session")
+		if reading, _ := storeAway.hits(o.Traits(t, slug)); reading {
+			c.Get("profile").Is(http.StatusUnauthorized, "unknown_session")
 		} else {
-			c.get("profile").is(http.StatusOK)
+			c.Get("profile").Is(http.StatusOK)
 		}
 	}
-	o.loginAll(t)
+	o.LoginAll(t)
 }
 
 func TestARedisThatCannotWrite(t *testing.T) {

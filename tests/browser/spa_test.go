@@ -1,4 +1,4 @@
-package tests
+package browser
 
 import (
 	"bytes"
@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -23,6 +22,7 @@ import (
 	"statelab/api"
 	"statelab/state"
 	"statelab/state/store/storetest"
+	"statelab/tests/harness"
 )
 
 // A frontEnd is the application of tests/spa, built.
@@ -31,7 +31,7 @@ type frontEnd string
 func buildFrontEnd(t *testing.T) frontEnd {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "spa")
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, "./spa").CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, harness.Root("tests/spa")).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	return frontEnd(path)
 }
@@ -40,9 +40,9 @@ func buildFrontEnd(t *testing.T) frontEnd {
 // visitor, who is sent there.
 func (f frontEnd) serves(v *visitor, port int, slug string) {
 	v.t.Helper()
-	p := launch(v.t, exec.CommandContext(v.t.Context(), string(f), "-listen", fmt.Sprint("localhost:", port), "-api", v.origin)) // #nosec G204 -- built above
-	p.serves()
-	v.goes(p.base + "/?with=" + slug)
+	p := harness.Launch(v.t, exec.CommandContext(v.t.Context(), string(f), "-listen", fmt.Sprint("localhost:", port), "-api", v.origin)) // #nosec G204 -- built above
+	p.Serves()
+	v.goes(p.Base + "/?with=" + slug)
 	v.settles()
 }
 
@@ -76,8 +76,8 @@ func (v *visitor) wire() [][]string {
 // signsIn fills in the application's form.
 func (v *visitor) signsIn() {
 	v.t.Helper()
-	v.types("username", alice)
-	v.types("password", alicePassword)
+	v.types("username", harness.Alice)
+	v.types("password", harness.AlicePassword)
 	v.acts("login")
 }
 
@@ -109,7 +109,7 @@ func TestSinglePageApplication(t *testing.T) {
 	} {
 		t.Run(slug, func(t *testing.T) {
 			port := storetest.FreePort(t)
-			s, stores := newFaultyServer(t, allowing(fmt.Sprint("http://localhost:", port)))
+			s, stores := harness.NewFaultyServer(t, harness.Allowing(fmt.Sprint("http://localhost:", port)))
 			v := chromium.visit(t, s, "en")
 			front.serves(v, port, slug)
 			path := "/" + slug
@@ -152,7 +152,7 @@ func TestSinglePageApplication(t *testing.T) {
 			}
 			v.console() // where Chromium reports each refusal
 
-			stores.breakWith(errDown)
+			stores.BreakWith(harness.ErrDown)
 			v.acts("refresh")
 			shown := v.shown()
 			require.Equal(t, "store_unavailable", shown["code"], "an error can be read")
@@ -160,7 +160,7 @@ func TestSinglePageApplication(t *testing.T) {
 			require.Equal(t, v.wire()[0][3], shown["request"])
 			require.Contains(t, v.text("[data-said]"), ". ")
 			v.isIn("Alice") // an outage is no logout
-			stores.repair()
+			stores.Repair()
 			v.acts("refresh")
 			require.Empty(t, v.shown()["code"])
 
@@ -180,7 +180,7 @@ func TestSinglePageApplication(t *testing.T) {
 			v.isOut(test.nobody)
 
 			for range 10 {
-				v.types("username", alice)
+				v.types("username", harness.Alice)
 				v.types("password", "queen of hearts")
 				v.acts("login")
 				require.Equal(t, "bad_login", v.shown()["code"])
@@ -210,7 +210,7 @@ func TestSinglePageLoginExpires(t *testing.T) {
 	chromium, front := browser(t), buildFrontEnd(t)
 	visit := func(t *testing.T, slug string) *visitor {
 		port := storetest.FreePort(t)
-		v := chromium.visit(t, newServer(t, allowing(fmt.Sprint("http://localhost:", port))), "en")
+		v := chromium.visit(t, harness.NewServer(t, harness.Allowing(fmt.Sprint("http://localhost:", port))), "en")
 		front.serves(v, port, slug)
 		v.signsIn()
 		v.isIn("Alice")
@@ -220,7 +220,7 @@ func TestSinglePageLoginExpires(t *testing.T) {
 		v := visit(t, "token")
 		lifetimes := state.DefaultLifetimes()
 		for range 2 {
-			v.s.clock.advance(lifetimes.AccessTTL + time.Minute)
+			v.s.Clock.Advance(lifetimes.AccessTTL + time.Minute)
 			v.asks()
 			v.acts("three")
 			v.isIn("Alice")
@@ -229,25 +229,25 @@ func TestSinglePageLoginExpires(t *testing.T) {
 			require.Equal(t, 6, count(asked, "GET /token/profile"), "and one more try for each")
 		}
 		// The first refusal is heard when the others have been renewed and answered.
-		v.s.clock.advance(lifetimes.AccessTTL + time.Minute)
+		v.s.Clock.Advance(lifetimes.AccessTTL + time.Minute)
 		v.does(lateFirst)
 		v.asks()
 		v.acts("three")
 		v.isIn("Alice")
 		require.Equal(t, 1, count(v.asks(), "POST /token/refresh"), "what is renewed already is not renewed again")
 
-		v.s.clock.advance(lifetimes.AccessTTL + time.Minute)
+		v.s.Clock.Advance(lifetimes.AccessTTL + time.Minute)
 		v.acts("theme")
 		require.Equal(t, "dark", v.shown()["theme"], "a change, too, is repeated")
 		require.Equal(t, "2", v.shown()["version"], "and made once")
 
-		v.s.clock.advance(lifetimes.AccessTTL + time.Minute)
+		v.s.Clock.Advance(lifetimes.AccessTTL + time.Minute)
 		v.acts("logout")
 		v.isOut("")
 		require.Equal(t, "204", v.wire()[0][1], "a login whose access token has expired can be ended")
 
 		v.signsIn()
-		v.s.clock.advance(lifetimes.RefreshTTL + time.Minute)
+		v.s.Clock.Advance(lifetimes.RefreshTTL + time.Minute)
 		v.asks()
 		v.does(lateFirst)
 		v.acts("three")
@@ -264,7 +264,7 @@ func TestSinglePageLoginExpires(t *testing.T) {
 	})
 	t.Run("session", func(t *testing.T) {
 		v := visit(t, "session")
-		v.s.clock.advance(state.DefaultLifetimes().SessionIdle + time.Minute)
+		v.s.Clock.Advance(state.DefaultLifetimes().SessionIdle + time.Minute)
 		v.asks()
 		v.acts("three")
 		v.isOut("unknown_session")
@@ -275,7 +275,7 @@ func TestSinglePageLoginExpires(t *testing.T) {
 func TestSinglePageIsAccessible(t *testing.T) {
 	script, chromium, front := axe(t), browser(t), buildFrontEnd(t)
 	port := storetest.FreePort(t)
-	v := chromium.visit(t, newServer(t, allowing(fmt.Sprint("http://localhost:", port))), "en")
+	v := chromium.visit(t, harness.NewServer(t, harness.Allowing(fmt.Sprint("http://localhost:", port))), "en")
 	front.serves(v, port, "session")
 	v.does(script)
 	v.isAccessible(appearances[0]) // with a problem and the form
@@ -289,13 +289,13 @@ func TestSinglePageIsAccessible(t *testing.T) {
 // which must not look like a logout.
 func TestSinglePageRenewalOvertakes(t *testing.T) {
 	port := storetest.FreePort(t)
-	s, stores := newFaultyServer(t, allowing(fmt.Sprint("http://localhost:", port)))
+	s, stores := harness.NewFaultyServer(t, harness.Allowing(fmt.Sprint("http://localhost:", port)))
 	v := browser(t).visit(t, s, "en")
 	buildFrontEnd(t).serves(v, port, "session")
 	v.signsIn()
 	looking, renewed := make(chan struct{}), make(chan struct{})
 	var looked atomic.Bool
-	stores.set(func(ctx context.Context, operation string) error {
+	stores.Set(func(ctx context.Context, operation string) error {
 		if operation == "Load" && looked.CompareAndSwap(false, true) {
 			close(looking)
 			select {
@@ -318,12 +318,12 @@ func TestSinglePageRenewalOvertakes(t *testing.T) {
 // A cookie of localhost is not sent for a page of 127.0.0.1, allowed or not: for
 // browsers it is another site. A token in a header is.
 func TestAllowedOriginOfAnotherSite(t *testing.T) {
-	front := elsewhere(t).as("127.0.0.1")
-	v := browser(t).visit(t, newServer(t, allowing(front)), "en")
+	front := elsewhere(t).As("127.0.0.1")
+	v := browser(t).visit(t, harness.NewServer(t, harness.Allowing(front)), "en")
 	v.goes(front)
 	login := func(slug string) string {
 		return fmt.Sprintf(`fetch('%s/%s/login', {method: 'POST', credentials: 'include', headers: {'Content-Type': 'application/json'}, body: '{"username":%q,"password":%q}'})`,
-			v.origin, slug, alice, alicePassword)
+			v.origin, slug, harness.Alice, harness.AlicePassword)
 	}
 	require.Equal(t, http.StatusOK, js[int](v, login("session")+`.then(({status}) => status)`))
 	require.Empty(t, v.cookies("session"))
@@ -332,23 +332,14 @@ func TestAllowedOriginOfAnotherSite(t *testing.T) {
 		fetch('%s/token/profile', {headers: {Authorization: 'Bearer ' + credential.access_token}})).then(({status}) => status)`, login("token"), v.origin)))
 }
 
-// A site is somebody else's, with one blank page and no policy.
-type site struct{ *httptest.Server }
-
 // elsewhere serves a site until the test ends.
-func elsewhere(t *testing.T) site {
+func elsewhere(t *testing.T) harness.Site {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		_, _ = w.Write([]byte(`<!doctype html><html lang="en"><link rel="icon" href="data:,"><title>elsewhere</title><body>`))
 	}))
 	t.Cleanup(s.Close)
-	return site{s}
-}
-
-// as is the site's address under one of the names of this machine.
-func (s site) as(host string) string {
-	address, _ := url.Parse(s.URL)
-	return "http://" + host + ":" + address.Port()
+	return harness.Site{Server: s}
 }
 
 // A witness keeps the log of a server.
@@ -417,38 +408,38 @@ func (v *visitor) submits(address, encoding, name, value, code string) {
 // else, however much alike the two look.
 func TestOtherOriginsCannotUseALogin(t *testing.T) {
 	chromium, attackers := browser(t), elsewhere(t)
-	port := strings.TrimPrefix(attackers.as(""), "http://:")
-	here := attackers.as("localhost")
+	port := strings.TrimPrefix(attackers.As(""), "http://:")
+	here := attackers.As("localhost")
 	for name, test := range map[string]struct {
 		attacker, allowed string
 		carried           bool // whether the browser adds the cookie to what the attacker's script sends
 	}{
-		"another site":             {attackers.as("127.0.0.1"), here, false},
-		"another port":             {here, allowedOrigin, true},
+		"another site":             {attackers.As("127.0.0.1"), here, false},
+		"another port":             {here, harness.AllowedOrigin, true},
 		"a port that begins alike": {here, "http://localhost:" + port[:len(port)-1], true},
 		"a port that ends alike":   {here, "http://localhost:" + port[1:], true},
 		"the same port, encrypted": {here, strings.Replace(here, "http", "https", 1), true},
-		"a name that ends alike":   {attackers.as("evil.localhost"), here, false},
-		"a name that begins alike": {attackers.as("localhost.evil.localhost"), here, false},
-		"the name twice":           {attackers.as("localhost.localhost"), here, false},
+		"a name that ends alike":   {attackers.As("evil.localhost"), here, false},
+		"a name that begins alike": {attackers.As("localhost.evil.localhost"), here, false},
+		"the name twice":           {attackers.As("localhost.localhost"), here, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			log := &witness{}
-			s := newServer(t, allowing(test.allowed), func(c *api.Config) { c.Logger = slog.New(slog.NewTextHandler(log, nil)) })
+			s := harness.NewServer(t, harness.Allowing(test.allowed), func(c *api.Config) { c.Logger = slog.New(slog.NewTextHandler(log, nil)) })
 			v := chromium.visit(t, s, "en")
 			v.opens("/")
 			v.acts("login")
-			held := map[string]*client{}
+			held := map[string]*harness.Client{}
 			for _, slug := range []string{"session", "cookie"} {
-				held[slug] = s.client(t, slug)
-				held[slug].cookies["statelab_"+slug] = v.cookies(slug)[0].Value
+				held[slug] = s.Client(t, slug)
+				held[slug].Cookies["statelab_"+slug] = v.cookies(slug)[0].Value
 			}
-			before := map[string]string{"session": held["session"].profile(), "cookie": held["cookie"].profile()}
+			before := map[string]string{"session": held["session"].Profile(), "cookie": held["cookie"].Profile()}
 			unharmed := func() {
 				t.Helper()
 				for slug, c := range held {
-					require.Equal(t, before[slug], c.profile())
-					require.Equal(t, c.held(), v.cookies(slug)[0].Value, "the browser still has it")
+					require.Equal(t, before[slug], c.Profile())
+					require.Equal(t, c.Held(), v.cookies(slug)[0].Value, "the browser still has it")
 				}
 			}
 

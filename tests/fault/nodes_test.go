@@ -1,4 +1,4 @@
-package tests
+package fault
 
 import (
 	"bytes"
@@ -23,16 +23,17 @@ import (
 	"statelab/auth"
 	"statelab/state"
 	"statelab/state/store/storetest"
+	"statelab/tests/harness"
 )
 
 // Nodes are several statelabs that are one service: they share a database, a
 // store and a key file. As a load balancer they hand requests to each in turn.
 type nodes struct {
-	server // where the load balancer serves
-	all    []*process
-	out    []atomic.Bool // who gets no requests for now
-	turn   atomic.Int64
-	writes sync.RWMutex // held by each request that may not be repeated
+	harness.Server // where the load balancer serves
+	all            []*harness.Process
+	out            []atomic.Bool // who gets no requests for now
+	turn           atomic.Int64
+	writes         sync.RWMutex // held by each request that may not be repeated
 }
 
 // startNodes starts so many nodes at the same moment, over an empty database,
@@ -42,17 +43,17 @@ func startNodes(t *testing.T, count int) *nodes {
 	dir, database, logins := t.TempDir(), storetest.Postgres(t).Address, storetest.Redis(t).Address
 	n := &nodes{out: make([]atomic.Bool, count)}
 	for range count {
-		n.all = append(n.all, launch(t, command(t, dir, nil, "--listen", fmt.Sprint("localhost:", storetest.FreePort(t)), "--log-level", "warn",
+		n.all = append(n.all, harness.Launch(t, harness.Command(t, dir, nil, "--listen", fmt.Sprint("localhost:", storetest.FreePort(t)), "--log-level", "warn",
 			"--database", database, "--store", logins, "--keys", filepath.Join(dir, "keys.json"))))
 	}
 	for _, p := range n.all {
-		p.serves()
+		p.Serves()
 	}
 	// Rewrite and not Director: that one adds X-Forwarded-For, which the
 	// classroom refuses.
 	balancer := httptest.NewServer(&httputil.ReverseProxy{Transport: n, Rewrite: func(r *httputil.ProxyRequest) { r.Out.Host = "" }})
 	t.Cleanup(balancer.Close)
-	n.url = balancer.URL
+	n.URL = balancer.URL
 	return n
 }
 
@@ -73,13 +74,13 @@ func (n *nodes) RoundTrip(r *http.Request) (*http.Response, error) {
 		if n.out[i].Load() {
 			continue
 		}
-		node, err := url.Parse(n.all[i].base)
+		node, err := url.Parse(n.all[i].Base)
 		if err != nil {
 			return nil, err
 		}
 		attempt := r.Clone(r.Context())
 		attempt.URL.Scheme, attempt.URL.Host, attempt.Body = node.Scheme, node.Host, io.NopCloser(bytes.NewReader(body))
-		resp, err := transport.RoundTrip(attempt)
+		resp, err := harness.Transport.RoundTrip(attempt)
 		var dialing *net.OpError
 		arrived := !errors.As(err, &dialing) || dialing.Op != "dial"
 		if err == nil || arrived && !repeatable {
@@ -93,10 +94,10 @@ func (n *nodes) RoundTrip(r *http.Request) (*http.Response, error) {
 func (n *nodes) again(t *testing.T, i int) {
 	t.Helper()
 	p := n.all[i]
-	next := launch(p.t, command(p.t, p.cmd.Dir, nil, p.cmd.Args[1:]...))
-	next.serves()
-	require.Equal(t, p.base, next.base)
-	p.cmd, p.done, p.log = next.cmd, next.done, next.log
+	next := harness.Launch(p.T, harness.Command(p.T, p.Cmd.Dir, nil, p.Cmd.Args[1:]...))
+	next.Serves()
+	require.Equal(t, p.Base, next.Base)
+	p.Cmd, p.Done, p.Log = next.Cmd, next.Done, next.Log
 	n.out[i].Store(false)
 }
 
@@ -105,17 +106,17 @@ func (n *nodes) again(t *testing.T, i int) {
 func (n *nodes) restart(t *testing.T, i int) {
 	t.Helper()
 	p := n.all[i]
-	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, p.Cmd.Process.Signal(syscall.SIGTERM))
 	require.Eventually(t, func() bool {
-		resp, err := http.Get(p.base + "/readyz")
+		resp, err := http.Get(p.Base + "/readyz")
 		if err != nil {
 			return true
 		}
 		defer func() { _ = resp.Body.Close() }()
 		return resp.StatusCode == http.StatusServiceUnavailable
-	}, recovery, 5*time.Millisecond)
+	}, harness.Recovery, 5*time.Millisecond)
 	n.out[i].Store(true)
-	require.Zero(t, p.ends(), "%s", p.log)
+	require.Zero(t, p.Ends(), "%s", p.Log)
 	n.again(t, i)
 }
 
@@ -125,23 +126,16 @@ func (n *nodes) restart(t *testing.T, i int) {
 func (n *nodes) kill(t *testing.T, i int) {
 	t.Helper()
 	n.writes.Lock()
-	err := n.all[i].cmd.Process.Kill()
-	n.all[i].ends()
+	err := n.all[i].Cmd.Process.Kill()
+	n.all[i].Ends()
 	n.writes.Unlock()
 	require.NoError(t, err)
 	n.again(t, i)
 }
 
-// at returns a copy of the client that asks this node.
-func (c *client) at(p *process) *client {
-	d := c.copy()
-	d.s = &server{url: p.base}
-	return d
-}
-
 // A member is a login that remembers what the service has acknowledged.
 type member struct {
-	*client
+	*harness.Client
 	username, id     string
 	version, credits int64
 	nickname         string
@@ -149,28 +143,28 @@ type member struct {
 
 // agrees requires an answer to belong to this member, and to have lost
 // nothing.
-func (v *member) agrees(a *answer) {
-	v.t.Helper()
-	a.is(http.StatusOK)
-	require.Equal(v.t, []any{v.slug, v.username, v.nickname, v.version, v.credits}, []any{
-		a.text("strategy"), a.text("user.username"), a.text("state.nickname"), a.number("version"), a.number("state.credits"),
+func (v *member) agrees(a *harness.Answer) {
+	v.T.Helper()
+	a.Is(http.StatusOK)
+	require.Equal(v.T, []any{v.Slug, v.username, v.nickname, v.version, v.credits}, []any{
+		a.Text("strategy"), a.Text("user.username"), a.Text("state.nickname"), a.Number("version"), a.Number("state.credits"),
 	})
 }
 
 // asks makes the member's request of this round.
 func (v *member) asks(round int) {
-	v.t.Helper()
+	v.T.Helper()
 	switch round % 4 {
 	case 0:
-		v.agrees(v.get("profile"))
+		v.agrees(v.Get("profile"))
 	case 1:
 		v.nickname, v.version = fmt.Sprintf("%s-%d", v.id, round), v.version+1
-		v.agrees(v.patch(object{"nickname": v.nickname}))
+		v.agrees(v.Patch(harness.Object{"nickname": v.nickname}))
 	case 2:
 		v.credits, v.version = v.credits-1, v.version+1
-		v.agrees(v.post("spend", object{"amount": 1}))
+		v.agrees(v.Post("spend", harness.Object{"amount": 1}))
 	case 3:
-		v.agrees(v.renew())
+		v.agrees(v.Renew())
 	}
 }
 
@@ -178,31 +172,31 @@ func TestThreeNodesAreOneService(t *testing.T) {
 	t.Parallel()
 	n := startNodes(t, 3)
 	traits := map[string]state.Traits{}
-	for _, slug := range instant {
-		traits[slug] = n.traits(t, slug)
+	for _, slug := range harness.Instant {
+		traits[slug] = n.Traits(t, slug)
 	}
 
 	t.Run("which has one set of keys and accounts, although they started at once", func(t *testing.T) {
-		keys := n.all[0].client("").do("GET", "/.well-known/jwks.json", nil).is(http.StatusOK).body
+		keys := n.all[0].Client("").Do("GET", "/.well-known/jwks.json", nil).Is(http.StatusOK).Body
 		for _, p := range n.all {
-			require.Equal(t, string(keys), string(p.client("").do("GET", "/.well-known/jwks.json", nil).body))
-			c := p.client("session")
-			c.post("login", credentials{teacher, teacherPassword}).is(http.StatusOK)
-			require.Len(t, c.get("members").at("members"), 3)
+			require.Equal(t, string(keys), string(p.Client("").Do("GET", "/.well-known/jwks.json", nil).Body))
+			c := p.Client("session")
+			c.Post("login", harness.Credentials(harness.Teacher, harness.TeacherPassword)).Is(http.StatusOK)
+			require.Len(t, c.Get("members").At("members"), 3)
 		}
 	})
 
 	t.Run("where a logout counts on every node", func(t *testing.T) {
-		for _, slug := range instant {
-			c := n.login(t, slug, alice, alicePassword)
-			copies := []*client{c.at(n.all[1]), c.at(n.all[2])}
-			c.at(n.all[0]).post("logout", nil).is(http.StatusNoContent)
+		for _, slug := range harness.Instant {
+			c := n.Login(t, slug, harness.Alice, harness.AlicePassword)
+			copies := []*harness.Client{c.At(n.all[1]), c.At(n.all[2])}
+			c.At(n.all[0]).Post("logout", nil).Is(http.StatusNoContent)
 			for _, other := range copies {
 				if traits[slug].Revocable {
-					other.get("profile").is(http.StatusUnauthorized, "unknown_session")
+					other.Get("profile").Is(http.StatusUnauthorized, "unknown_session")
 				}
 				if traits[slug].Listable {
-					other.renew().is(http.StatusUnauthorized)
+					other.Renew().Is(http.StatusUnauthorized)
 				}
 			}
 		}
@@ -210,28 +204,28 @@ func TestThreeNodesAreOneService(t *testing.T) {
 
 	t.Run("where a new password ends the other logins on every node", func(t *testing.T) {
 		const first, second = "the first password", "the second password"
-		for i, slug := range instant {
+		for i, slug := range harness.Instant {
 			username := "user-" + slug
-			n.client(t, slug).do("POST", "/accounts", object{"username": username, "password": first}).is(http.StatusCreated)
-			others := map[string]*client{}
-			for _, other := range instant {
-				others[other] = n.login(t, other, username, first)
+			n.Client(t, slug).Do("POST", "/accounts", harness.Object{"username": username, "password": first}).Is(http.StatusCreated)
+			others := map[string]*harness.Client{}
+			for _, other := range harness.Instant {
+				others[other] = n.Login(t, other, username, first)
 			}
-			c := n.login(t, slug, username, first)
-			c.s = &server{url: n.all[i%3].base}
-			c.route("PUT", "password", object{"current_password": first, "new_password": second}).is(http.StatusNoContent)
+			c := n.Login(t, slug, username, first)
+			c.Server = &harness.Server{URL: n.all[i%3].Base}
+			c.Route("PUT", "password", harness.Object{"current_password": first, "new_password": second}).Is(http.StatusNoContent)
 			for _, p := range n.all {
-				c.at(p).get("profile").is(http.StatusOK)
+				c.At(p).Get("profile").Is(http.StatusOK)
 				for other, o := range others {
 					if traits[other].Revocable {
-						o.at(p).get("profile").is(http.StatusUnauthorized)
+						o.At(p).Get("profile").Is(http.StatusUnauthorized)
 					}
 					if traits[other].Listable {
-						o.at(p).renew().is(http.StatusUnauthorized)
+						o.At(p).Renew().Is(http.StatusUnauthorized)
 					}
 				}
 			}
-			n.login(t, slug, username, second)
+			n.Login(t, slug, username, second)
 		}
 	})
 
@@ -246,10 +240,10 @@ func TestThreeNodesAreOneService(t *testing.T) {
 
 	t.Run("which counts failed sign-ins in one place", func(t *testing.T) {
 		for i := range auth.MaxPerAccount {
-			n.all[i%3].client("session").post("login", credentials{bob, wrong}).is(http.StatusUnauthorized, "bad_login")
+			n.all[i%3].Client("session").Post("login", harness.Credentials(harness.Bob, harness.Wrong)).Is(http.StatusUnauthorized, "bad_login")
 		}
 		for _, p := range n.all {
-			p.client("session").post("login", credentials{bob, bobPassword}).is(http.StatusTooManyRequests, "too_many_attempts")
+			p.Client("session").Post("login", harness.Credentials(harness.Bob, harness.BobPassword)).Is(http.StatusTooManyRequests, "too_many_attempts")
 		}
 	})
 }
@@ -259,23 +253,23 @@ func TestThreeNodesAreOneService(t *testing.T) {
 // who have logged out.
 func (n *nodes) underTraffic(t *testing.T, traits map[string]state.Traits, something func()) {
 	const logins, leaving = 200, 10 // every tenth leaves
-	accounts := [][2]string{{alice, alicePassword}, {bob, bobPassword}, {teacher, teacherPassword}}
+	accounts := [][2]string{{harness.Alice, harness.AlicePassword}, {harness.Bob, harness.BobPassword}, {harness.Teacher, harness.TeacherPassword}}
 	members := map[string][]*member{}
 	var asking sync.WaitGroup
-	for _, slug := range instant {
+	for _, slug := range harness.Instant {
 		all := make([]*member, logins)
 		members[slug] = all
 		asking.Go(func() {
 			for i := range all {
 				who := accounts[i%len(accounts)]
-				all[i] = &member{client: n.login(t, slug, who[0], who[1]), username: who[0], id: fmt.Sprint(slug, i), version: 1, credits: state.DefaultCredits}
+				all[i] = &member{Client: n.Login(t, slug, who[0], who[1]), username: who[0], id: fmt.Sprint(slug, i), version: 1, credits: state.DefaultCredits}
 			}
 		})
 	}
 	asking.Wait()
 
 	var over atomic.Bool
-	for _, slug := range instant {
+	for _, slug := range harness.Instant {
 		asking.Go(func() {
 			for asked := 0; asked < logins || !over.Load(); asked++ {
 				round, i := asked/logins, asked%logins
@@ -293,10 +287,10 @@ func (n *nodes) underTraffic(t *testing.T, traits map[string]state.Traits, somet
 		defer over.Store(true)
 		something()
 	}()
-	for _, slug := range instant {
+	for _, slug := range harness.Instant {
 		for i, v := range members[slug] {
 			if i%leaving != 0 {
-				v.agrees(v.get("profile"))
+				v.agrees(v.Get("profile"))
 			}
 		}
 	}
@@ -305,13 +299,13 @@ func (n *nodes) underTraffic(t *testing.T, traits map[string]state.Traits, somet
 // leaves logs out. A copy of what the member held is then good for no more than
 // the traits say.
 func (v *member) leaves(traits state.Traits) {
-	v.t.Helper()
-	last := v.copy()
-	v.post("logout", nil).is(http.StatusNoContent)
+	v.T.Helper()
+	last := v.Copy()
+	v.Post("logout", nil).Is(http.StatusNoContent)
 	if traits.Revocable {
-		last.get("profile").is(http.StatusUnauthorized, "unknown_session")
+		last.Get("profile").Is(http.StatusUnauthorized, "unknown_session")
 	}
 	if traits.Listable {
-		last.renew().is(http.StatusUnauthorized)
+		last.Renew().Is(http.StatusUnauthorized)
 	}
 }

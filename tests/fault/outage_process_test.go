@@ -1,4 +1,4 @@
-package tests
+package fault
 
 import (
 	"database/sql"
@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"statelab/state/store/storetest"
+	"statelab/tests/harness"
 )
 
 func TestKillsOverSQLite(t *testing.T) {
@@ -35,50 +36,50 @@ func TestKillsOverPostgres(t *testing.T) {
 
 // A worker does one thing again and again, and knows what was acknowledged.
 type worker struct {
-	*client
-	spent               *client // who holds what the last renewal has replaced
-	acknowledged, tried int     // of the notes
+	*harness.Client
+	spent               *harness.Client // who holds what the last renewal has replaced
+	acknowledged, tried int             // of the notes
 }
 
 // survives kills the program at random moments while people write, and requires
 // after each restart that what was acknowledged is so. It is the process that
 // dies here and not the machine, whose power is another matter.
 func survives(t *testing.T, kills int, dir, database string) {
-	s := new(server)
-	up := func() *process {
-		p := start(t, dir, nil, "--listen", "localhost:0", "--database", database, "--store", "database", "--refresh-overlap", "0s")
-		s.url = p.base
+	s := new(harness.Server)
+	up := func() *harness.Process {
+		p := harness.Start(t, dir, nil, "--listen", "localhost:0", "--database", database, "--store", "database", "--refresh-overlap", "0s")
+		s.URL = p.Base
 		return p
 	}
 	p := up()
 	var writers, renewers []*worker
-	for _, slug := range shared {
-		if asks(s.traits(t, slug)) {
-			writers = append(writers, &worker{client: s.login(t, slug, alice, alicePassword)}, &worker{client: s.login(t, slug, bob, bobPassword)})
+	for _, slug := range harness.Shared {
+		if harness.Asks(s.Traits(t, slug)) {
+			writers = append(writers, &worker{Client: s.Login(t, slug, harness.Alice, harness.AlicePassword)}, &worker{Client: s.Login(t, slug, harness.Bob, harness.BobPassword)})
 		}
-		if s.traits(t, slug).Listable {
-			renewers = append(renewers, &worker{client: s.client(t, slug)})
+		if s.Traits(t, slug).Listable {
+			renewers = append(renewers, &worker{Client: s.Client(t, slug)})
 		}
 	}
 	for range kills {
 		var done atomic.Int64 // acknowledged in this round
 		var running sync.WaitGroup
-		work := func(step func() (*answer, error)) {
+		work := func(step func() (*harness.Answer, error)) {
 			running.Go(func() {
 				for {
 					a, err := step()
 					if err != nil {
 						return // killed
 					}
-					a.is(http.StatusOK)
+					a.Is(http.StatusOK)
 					done.Add(1)
 				}
 			})
 		}
 		for _, w := range writers {
-			work(func() (*answer, error) {
+			work(func() (*harness.Answer, error) {
 				w.tried++
-				a, err := w.try("PATCH", "/"+w.slug+"/profile", object{"note": fmt.Sprint(w.tried)})
+				a, err := w.Try("PATCH", "/"+w.Slug+"/profile", harness.Object{"note": fmt.Sprint(w.tried)})
 				if err == nil {
 					w.acknowledged = w.tried
 				}
@@ -86,20 +87,20 @@ func survives(t *testing.T, kills int, dir, database string) {
 			})
 		}
 		for _, w := range renewers {
-			w.client, w.spent = s.login(t, w.slug, alice, alicePassword), nil
-			work(func() (*answer, error) {
-				before := w.copy()
-				a, err := w.try("POST", "/"+w.slug+"/refresh", renewal(w.client))
+			w.Client, w.spent = s.Login(t, w.Slug, harness.Alice, harness.AlicePassword), nil
+			work(func() (*harness.Answer, error) {
+				before := w.Copy()
+				a, err := w.Try("POST", "/"+w.Slug+"/refresh", harness.Renewal(w.Client))
 				if err == nil {
 					w.spent = before
 				}
 				return a, err
 			})
 		}
-		var logins []*client // one goroutine's, until it has ended
-		work(func() (*answer, error) {
-			c := s.client(t, strategies[0])
-			a, err := c.try("POST", "/"+c.slug+"/login", credentials{teacher, teacherPassword})
+		var logins []*harness.Client // one goroutine's, until it has ended
+		work(func() (*harness.Answer, error) {
+			c := s.Client(t, harness.Strategies[0])
+			a, err := c.Try("POST", "/"+c.Slug+"/login", harness.Credentials(harness.Teacher, harness.TeacherPassword))
 			if err == nil {
 				logins = append(logins, c)
 			}
@@ -107,17 +108,17 @@ func survives(t *testing.T, kills int, dir, database string) {
 		})
 		moment := rand.Int64N(100)
 		require.Eventually(t, func() bool { return done.Load() > moment }, 20*time.Second, time.Millisecond)
-		require.NoError(t, p.cmd.Process.Kill())
+		require.NoError(t, p.Cmd.Process.Kill())
 		running.Wait()
-		p.ends()
+		p.Ends()
 		p = up()
 
 		for _, c := range logins {
-			require.Equal(t, teacher, c.get("profile").is(http.StatusOK).text("user.username"))
+			require.Equal(t, harness.Teacher, c.Get("profile").Is(http.StatusOK).Text("user.username"))
 		}
 		for _, w := range writers {
 			note := 0
-			if text := w.get("profile").is(http.StatusOK).text("state.note"); text != "" {
+			if text := w.Get("profile").Is(http.StatusOK).Text("state.note"); text != "" {
 				_, err := fmt.Sscan(text, &note)
 				require.NoError(t, err)
 			}
@@ -126,7 +127,7 @@ func survives(t *testing.T, kills int, dir, database string) {
 		}
 		for _, w := range renewers {
 			if w.spent != nil {
-				require.Equal(t, http.StatusUnauthorized, w.spent.renew().status, "%s: what was renewed is renewed again", w.slug)
+				require.Equal(t, http.StatusUnauthorized, w.spent.Renew().Status, "%s: what was renewed is renewed again", w.Slug)
 			}
 		}
 	}
@@ -138,17 +139,17 @@ func TestALogThatIsFullStopsNobody(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, full.Close()) }()
-	cmd := command(t, t.TempDir(), nil, "--listen", "localhost:0")
+	cmd := harness.Command(t, t.TempDir(), nil, "--listen", "localhost:0")
 	cmd.Stderr = full
-	p := launch(t, cmd)
-	p.serves()
-	for _, slug := range shared {
-		c := p.client(slug)
-		c.post("login", credentials{alice, alicePassword}).is(http.StatusOK)
+	p := harness.Launch(t, cmd)
+	p.Serves()
+	for _, slug := range harness.Shared {
+		c := p.Client(slug)
+		c.Post("login", harness.Credentials(harness.Alice, harness.AlicePassword)).Is(http.StatusOK)
 		for range 20 {
-			c.get("profile").is(http.StatusOK)
+			c.Get("profile").Is(http.StatusOK)
 		}
 	}
-	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
-	require.Zero(t, p.ends())
+	require.NoError(t, p.Cmd.Process.Signal(syscall.SIGTERM))
+	require.Zero(t, p.Ends())
 }

@@ -1,4 +1,4 @@
-package tests
+package fault
 
 import (
 	"fmt"
@@ -6,37 +6,29 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"statelab/state/store/storetest"
+	"statelab/tests/harness"
 )
-
-// logged ends the program in its own way and returns what it has logged.
-func (p *process) logged() string {
-	p.t.Helper()
-	require.NoError(p.t, p.cmd.Process.Signal(syscall.SIGTERM))
-	require.Zero(p.t, p.ends())
-	return p.log.String()
-}
 
 func TestAnEvictingRedisIsWarnedOfAtTheStart(t *testing.T) {
 	t.Parallel()
 	redis := storetest.Redis(t, "--maxmemory-policy", "allkeys-lru", "--user", "lab", "on", ">sesame", "~*", "+@all", "-config")
 	address := strings.Replace(redis.Address, "://", "://lab:sesame@", 1)
-	p := start(t, t.TempDir(), nil, "--listen", "localhost:0", "--store", address)
-	p.client("session").post("login", credentials{alice, alicePassword}).is(http.StatusOK)
-	log := p.logged()
+	p := harness.Start(t, t.TempDir(), nil, "--listen", "localhost:0", "--store", address)
+	p.Client("session").Post("login", harness.Credentials(harness.Alice, harness.AlicePassword)).Is(http.StatusOK)
+	log := p.Logged()
 	require.Equal(t, 1, strings.Count(log, "level=WARN"), log)
 	require.Contains(t, log, "allkeys-lru")
 	require.NotContains(t, log, "sesame")
 
 	redis.Kill()
-	down := start(t, t.TempDir(), nil, "--listen", "localhost:0", "--store", address)
-	require.NotContains(t, down.logged(), "allkeys-lru")
-	require.NotContains(t, start(t, t.TempDir(), nil, "--listen", "localhost:0", "--store", storetest.Redis(t).Address).logged(), "level=WARN")
+	down := harness.Start(t, t.TempDir(), nil, "--listen", "localhost:0", "--store", address)
+	require.NotContains(t, down.Logged(), "allkeys-lru")
+	require.NotContains(t, harness.Start(t, t.TempDir(), nil, "--listen", "localhost:0", "--store", storetest.Redis(t).Address).Logged(), "level=WARN")
 }
 
 // The address alone says user, password and TLS; whom to trust is the system's
@@ -44,7 +36,7 @@ func TestAnEvictingRedisIsWarnedOfAtTheStart(t *testing.T) {
 func TestARedisWithAUserAndTLS(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	certificate(t, dir, 1, "127.0.0.1")
+	harness.Certificate(t, dir, 1, "127.0.0.1")
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	port := storetest.FreePort(t)
 	storetest.Redis(t, "--requirepass", "another", "--user", "lab", "on", ">sesame", "~statelab:*", "+@all",
@@ -64,9 +56,9 @@ func TestARedisWithAUserAndTLS(t *testing.T) {
 		{"without TLS", "redis://lab:sesame@127.0.0.1:%d", trusting, http.StatusServiceUnavailable},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p := start(t, t.TempDir(), c.env, "--listen", "localhost:0", "--store", fmt.Sprintf(c.address, port))
-			p.client("session").post("login", credentials{alice, alicePassword}).is(c.status)
-			log := p.logged()
+			p := harness.Start(t, t.TempDir(), c.env, "--listen", "localhost:0", "--store", fmt.Sprintf(c.address, port))
+			p.Client("session").Post("login", harness.Credentials(harness.Alice, harness.AlicePassword)).Is(c.status)
+			log := p.Logged()
 			require.NotContains(t, log, "sesame")
 			require.NotContains(t, log, "another")
 		})

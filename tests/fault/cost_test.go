@@ -1,9 +1,8 @@
-package tests
+package fault
 
 import (
 	"maps"
 	"net/http"
-	"regexp"
 	"strconv"
 	"testing"
 	"time"
@@ -15,33 +14,33 @@ import (
 	"statelab/state"
 	"statelab/state/store"
 	"statelab/state/store/storetest"
+	"statelab/tests/harness"
 )
 
 // What a request asks of the store, whichever it is.
 func TestAReadAsksTheStoreOnce(t *testing.T) {
-	for name, open := range map[string]func(t *testing.T) *server{ // by what the operator has chosen
-		"memory":   func(t *testing.T) *server { return running(t, "sqlite::memory:", "memory") },
-		"sqlite":   func(t *testing.T) *server { return running(t, "sqlite:"+t.TempDir()+"/x.db", "database") },
-		"postgres": func(t *testing.T) *server { return running(t, storetest.Postgres(t).Address, "database") },
-		"redis":    func(t *testing.T) *server { return running(t, "sqlite::memory:", storetest.Redis(t).Address) },
+	t.Parallel()
+	for name, open := range map[string]func(t *testing.T) *harness.Server{ // by what the operator has chosen
+		"memory":   func(t *testing.T) *harness.Server { return running(t, "sqlite::memory:", "memory") },
+		"sqlite":   func(t *testing.T) *harness.Server { return running(t, "sqlite:"+t.TempDir()+"/x.db", "database") },
+		"postgres": func(t *testing.T) *harness.Server { return running(t, storetest.Postgres(t).Address, "database") },
+		"redis":    func(t *testing.T) *harness.Server { return running(t, "sqlite::memory:", storetest.Redis(t).Address) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t)
-			require.Equal(t, name, s.config.Store.Name())
-			for _, slug := range strategies {
-				a := s.login(t, slug, alice, alicePassword).get("inspect").is(http.StatusOK)
+			require.Equal(t, name, s.Config.Store.Name())
+			for _, slug := range harness.Strategies {
+				a := s.Login(t, slug, harness.Alice, harness.AlicePassword).Get("inspect").Is(http.StatusOK)
 				reads := int64(0)
-				if asks(s.traits(t, slug)) {
-					require.Equal(t, s.keeper(t, slug).Name(), a.text("held.store"))
+				if harness.Asks(s.Traits(t, slug)) {
+					require.Equal(t, s.Keeper(t, slug).Name(), a.Text("held.store"))
 					reads = 1
 				}
-				require.Equal(t, []int64{reads, 0}, []int64{a.number("cost.store_reads"), a.number("cost.store_writes")}, slug)
+				require.Equal(t, []int64{reads, 0}, []int64{a.Number("cost.store_reads"), a.Number("cost.store_writes")}, slug)
 			}
 		})
 	}
 }
-
-var commandCalls = regexp.MustCompile(`(?m)^cmdstat_([^:]+):calls=(\d+)`)
 
 // commands returns what a Redis has been asked to do during f, by command, as it
 // counts them itself. How connections begin is not part of it.
@@ -51,7 +50,7 @@ func commands(t *testing.T, r *redis.Client, f func()) map[string]int {
 		text, err := r.Info(t.Context(), "commandstats").Result()
 		require.NoError(t, err)
 		all := map[string]int{}
-		for _, m := range commandCalls.FindAllStringSubmatch(text, -1) {
+		for _, m := range harness.CommandCalls.FindAllStringSubmatch(text, -1) {
 			all[m[1]], err = strconv.Atoi(m[2])
 			require.NoError(t, err)
 		}
@@ -68,30 +67,31 @@ func commands(t *testing.T, r *redis.Client, f func()) map[string]int {
 }
 
 func TestAReadIsOneCommandAtRedis(t *testing.T) {
+	t.Parallel()
 	server := storetest.Redis(t)
 	options, err := redis.ParseURL(server.Address)
 	require.NoError(t, err)
 	r := redis.NewClient(options)
 	defer func() { require.NoError(t, r.Close()) }()
-	s := newServer(t, func(c *api.Config) {
+	s := harness.NewServer(t, func(c *api.Config) {
 		require.NoError(t, c.Store.Close())
 		c.Store, err = store.Open(server.Address, nil, store.Options{Now: c.Now})
 		require.NoError(t, err)
 	})
-	each(t, func(t *testing.T, slug string) {
+	harness.Each(t, func(t *testing.T, slug string) {
 		const reads = 30
-		c := s.login(t, slug, alice, alicePassword)
-		c.patch(object{"theme": "dark"}).is(http.StatusOK) // Redis knows the scripts from now on
+		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+		c.Patch(harness.Object{"theme": "dark"}).Is(http.StatusOK) // Redis knows the scripts from now on
 		read := func(pause time.Duration) func() {
 			return func() {
 				for range reads {
-					s.clock.advance(pause)
-					c.get("profile").is(http.StatusOK)
+					s.Clock.Advance(pause)
+					c.Get("profile").Is(http.StatusOK)
 				}
 			}
 		}
 		busy, slow := commands(t, r, read(0)), commands(t, r, read(10*time.Second))
-		if traits := s.traits(t, slug); !traits.NeedsSharedStore || traits.KeptIn != state.PlaceStore {
+		if traits := s.Traits(t, slug); !traits.NeedsSharedStore || traits.KeptIn != state.PlaceStore {
 			require.Empty(t, busy)
 			require.Empty(t, slow)
 			return

@@ -1,4 +1,4 @@
-package tests
+package fault
 
 import (
 	"fmt"
@@ -13,15 +13,16 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"statelab/state/store/storetest"
+	"statelab/tests/harness"
 )
 
 // behindNginx puts an nginx in front of a server that keeps whatever it may, by
 // address alone, as its proxy_cache does unless it is told more.
-func behindNginx(t *testing.T, s *server) *server {
+func behindNginx(t *testing.T, s *harness.Server) *harness.Server {
 	t.Helper()
 	path, err := exec.LookPath("nginx")
 	storetest.Need(t, "nginx", err == nil, "install nginx")
-	to, err := url.Parse(s.url)
+	to, err := url.Parse(s.URL)
 	require.NoError(t, err)
 	dir, port := t.TempDir(), storetest.FreePort(t)
 	config := filepath.Join(dir, "nginx.conf")
@@ -43,9 +44,9 @@ http {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	edge := &server{s.statelab, s.config, s.clock, fmt.Sprintf("http://127.0.0.1:%d", port), s.canary}
+	edge := s.At(fmt.Sprintf("http://127.0.0.1:%d", port))
 	require.Eventually(t, func() bool {
-		back, err := transport.RoundTrip(mustRequest(t, edge.url+"/healthz"))
+		back, err := harness.Transport.RoundTrip(mustRequest(t, edge.URL+"/healthz"))
 		if err == nil {
 			_ = back.Body.Close()
 		}
@@ -65,33 +66,34 @@ func mustRequest(t *testing.T, address string) *http.Request {
 // catalogue and nothing of anybody: whoever comes in whatever order gets their own
 // profile, and a catalogue that was asked for with a credential is nobody else's.
 func TestACacheInFrontKeepsNothingOfAnybody(t *testing.T) {
-	s := newServer(t)
+	t.Parallel()
+	s := harness.NewServer(t)
 	edge := behindNginx(t, s)
-	for _, slug := range shared {
-		clients := map[string]*client{"alice": edge.login(t, slug, alice, alicePassword), "bob": edge.login(t, slug, bob, bobPassword), "": edge.client(t, slug)}
+	for _, slug := range harness.Shared {
+		clients := map[string]*harness.Client{"alice": edge.Login(t, slug, harness.Alice, harness.AlicePassword), "bob": edge.Login(t, slug, harness.Bob, harness.BobPassword), "": edge.Client(t, slug)}
 		for _, order := range [][]string{{"alice", "bob", ""}, {"", "alice", "bob"}, {"bob", "", "alice"}} {
 			for _, who := range append(order, order...) {
-				a := clients[who].get("profile")
-				require.Equal(t, who, a.text("user.username"), slug)
-				require.NotEqual(t, "HIT", a.header.Get("X-Edge"))
+				a := clients[who].Get("profile")
+				require.Equal(t, who, a.Text("user.username"), slug)
+				require.NotEqual(t, "HIT", a.Header.Get("X-Edge"))
 			}
 		}
 	}
 	for _, policy := range []string{"http", "memory"} {
-		stranger, person := edge.client(t, ""), edge.client(t, "")
-		person.send = setting("Cookie: sid=alice")
+		stranger, person := edge.Client(t, ""), edge.Client(t, "")
+		person.Send = harness.Setting("Cookie: sid=alice")
 		for range 2 {
-			require.Equal(t, "no-store", person.catalog(policy).is(http.StatusOK).header.Get("Cache-Control"))
+			require.Equal(t, "no-store", person.Catalog(policy).Is(http.StatusOK).Header.Get("Cache-Control"))
 		}
-		first := stranger.catalog(policy).is(http.StatusOK)
-		require.NotEqual(t, "HIT", first.header.Get("X-Edge"), "it has kept what was asked for with a cookie")
-		require.Contains(t, first.header.Get("Cache-Control"), "public")
-		again := stranger.catalog(policy).is(http.StatusOK)
-		require.Equal(t, "HIT", again.header.Get("X-Edge"), "it keeps what it may")
-		require.Equal(t, first.body, again.body)
+		first := stranger.Catalog(policy).Is(http.StatusOK)
+		require.NotEqual(t, "HIT", first.Header.Get("X-Edge"), "it has kept what was asked for with a cookie")
+		require.Contains(t, first.Header.Get("Cache-Control"), "public")
+		again := stranger.Catalog(policy).Is(http.StatusOK)
+		require.Equal(t, "HIT", again.Header.Get("X-Edge"), "it keeps what it may")
+		require.Equal(t, first.Body, again.Body)
 	}
-	stranger := edge.client(t, "")
+	stranger := edge.Client(t, "")
 	for range 2 {
-		require.NotEqual(t, "HIT", stranger.catalog("none").is(http.StatusOK).header.Get("X-Edge"))
+		require.NotEqual(t, "HIT", stranger.Catalog("none").Is(http.StatusOK).Header.Get("X-Edge"))
 	}
 }

@@ -1,4 +1,4 @@
-package tests
+package fault
 
 import (
 	"database/sql"
@@ -10,10 +10,11 @@ import (
 	"syscall"
 	"testing"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+	_ "github.com/jackc/pgx/v5/stdlib"
 	"github.com/stretchr/testify/require"
 
 	"statelab/state/store/storetest"
+	"statelab/tests/harness" // the driver "pgx"
 )
 
 // sessions returns what opens sessions of the test's own with a PostgreSQL
@@ -39,14 +40,16 @@ func TestAPostgresThatIsDownAtTheStart(t *testing.T) {
 	t.Parallel()
 	server := storetest.Postgres(t)
 	server.Stop()
-	p := start(t, t.TempDir(), nil, "--listen", "localhost:0", "--database", server.Address, "--store", "database")
-	o := newOutage(t, p.client("").s)
-	login := func() *answer { return p.client(strategies[0]).post("login", credentials{alice, alicePassword}) }
+	p := harness.Start(t, t.TempDir(), nil, "--listen", "localhost:0", "--database", server.Address, "--store", "database")
+	o := newOutage(t, p.Client("").Server)
+	login := func() *harness.Answer {
+		return p.Client(harness.Strategies[0]).Post("login", harness.Credentials(harness.Alice, harness.AlicePassword))
+	}
 	o.fails(databaseAway)
 	o.refuses(login)
 	server.Start()
 	o.recovers() // by a login of alice's, whose account was made just now
-	o.clients, o.leavers = o.loginAll(t), o.loginAll(t)
+	o.clients, o.leavers = o.LoginAll(t), o.LoginAll(t)
 	o.keeps()
 }
 
@@ -57,19 +60,21 @@ func TestAPostgresThatHangsAtTheStart(t *testing.T) {
 	server := storetest.Postgres(t)
 	l, address := lineTo(t, server.Address, server.Port)
 	repair := l.spoil("timeout", `"timeout":0`)
-	p := start(t, t.TempDir(), nil, "--listen", "localhost:0", "--database", address, "--store", "database")
-	o := newOutage(t, p.client("").s)
+	p := harness.Start(t, t.TempDir(), nil, "--listen", "localhost:0", "--database", address, "--store", "database")
+	o := newOutage(t, p.Client("").Server)
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
-			o.refuses(func() *answer { return p.client(strategies[0]).post("login", credentials{alice, alicePassword}) })
+			o.refuses(func() *harness.Answer {
+				return p.Client(harness.Strategies[0]).Post("login", harness.Credentials(harness.Alice, harness.AlicePassword))
+			})
 		})
 	}
 	all.Wait()
 	o.fails(databaseAway)
 	repair()
 	o.recovers()
-	o.loginAll(t)
+	o.LoginAll(t)
 }
 
 func TestAPostgresThatHangs(t *testing.T) {
@@ -110,7 +115,7 @@ func TestAPostgresThatIsReadOnly(t *testing.T) {
 		require.Eventually(t, func() bool {
 			var is string
 			return db.QueryRowContext(t.Context(), "SHOW default_transaction_read_only").Scan(&is) == nil && is == value
-		}, recovery, recovery/100)
+		}, harness.Recovery, harness.Recovery/100)
 	}
 	readOnly("on")
 	o.fails(unwritable)

@@ -1,4 +1,4 @@
-package tests
+package fault
 
 import (
 	"fmt"
@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"statelab/state/store/storetest"
+	"statelab/tests/harness"
 )
 
 // A line leads to a server, and can be spoilt.
@@ -57,7 +58,7 @@ func TestAPostgresAtTheEndOfABadLine(t *testing.T) {
 // badLines tries what can be wrong with the line to the server that keeps the
 // logins, and the accounts too unless they are in another database.
 func badLines(t *testing.T, server *storetest.Server, database string, away fault) {
-	before := descriptors(t, os.Getpid())
+	before := harness.Descriptors(t, os.Getpid())
 	t.Run("in all its ways", func(t *testing.T) {
 		l, address := lineTo(t, server.Address, server.Port)
 		logins := address
@@ -84,8 +85,8 @@ func badLines(t *testing.T, server *storetest.Server, database string, away faul
 		} {
 			repair := l.spoil(c.kind, c.attributes)
 			for _, c := range o.clients {
-				o.promptly(func() *answer { return c.get("profile") }).is(http.StatusOK)
-				o.promptly(c.renew).is(http.StatusOK)
+				o.promptly(func() *harness.Answer { return c.Get("profile") }).Is(http.StatusOK)
+				o.promptly(c.Renew).Is(http.StatusOK)
 			}
 			repair()
 		}
@@ -93,9 +94,9 @@ func badLines(t *testing.T, server *storetest.Server, database string, away faul
 
 		// Connections break in the middle of an answer, or it comes when nobody
 		// waits for it any more. Whoever comes next must not get the rest.
-		people := map[string]*client{}
-		for name, password := range map[string]string{alice: alicePassword, bob: bobPassword, teacher: teacherPassword} {
-			people[name] = o.login(t, strategies[0], name, password)
+		people := map[string]*harness.Client{}
+		for name, password := range map[string]string{harness.Alice: harness.AlicePassword, harness.Bob: harness.BobPassword, harness.Teacher: harness.TeacherPassword} {
+			people[name] = o.Login(t, harness.Strategies[0], name, password)
 		}
 		refused := 0
 		for _, c := range []struct{ kind, attributes string }{
@@ -109,12 +110,12 @@ func badLines(t *testing.T, server *storetest.Server, database string, away faul
 		}
 		require.Positive(t, refused)
 	})
-	require.Eventually(t, func() bool { return descriptors(t, os.Getpid()) <= before }, recovery, 20*time.Millisecond, "descriptors are left open")
+	require.Eventually(t, func() bool { return harness.Descriptors(t, os.Getpid()) <= before }, harness.Recovery, 20*time.Millisecond, "descriptors are left open")
 }
 
 // ask requires of answers to many at once that each is the asker's own, or an
 // outage, and returns how many were.
-func (o *outage) ask(people map[string]*client) (refused int) {
+func (o *outage) ask(people map[string]*harness.Client) (refused int) {
 	o.t.Helper()
 	var all sync.WaitGroup
 	var count atomic.Int64
@@ -122,25 +123,17 @@ func (o *outage) ask(people map[string]*client) (refused int) {
 		for range 4 {
 			all.Go(func() {
 				for range 6 {
-					a := c.copy().get("profile")
-					if a.status == http.StatusServiceUnavailable {
-						a.unavailable("store_unavailable")
+					a := c.Copy().Get("profile")
+					if a.Status == http.StatusServiceUnavailable {
+						a.Unavailable("store_unavailable")
 						count.Add(1)
 						continue
 					}
-					require.Equal(o.t, name, a.is(http.StatusOK).text("user.username"))
+					require.Equal(o.t, name, a.Is(http.StatusOK).Text("user.username"))
 				}
 			})
 		}
 	}
 	all.Wait()
 	return int(count.Load())
-}
-
-// descriptors is how many files and connections a process has open.
-func descriptors(t *testing.T, pid int) int {
-	t.Helper()
-	all, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
-	require.NoError(t, err)
-	return len(all)
 }

@@ -1,4 +1,4 @@
-package tests
+package browser
 
 import (
 	"context"
@@ -29,30 +29,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"statelab/api/web"
+	"statelab/tests/harness"
 )
-
-// need skips a test for which something is not found on this machine. Where
-// STATELAB_TEST_REQUIRE names it, the test fails instead.
-func need(t testing.TB, name string, found bool, what string) {
-	t.Helper()
-	switch {
-	case found:
-	case slices.Contains(strings.Split(os.Getenv("STATELAB_TEST_REQUIRE"), ","), name):
-		t.Fatalf("STATELAB_TEST_REQUIRE names %q, but there is %s", name, what)
-	default:
-		t.Skipf("skipped: there is %s", what)
-	}
-}
-
-// needSystem is need for what every Linux has, or should: where anything must not
-// be skipped, that must not.
-func needSystem(t testing.TB, found bool, what string) {
-	t.Helper()
-	if !found && os.Getenv("STATELAB_TEST_REQUIRE") != "" {
-		t.Fatalf("STATELAB_TEST_REQUIRE is set, but there is %s", what)
-	}
-	need(t, "", found, what)
-}
 
 // chromium finds the program that STATELAB_CHROMIUM names, or else one of the
 // usual names; "" if there is none.
@@ -78,7 +56,7 @@ type program struct{ context.Context }
 func browser(t *testing.T, flags ...string) program {
 	t.Helper()
 	path := chromium()
-	need(t, "browser", path != "", "no Chromium for the page: install it, or let STATELAB_CHROMIUM name it")
+	harness.Need(t, "browser", path != "", "no Chromium for the page: install it, or let STATELAB_CHROMIUM name it")
 	t.Parallel()
 	dir := t.TempDir()
 	// Some builds block cookies of third parties from the start. Nothing is to hold
@@ -116,7 +94,7 @@ const patience = 30 * time.Second
 // and storage of its own.
 type visitor struct {
 	t        *testing.T
-	s        *server
+	s        *harness.Server
 	origin   string // of s, by the name that the page goes by
 	language string
 	tab      context.Context
@@ -127,11 +105,11 @@ type visitor struct {
 }
 
 // visit opens a tab. When the test ends, its console must be empty.
-func (p program) visit(t *testing.T, s *server, language string) *visitor {
+func (p program) visit(t *testing.T, s *harness.Server, language string) *visitor {
 	t.Helper()
 	tab, cancel := chromedp.NewContext(p, chromedp.WithNewBrowserContext())
 	t.Cleanup(cancel)
-	v := &visitor{t: t, s: s, origin: strings.Replace(s.url, "127.0.0.1", "localhost", 1), language: language, tab: tab}
+	v := &visitor{t: t, s: s, origin: strings.Replace(s.URL, "127.0.0.1", "localhost", 1), language: language, tab: tab}
 	require.NoError(t, chromedp.Listen(tab, v.listen))
 	call(v, emulation.SetUserAgentOverride, emulation.SetUserAgentOverrideParams{AcceptLanguage: language})
 	call(v, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true})
@@ -142,7 +120,7 @@ func (p program) visit(t *testing.T, s *server, language string) *visitor {
 
 // asked matches what the page asks on the learner's behalf. A browser reports
 // each 401 among them, which is no fault of the page.
-var asked = regexp.MustCompile(`^http://localhost:\d+/(` + strings.Join(strategies, "|") + `|classroom)/[\w/-]+$`)
+var asked = regexp.MustCompile(`^http://localhost:\d+/(` + strings.Join(harness.Strategies, "|") + `|classroom)/[\w/-]+$`)
 
 // listen hears the console, and what is sent.
 func (v *visitor) listen(event any) {
@@ -404,7 +382,7 @@ func (v *visitor) looks(a appearance) {
 func (v *visitor) cookies(slug string) []*network.Cookie {
 	v.t.Helper()
 	sent := call(v, network.GetCookies, network.GetCookiesParams{URLs: []string{v.origin + "/" + slug + "/profile"}}).Cookies
-	return slices.DeleteFunc(sent, func(c *network.Cookie) bool { return c.Name != cookieName(slug) })
+	return slices.DeleteFunc(sent, func(c *network.Cookie) bool { return c.Name != harness.CookieName(slug) })
 }
 
 // words are the page's own, by language and key.
@@ -481,7 +459,7 @@ func TestPage(t *testing.T) {
 		for _, language := range scenario.languages {
 			t.Run(scenario.sentence+"/"+language, func(t *testing.T) {
 				t.Parallel()
-				v := chromium.visit(t, newServer(t), language)
+				v := chromium.visit(t, harness.NewServer(t), language)
 				v.opens("/")
 				scenario.holds(t, v)
 			})
@@ -546,7 +524,7 @@ func everyAct(t *testing.T, v *visitor) {
 	v.acts("logout")
 	v.showsAll(fields{"status": "204", "code": "", "user": "–", "credits": "–", "bytes_up": "0"})
 	for _, slug := range v.panels() {
-		if v.s.traits(t, slug).Revocable {
+		if v.s.Traits(t, slug).Revocable {
 			v.shows(slug, fields{"note": ""})
 		} else {
 			v.shows(slug, fields{"note": v.word("note.copy")})
@@ -641,7 +619,7 @@ func keptToken(t *testing.T, v *visitor) {
 
 func expiredToken(t *testing.T, v *visitor) {
 	v.acts("login")
-	v.s.clock.advance(20 * time.Minute)
+	v.s.Clock.Advance(20 * time.Minute)
 	v.acts("profile")
 	v.shows("session", fields{"status": "401", "code": "unknown_session", "sentence": v.word("code.unknown_session")})
 	v.shows("cookie", fields{"status": "200", "user": "Alice"})
@@ -660,7 +638,7 @@ const reachable = `(async () => [
 // addsAll shows every column that the page has.
 func (v *visitor) addsAll() {
 	shown := v.panels()
-	for _, slug := range strategies {
+	for _, slug := range harness.Strategies {
 		if !slices.Contains(shown, slug) {
 			v.clicks(fmt.Sprintf(`[data-add=%q]`, slug))
 		}
@@ -671,9 +649,9 @@ func nothingToRead(t *testing.T, v *visitor) {
 	v.addsAll()
 	v.acts("login", "theme", "refresh")
 	var readable []string // the cookies that scripts can read, some of them on every page
-	for _, p := range promises() {
+	for _, p := range harness.Promises() {
 		if !p.HTTPOnly {
-			readable = append(readable, p.cookie)
+			readable = append(readable, p.Cookie)
 		}
 	}
 	for _, found := range js[[]string](v, reachable) {
@@ -681,8 +659,8 @@ func nothingToRead(t *testing.T, v *visitor) {
 		require.Contains(t, readable, name)
 	}
 	require.NotContains(t, js[string](v, `JSON.stringify(history.state) + location.href`), "eyJ")
-	for _, slug := range strategies {
-		traits := v.s.traits(t, slug)
+	for _, slug := range harness.Strategies {
+		traits := v.s.Traits(t, slug)
 		if traits.Transport != "cookie" {
 			require.Empty(t, v.cookies(slug))
 			continue
@@ -715,8 +693,8 @@ func wire(t *testing.T, v *visitor) {
 	v.acts("profile")
 	for _, slug := range []string{"session", "cookie"} {
 		value := v.cookies(slug)[0].Value
-		require.Contains(t, v.text(panel(slug, "[data-exchanges] li")), "Cookie: "+cookieName(slug)+"="+value[:4]+"…")
-		require.Equal(t, "Cookie: "+cookieName(slug)+"="+value[:4]+"…", v.field(slug, "carried"))
+		require.Contains(t, v.text(panel(slug, "[data-exchanges] li")), "Cookie: "+harness.CookieName(slug)+"="+value[:4]+"…")
+		require.Equal(t, "Cookie: "+harness.CookieName(slug)+"="+value[:4]+"…", v.field(slug, "carried"))
 	}
 	token := js[string](v, `JSON.parse(`+stored+`).access_token`)
 	require.Contains(t, v.text(panel("token", "[data-exchanges] li")), "Authorization: Bearer "+token[:6]+"…")
@@ -812,8 +790,8 @@ func languages(t *testing.T, v *visitor) {
 	v.acts("login")
 	v.reloads()
 	look() // with the note that a token was lost
-	for _, slug := range strategies {
-		if promises()[slug].page {
+	for _, slug := range harness.Strategies {
+		if harness.Promises()[slug].Page {
 			continue // it speaks one language
 		}
 		v.opens("/" + slug + "/")
@@ -876,9 +854,9 @@ func keyboard(t *testing.T, v *visitor) {
 	v.presses(kb.Tab)
 	require.True(t, js[bool](v, `document.activeElement.matches('.skip') && document.activeElement.getBoundingClientRect().top >= 0`))
 	v.tabs(testid("username"))
-	v.presses(bob)
+	v.presses(harness.Bob)
 	v.tabs(testid("password"))
-	v.presses(bobPassword + kb.Enter)
+	v.presses(harness.BobPassword + kb.Enter)
 	v.settles()
 	v.showsAll(fields{"status": "200", "user": "Bob"})
 	v.tabs(testid("act-spend"))
@@ -927,13 +905,13 @@ func nothingInline(t *testing.T, v *visitor) {
 			require.Contains(t, line, "Content Security Policy")
 		}
 	}
-	v.goes(elsewhere(t).as("localhost"))
+	v.goes(elsewhere(t).As("localhost"))
 	require.Equal(t, 2, js[int](v, inject), "where there is no policy, both run")
 }
 
 func markup(t *testing.T, v *visitor) {
 	const hostile, username, password = `<img src=x onerror=ran=1>`, "mallory", "curious and curiouser"
-	v.s.client(t, "").do("POST", "/accounts", object{"username": username, "password": password, "display_name": hostile}).is(http.StatusCreated)
+	v.s.Client(t, "").Do("POST", "/accounts", harness.Object{"username": username, "password": password, "display_name": hostile}).Is(http.StatusCreated)
 	for path, slug := range map[string]string{"/": "cookie", "/session/": "session"} {
 		v.opens(path)
 		v.types("username", username)
@@ -1028,15 +1006,15 @@ func curlLines(t *testing.T, v *visitor) {
 }
 
 func strategyPages(t *testing.T, v *visitor) {
-	for _, slug := range strategies {
-		traits := v.s.traits(t, slug)
-		if promises()[slug].page {
+	for _, slug := range harness.Strategies {
+		traits := v.s.Traits(t, slug)
+		if harness.Promises()[slug].Page {
 			continue // it has tests of its own
 		}
 		v.opens("/" + slug + "/")
 		require.Equal(t, []string{slug}, v.panels())
 		require.Equal(t, slug, v.text("h1"))
-		require.Equal(t, strategies, v.texts(".crumbs a"))
+		require.Equal(t, harness.Strategies, v.texts(".crumbs a"))
 		require.Len(t, v.texts(testid("facts")+" dt"), 11)
 		require.Equal(t, v.word("sees.nothing"), v.text(testid("script-sees")))
 		require.Equal(t, v.word("inspect.none"), v.text(testid("inspection")))
@@ -1049,9 +1027,9 @@ func strategyPages(t *testing.T, v *visitor) {
 			if traits.HTTPOnly {
 				require.Equal(t, v.word("sees.nothing_httponly"), v.text(testid("script-sees")))
 			} else {
-				require.Contains(t, v.text(testid("script-sees")), cookieName(slug)[:6]+"…")
+				require.Contains(t, v.text(testid("script-sees")), harness.CookieName(slug)[:6]+"…")
 			}
-			require.Equal(t, "Cookie: "+cookieName(slug)+"="+v.cookies(slug)[0].Value[:4]+"…", v.text(testid("browser-sends")))
+			require.Equal(t, "Cookie: "+harness.CookieName(slug)+"="+v.cookies(slug)[0].Value[:4]+"…", v.text(testid("browser-sends")))
 		} else {
 			require.Contains(t, v.text(testid("script-sees")), "eyJ", "what script keeps, script can read")
 			require.Contains(t, v.text(testid("browser-sends")), "Authorization: Bearer eyJ")
@@ -1066,19 +1044,19 @@ func strategyPages(t *testing.T, v *visitor) {
 // a policy that lets a name reach nothing.
 func ownPages(t *testing.T, v *visitor) {
 	const name = `<img src=x onerror="document.title='mine'">`
-	v.s.client(t, "").do("POST", "/accounts", object{"username": "mallory", "password": "twinkle twinkle", "display_name": name})
-	for slug, p := range promises() {
-		if !p.page {
+	v.s.Client(t, "").Do("POST", "/accounts", harness.Object{"username": "mallory", "password": "twinkle twinkle", "display_name": name})
+	for slug, p := range harness.Promises() {
+		if !p.Page {
 			continue
 		}
 		v.goes(v.origin + "/" + slug + "/")
 		v.does(`document.querySelector('[name=username]').value = 'alice'; document.querySelector('[name=password]').value = 'wonderland'; document.querySelector('[type=submit]').click()`)
 		v.until(`document.querySelector('h1')`)
 		require.Equal(t, "Welcome, Alice!", v.text("h1"))
-		require.Equal(t, cookieName(slug)+"="+v.cookies(slug)[0].Value, js[string](v, `document.cookie`), "script can read it")
+		require.Equal(t, harness.CookieName(slug)+"="+v.cookies(slug)[0].Value, js[string](v, `document.cookie`), "script can read it")
 
-		planted := v.s.client(t, slug).hold(v.cookies(slug)[0].Value)
-		planted.post("login", credentials{"mallory", "twinkle twinkle"}).is(http.StatusOK)
+		planted := v.s.Client(t, slug).Hold(v.cookies(slug)[0].Value)
+		planted.Post("login", harness.Credentials("mallory", "twinkle twinkle")).Is(http.StatusOK)
 		v.goes(v.origin + "/" + slug + "/")
 		require.Equal(t, 1, js[int](v, `document.querySelectorAll('h1 img').length`), "the name is markup")
 		require.Equal(t, "seed", js[string](v, `document.title`), "and no script of it runs")
@@ -1087,7 +1065,7 @@ func ownPages(t *testing.T, v *visitor) {
 }
 
 func otherName(t *testing.T, v *visitor) {
-	v.goes(v.s.url + "/#lang=ko")
+	v.goes(v.s.URL + "/#lang=ko")
 	v.settles()
 	require.Equal(t, v.origin+"/#lang=ko", js[string](v, `location.href`))
 }
@@ -1103,7 +1081,7 @@ const violations = `axe.run(document, {resultTypes: ['violations']}).then(({viol
 func axe(t *testing.T) string {
 	t.Helper()
 	path := os.Getenv("STATELAB_AXE")
-	need(t, "axe", path != "", "no axe-core: STATELAB_AXE names no axe.min.js")
+	harness.Need(t, "axe", path != "", "no axe-core: STATELAB_AXE names no axe.min.js")
 	script, err := os.ReadFile(path)
 	require.NoError(t, err)
 	return string(script)
@@ -1125,7 +1103,7 @@ func TestPageIsAccessible(t *testing.T) {
 		for path, looks := range map[string][]appearance{"/": appearances, "/cookie/": {{1280, "light"}, {375, "dark"}}} {
 			t.Run(language+path, func(t *testing.T) {
 				t.Parallel()
-				v := chromium.visit(t, newServer(t), language)
+				v := chromium.visit(t, harness.NewServer(t), language)
 				v.opens(path)
 				v.does(script)
 				v.isAccessible(looks[0])
@@ -1154,8 +1132,8 @@ func TestPagePictures(t *testing.T) {
 	require.NoError(t, os.MkdirAll(dir, 0o750))
 	chromium := browser(t)
 	for _, language := range both {
-		v := chromium.visit(t, newServer(t), language)
-		for name, path := range map[string]string{"page": "/", "four": "/#s=" + strings.Join(strategies, ","), "session": "/session/", "token": "/token/"} {
+		v := chromium.visit(t, harness.NewServer(t), language)
+		for name, path := range map[string]string{"page": "/", "four": "/#s=" + strings.Join(harness.Strategies, ","), "session": "/session/", "token": "/token/"} {
 			take := func(moment string) {
 				for _, a := range appearances {
 					v.looks(a)

@@ -1,4 +1,4 @@
-package tests
+package fault
 
 import (
 	"fmt"
@@ -18,27 +18,21 @@ import (
 	"statelab/api"
 	"statelab/state"
 	"statelab/state/store"
-)
-
-// Promises about a dependency that fails, kept against real servers: no answer
-// takes longer than prompt, and all is well again within recovery.
-const (
-	prompt   = 2 * time.Second
-	recovery = 5 * time.Second
+	"statelab/tests/harness"
 )
 
 // running runs statelab with its logins in the store at the address, and its
 // accounts in the database at another, by the real clock.
-func running(t *testing.T, database, logins string) *server {
+func running(t *testing.T, database, logins string) *harness.Server {
 	t.Helper()
-	return newServer(t, func(c *api.Config) {
+	return harness.NewServer(t, func(c *api.Config) {
 		require.NoError(t, c.Store.Close())
-		c.Now = nil
+		c.Now, c.Patience = nil, harness.Impatience
 		db, err := store.OpenDatabase(t.Context(), database, api.Migrations()...)
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, db.Close()) })
 		c.Database = db.DB
-		c.DatabaseStore = store.Guarded(newSQL(t, db, nil))
+		c.DatabaseStore = store.Guarded(harness.NewSQL(t, db, nil))
 		c.Store, err = store.Open(logins, c.DatabaseStore, store.Options{})
 		require.NoError(t, err)
 	})
@@ -64,18 +58,18 @@ var (
 // changing, renewing or ending one.
 func (f fault) hits(traits state.Traits) (reading, writing bool) {
 	hit := traits.KeptIn != "" && (f.place == "" || f.place == traits.KeptIn)
-	return hit && asks(traits) && !f.readable, hit
+	return hit && harness.Asks(traits) && !f.readable, hit
 }
 
 // An outage is a server and its clients, who live through a fault of its store.
 // Its methods hold the server to everything that is promised; what they measure
 // is the test's row of the table in state/store/README.md.
 type outage struct {
-	*server
+	*harness.Server
 	t       *testing.T
-	clients map[string]*client // those who stay
-	leavers map[string]*client // those who try to log out meanwhile
-	left    []string           // and have
+	clients map[string]*harness.Client // those who stay
+	leavers map[string]*harness.Client // those who try to log out meanwhile
+	left    []string                   // and have
 
 	mu      sync.Mutex
 	slowest time.Duration // of the answers
@@ -83,48 +77,39 @@ type outage struct {
 }
 
 // newOutage returns one without clients yet.
-func newOutage(t *testing.T, s *server) *outage {
-	o := &outage{server: s, t: t}
+func newOutage(t *testing.T, s *harness.Server) *outage {
+	o := &outage{Server: s, t: t}
 	t.Cleanup(o.publish)
 	return o
 }
 
 // outageOf logs people in, to live through what comes.
-func outageOf(t *testing.T, s *server) *outage {
+func outageOf(t *testing.T, s *harness.Server) *outage {
 	t.Helper()
 	o := newOutage(t, s)
-	o.clients, o.leavers = s.loginAll(t), s.loginAll(t)
+	o.clients, o.leavers = s.LoginAll(t), s.LoginAll(t)
 	return o
 }
 
-func (s *server) loginAll(t *testing.T) map[string]*client {
-	t.Helper()
-	clients := map[string]*client{}
-	for _, slug := range shared {
-		clients[slug] = s.login(t, slug, alice, alicePassword)
-	}
-	return clients
-}
-
 // promptly answers a request and requires that it took no longer than that.
-func (o *outage) promptly(f func() *answer) *answer {
+func (o *outage) promptly(f func() *harness.Answer) *harness.Answer {
 	o.t.Helper()
 	a := f()
-	require.Less(o.t, a.took, prompt)
+	require.Less(o.t, a.Took, harness.Prompt)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.slowest = max(o.slowest, a.took)
+	o.slowest = max(o.slowest, a.Took)
 	return a
 }
 
 // refuses requires that a request is answered as an outage: promptly, blaming
 // nobody, giving nothing and taking nothing away.
-func (o *outage) refuses(f func() *answer) *answer {
+func (o *outage) refuses(f func() *harness.Answer) *harness.Answer {
 	o.t.Helper()
 	a := o.promptly(f)
-	a.unavailable("store_unavailable")
+	a.Unavailable("store_unavailable")
 	for _, secret := range []string{"127.0.0.1", "sesame", "statelab@"} {
-		require.NotContains(o.t, string(a.body), secret)
+		require.NotContains(o.t, string(a.Body), secret)
 	}
 	return a
 }
@@ -134,55 +119,67 @@ func (o *outage) refuses(f func() *answer) *answer {
 func (o *outage) fails(f fault) {
 	o.t.Helper()
 	o.others()
+	var all sync.WaitGroup // each waits for the store in its own time
 	for slug, c := range o.clients {
-		reading, writing := f.hits(o.traits(o.t, slug))
-		before := c.copy()
-		profile := func() *answer { return c.get("profile") }
-		login := func() *answer { return o.client(o.t, slug).post("login", credentials{alice, alicePassword}) }
-		if reading {
-			o.refuses(profile)
-		} else {
-			o.promptly(profile).is(http.StatusOK)
-		}
-		patch := func() *answer { return c.copy().patch(object{"theme": "dark"}) }
-		if writing {
-			o.refuses(patch)
-			o.refuses(c.renew)
-			o.leaves(o.leavers[slug], f)
-		} else {
-			o.promptly(patch).is(http.StatusOK)
-		}
-		if writing || f.database {
-			o.refuses(login)
-		} else {
-			o.promptly(login).is(http.StatusOK)
-		}
-		require.Equal(o.t, before, c, "it holds something else now")
+		all.Go(func() { o.failsFor(slug, c, f) })
 	}
-	ready := func() *answer { return o.client(o.t, "").do("GET", "/readyz", nil) }
+	all.Wait()
+	ready := func() *harness.Answer { return o.Client(o.t, "").Do("GET", "/readyz", nil) }
 	if f.unready == "" {
-		o.promptly(ready).is(http.StatusOK)
+		o.promptly(ready).Is(http.StatusOK)
 	} else {
-		require.Contains(o.t, o.refuses(ready).text("detail"), f.unready)
+		require.Contains(o.t, o.refuses(ready).Text("detail"), f.unready)
 	}
-	o.promptly(func() *answer { return o.client(o.t, "").do("GET", "/healthz", nil) }).is(http.StatusOK)
+	o.promptly(func() *harness.Answer { return o.Client(o.t, "").Do("GET", "/healthz", nil) }).Is(http.StatusOK)
+}
+
+// failsFor requires it of one strategy.
+func (o *outage) failsFor(slug string, c *harness.Client, f fault) {
+	o.t.Helper()
+	reading, writing := f.hits(o.Traits(o.t, slug))
+	before := c.Copy()
+	profile := func() *harness.Answer { return c.Get("profile") }
+	login := func() *harness.Answer {
+		return o.Client(o.t, slug).Post("login", harness.Credentials(harness.Alice, harness.AlicePassword))
+	}
+	if reading {
+		o.refuses(profile)
+	} else {
+		o.promptly(profile).Is(http.StatusOK)
+	}
+	patch := func() *harness.Answer { return c.Copy().Patch(harness.Object{"theme": "dark"}) }
+	if writing {
+		o.refuses(patch)
+		o.refuses(c.Renew)
+		o.leaves(o.leavers[slug], f)
+	} else {
+		o.promptly(patch).Is(http.StatusOK)
+	}
+	if writing || f.database {
+		o.refuses(login)
+	} else {
+		o.promptly(login).Is(http.StatusOK)
+	}
+	require.Equal(o.t, before, c, "it holds something else now")
 }
 
 // leaves tries to log out. That is refused; or it is done, where the store can
 // still delete, and then the login is dead.
-func (o *outage) leaves(c *client, f fault) {
+func (o *outage) leaves(c *harness.Client, f fault) {
 	o.t.Helper()
-	thief := c.copy()
-	logout := func() *answer { return c.post("logout", nil) }
+	thief := c.Copy()
+	logout := func() *harness.Answer { return c.Post("logout", nil) }
 	if !f.readable {
 		o.refuses(logout)
 		return
 	}
-	if a := o.promptly(logout); a.status == http.StatusNoContent {
-		o.left = append(o.left, c.slug)
-		require.Equal(o.t, http.StatusUnauthorized, thief.renew().status, "it is logged out and renews its login")
+	if a := o.promptly(logout); a.Status == http.StatusNoContent {
+		o.mu.Lock()
+		o.left = append(o.left, c.Slug)
+		o.mu.Unlock()
+		require.Equal(o.t, http.StatusUnauthorized, thief.Renew().Status, "it is logged out and renews its login")
 	} else {
-		a.unavailable("store_unavailable")
+		a.Unavailable("store_unavailable")
 	}
 }
 
@@ -192,20 +189,20 @@ func (o *outage) leaves(c *client, f fault) {
 func (o *outage) others() {
 	o.t.Helper()
 	var crowd sync.WaitGroup
-	var free []*client
+	var free []*harness.Client
 	for slug, c := range o.clients {
-		if reading, _ := (fault{}).hits(o.traits(o.t, slug)); !reading {
+		if reading, _ := (fault{}).hits(o.Traits(o.t, slug)); !reading {
 			free = append(free, c)
 			continue
 		}
 		for range 8 { // who wait, if there is something to wait for
-			crowd.Go(func() { o.promptly(func() *answer { return c.copy().get("profile") }) })
+			crowd.Go(func() { o.promptly(func() *harness.Answer { return c.Copy().Get("profile") }) })
 		}
 	}
 	var took time.Duration
 	for i := range 100 * min(len(free), 1) {
-		a := free[i%len(free)].get("profile").is(http.StatusOK)
-		timing := a.header.Get("Server-Timing")
+		a := free[i%len(free)].Get("profile").Is(http.StatusOK)
+		timing := a.Header.Get("Server-Timing")
 		require.Contains(o.t, timing, "store;dur=0.000")
 		for _, part := range regexp.MustCompile(`dur=([0-9.]+)`).FindAllStringSubmatch(timing, -1) {
 			d, err := time.ParseDuration(part[1] + "ms")
@@ -221,11 +218,11 @@ func (o *outage) others() {
 func (o *outage) recovers() {
 	o.t.Helper()
 	o.soon(func() bool {
-		if o.client(o.t, "").do("GET", "/readyz", nil).status != http.StatusOK {
+		if o.Client(o.t, "").Do("GET", "/readyz", nil).Status != http.StatusOK {
 			return false
 		}
-		c := o.client(o.t, strategies[0])
-		return c.post("login", credentials{alice, alicePassword}).status == http.StatusOK && c.patch(object{"theme": "dark"}).status == http.StatusOK
+		c := o.Client(o.t, harness.Strategies[0])
+		return c.Post("login", harness.Credentials(harness.Alice, harness.AlicePassword)).Status == http.StatusOK && c.Patch(harness.Object{"theme": "dark"}).Status == http.StatusOK
 	})
 }
 
@@ -234,7 +231,7 @@ func (o *outage) soon(well func() bool) {
 	o.t.Helper()
 	start := time.Now()
 	for !well() {
-		require.Less(o.t, time.Since(start), recovery)
+		require.Less(o.t, time.Since(start), harness.Recovery)
 		<-time.After(10 * time.Millisecond)
 	}
 	o.back = max(o.back, time.Since(start))
@@ -244,12 +241,12 @@ func (o *outage) soon(well func() bool) {
 func (o *outage) keeps() {
 	o.t.Helper()
 	for slug, c := range o.clients {
-		c.get("profile").is(http.StatusOK)
-		c.renewed()
-		c.patch(object{"nickname": "Alice"}).is(http.StatusOK)
+		c.Get("profile").Is(http.StatusOK)
+		c.Renewed()
+		c.Patch(harness.Object{"nickname": "Alice"}).Is(http.StatusOK)
 		if leaver := o.leavers[slug]; !slices.Contains(o.left, slug) {
-			leaver.get("profile").is(http.StatusOK)
-			leaver.post("logout", nil).is(http.StatusNoContent)
+			leaver.Get("profile").Is(http.StatusOK)
+			leaver.Post("logout", nil).Is(http.StatusNoContent)
 		}
 	}
 }
@@ -260,21 +257,21 @@ func (o *outage) keeps() {
 func (o *outage) writers() (stop func()) {
 	o.t.Helper()
 	type writer struct {
-		*client
+		*harness.Client
 		acknowledged, tried int
 	}
 	var all []*writer
 	done := make(chan struct{})
 	var running sync.WaitGroup
 	for range 2 {
-		w := &writer{client: o.login(o.t, strategies[0], alice, alicePassword)}
+		w := &writer{Client: o.Login(o.t, harness.Strategies[0], harness.Alice, harness.AlicePassword)}
 		all = append(all, w)
 		write := func() {
 			w.tried++
-			if a := w.patch(object{"note": fmt.Sprint(w.tried)}); a.status == http.StatusOK {
+			if a := w.Patch(harness.Object{"note": fmt.Sprint(w.tried)}); a.Status == http.StatusOK {
 				w.acknowledged = w.tried
 			} else {
-				a.unavailable("store_unavailable")
+				a.Unavailable("store_unavailable")
 			}
 		}
 		write()
@@ -295,7 +292,7 @@ func (o *outage) writers() (stop func()) {
 		running.Wait()
 		for _, w := range all {
 			var note int
-			_, err := fmt.Sscan(w.get("profile").is(http.StatusOK).text("state.note"), &note)
+			_, err := fmt.Sscan(w.Get("profile").Is(http.StatusOK).Text("state.note"), &note)
 			require.NoError(o.t, err)
 			require.Positive(o.t, w.acknowledged)
 			require.GreaterOrEqual(o.t, note, w.acknowledged, "an acknowledged change is lost")
@@ -310,7 +307,7 @@ var observed = struct {
 	longest map[string][2]time.Duration
 }{longest: map[string][2]time.Duration{}}
 
-const faultTable = "../state/store/README.md"
+var faultTable = harness.Root("state/store/README.md")
 
 // publish says what was measured. With STATELAB_UPDATE=faults it is written into
 // the test's row of the table.
@@ -336,6 +333,7 @@ func (o *outage) publish() {
 // The table has a row for each test of an outage, and each of its rows names a
 // test that there is.
 func TestEveryFaultHasItsRow(t *testing.T) {
+	t.Parallel()
 	text, err := os.ReadFile(faultTable)
 	require.NoError(t, err)
 	rows := map[string]bool{}
@@ -344,14 +342,16 @@ func TestEveryFaultHasItsRow(t *testing.T) {
 		rows[row[1]] = true
 	}
 	tests, outages := map[string]bool{}, map[string]bool{}
-	files, err := filepath.Glob("*_test.go")
+	files, err := filepath.Glob(harness.Root("tests/*_test.go"))
 	require.NoError(t, err)
-	for _, file := range files {
+	here, err := filepath.Glob(harness.Root("tests/fault/*_test.go"))
+	require.NoError(t, err)
+	for _, file := range append(files, here...) {
 		source, err := os.ReadFile(file)
 		require.NoError(t, err)
 		for _, f := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllStringSubmatch(string(source), -1) {
 			tests[f[1]] = true
-			if strings.HasPrefix(file, "outage_") && file != "outage_test.go" {
+			if strings.HasPrefix(filepath.Base(file), "outage_") && filepath.Base(file) != "outage_test.go" {
 				outages[f[1]] = true
 			}
 		}

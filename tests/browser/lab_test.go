@@ -1,4 +1,4 @@
-package tests
+package browser
 
 import (
 	"fmt"
@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"statelab/state"
+	"statelab/tests/harness"
 )
 
 // What the classroom's page has besides the panels: a thief, levers, frames, and a
@@ -36,8 +37,8 @@ func (v *visitor) told(slug string) string {
 // everywhere requires what the thief is told of each strategy.
 func (v *visitor) everywhere(works func(state.Traits) bool) {
 	v.t.Helper()
-	for _, slug := range strategies {
-		require.Equal(v.t, works(v.s.traits(v.t, slug)), v.told(slug) == "200", "%s: %s", slug, v.text(loot(slug, "")))
+	for _, slug := range harness.Strategies {
+		require.Equal(v.t, works(v.s.Traits(v.t, slug)), v.told(slug) == "200", "%s: %s", slug, v.text(loot(slug, "")))
 	}
 }
 
@@ -48,12 +49,12 @@ func thiefOnThePage(t *testing.T, v *visitor) {
 	require.Empty(t, v.texts("[data-copy-of]"), "nobody has anything to steal")
 	v.acts("login")
 	v.clicks(testid("thief-copy"))
-	require.Equal(t, strategies, js[[]string](v, `[...document.querySelectorAll('[data-copy-of]')].map((e) => e.dataset.copyOf)`))
+	require.Equal(t, harness.Strategies, js[[]string](v, `[...document.querySelectorAll('[data-copy-of]')].map((e) => e.dataset.copyOf)`))
 
 	// Where nothing protects it, a credential makes an admin of whoever writes it.
 	v.clicks(testid("thief-forge"))
-	for _, slug := range strategies {
-		forged := !v.s.traits(t, slug).TamperProof
+	for _, slug := range harness.Strategies {
+		forged := !v.s.Traits(t, slug).TamperProof
 		require.Equal(t, forged, v.told(slug) == "200", slug)
 		if forged {
 			require.Equal(t, strings.Replace(v.word("thief.admin"), "{count}", "3", 1), v.text(loot(slug, "[data-field=told_more]")))
@@ -61,9 +62,9 @@ func thiefOnThePage(t *testing.T, v *visitor) {
 	}
 
 	// By hand: more credits.
-	for _, slug := range strategies {
+	for _, slug := range harness.Strategies {
 		v.clicks(loot(slug, "summary"))
-		if v.s.traits(t, slug).Readable {
+		if v.s.Traits(t, slug).Readable {
 			v.does(fmt.Sprintf(`(() => { const text = document.querySelector(%q); text.value = text.value.replace('"credits": 100', '"credits": 100000'); })()`, loot(slug, "textarea")))
 			require.Contains(t, js[string](v, fmt.Sprintf(`document.querySelector(%q).value`, loot(slug, "textarea"))), "100000")
 		}
@@ -77,9 +78,9 @@ func thiefOnThePage(t *testing.T, v *visitor) {
 	v.acts("spend")
 	v.showsAll(fields{"credits": "70"})
 	v.clicks(testid("thief-restore"))
-	for _, slug := range strategies {
+	for _, slug := range harness.Strategies {
 		want := "70"
-		if !v.s.traits(t, slug).RollbackProof {
+		if !v.s.Traits(t, slug).RollbackProof {
 			want = "100"
 		}
 		v.shows(slug, fields{"status": "200", "credits": want})
@@ -87,7 +88,7 @@ func thiefOnThePage(t *testing.T, v *visitor) {
 
 	// A copy after the logout.
 	v.acts("logout")
-	v.until(fmt.Sprintf(`[...document.querySelectorAll('[data-copy-of] [data-field=life]')].filter((e) => e.textContent).length === %d`, len(strategies)))
+	v.until(fmt.Sprintf(`[...document.querySelectorAll('[data-copy-of] [data-field=life]')].filter((e) => e.textContent).length === %d`, len(harness.Strategies)))
 	v.clicks(testid("thief-use"))
 	v.everywhere(func(traits state.Traits) bool { return !traits.Revocable })
 	require.NotContains(t, js[string](v, `document.querySelector('[data-thief]').textContent`), "thief.", "every word is there")
@@ -101,20 +102,20 @@ func clockOfACopy(t *testing.T, v *visitor) {
 	v.acts("login")
 	v.clicks(testid("thief-copy"))
 	v.acts("logout")
-	v.until(fmt.Sprintf(`[...document.querySelectorAll('[data-copy-of] [data-field=life]')].filter((e) => e.textContent).length === %d`, len(strategies)))
+	v.until(fmt.Sprintf(`[...document.querySelectorAll('[data-copy-of] [data-field=life]')].filter((e) => e.textContent).length === %d`, len(harness.Strategies)))
 	alive := func(lives func(slug string, traits state.Traits) bool) {
 		t.Helper()
 		v.clicks(testid("thief-use"))
-		for _, slug := range strategies {
-			traits := v.s.traits(t, slug)
+		for _, slug := range harness.Strategies {
+			traits := v.s.Traits(t, slug)
 			require.Equal(t, lives(slug, traits), v.told(slug) == "200", slug)
 		}
 	}
 	alive(func(_ string, traits state.Traits) bool { return !traits.Revocable })
 	v.clicks(testid("advance-16m"))
 	tokens := map[string]bool{} // whose access token has a life of its own
-	for _, slug := range strategies {
-		tokens[slug] = v.s.login(t, slug, alice, alicePassword).renews() != ""
+	for _, slug := range harness.Strategies {
+		tokens[slug] = v.s.Login(t, slug, harness.Alice, harness.AlicePassword).Renews() != ""
 	}
 	alive(func(slug string, traits state.Traits) bool { return !traits.Revocable && !tokens[slug] })
 	for slug := range tokens {
@@ -134,21 +135,21 @@ func clockOfACopy(t *testing.T, v *visitor) {
 // adopted and none renewed.
 func plantedIdentifier(t *testing.T, v *visitor) {
 	v.addsAll()
-	for _, slug := range strategies {
-		if v.s.traits(t, slug).SentByBrowser {
-			v.does(fmt.Sprintf(`fetch('/%s/profile').then(() => { document.cookie = %q; })`, slug, cookieName(slug)+"=of-my-making; path=/"+slug))
+	for _, slug := range harness.Strategies {
+		if v.s.Traits(t, slug).SentByBrowser {
+			v.does(fmt.Sprintf(`fetch('/%s/profile').then(() => { document.cookie = %q; })`, slug, harness.CookieName(slug)+"=of-my-making; path=/"+slug))
 		}
 	}
 	v.acts("login")
 	v.showsAll(fields{"status": "200", "user": "Alice"})
-	for _, slug := range strategies {
-		traits := v.s.traits(t, slug)
+	for _, slug := range harness.Strategies {
+		traits := v.s.Traits(t, slug)
 		if !traits.SentByBrowser {
 			continue
 		}
-		thief := v.s.client(t, slug).hold("of-my-making")
+		thief := v.s.Client(t, slug).Hold("of-my-making")
 		adopted := !traits.StrictID && traits.Holder == state.HolderServer
-		require.Equal(t, adopted, thief.get("profile").status == http.StatusOK, slug)
+		require.Equal(t, adopted, thief.Get("profile").Status == http.StatusOK, slug)
 	}
 }
 
@@ -198,7 +199,7 @@ func leversOnThePage(t *testing.T, v *visitor) {
 	v.does(`(() => { const e = document.querySelector('[data-setting=revocation]'); e.value = 'denylist'; e.dispatchEvent(new Event('change')); })()`)
 	v.until(`document.querySelector('[data-field=pulled_curl]').textContent.includes('denylist')`)
 	v.settles()
-	require.Equal(t, "denylist", v.s.pull(t, "GET", "settings", nil).text("revocation"))
+	require.Equal(t, "denylist", v.s.Pull(t, "GET", "settings", nil).Text("revocation"))
 	v.does(`(() => { const e = document.querySelector('[data-setting=access_ttl]'); e.value = '9h'; e.dispatchEvent(new Event('change')); })()`)
 	v.until(`document.querySelector('[data-field=pulled]').textContent.includes('use at most 1h')`)
 	v.until(`document.querySelector('[data-setting=access_ttl]').value === '15m0s'`) // what is in force
@@ -215,8 +216,8 @@ func leversOnThePage(t *testing.T, v *visitor) {
 func threeViews(t *testing.T, v *visitor) {
 	v.addsAll()
 	v.acts("login")
-	for _, slug := range strategies {
-		traits := v.s.traits(t, slug)
+	for _, slug := range harness.Strategies {
+		traits := v.s.Traits(t, slug)
 		v.opensDetails("views", slug)
 		frame := fmt.Sprintf(`document.querySelector(%q)`, panel(slug, "iframe"))
 		v.until(frame + `?.contentDocument?.readyState === 'complete' && ` + frame + `.contentWindow.location.pathname === '/` + slug + `/'`)
@@ -226,7 +227,7 @@ func threeViews(t *testing.T, v *visitor) {
 			require.Contains(t, sees(), "eyJ", "what script keeps, script can read")
 		case traits.HTTPOnly:
 			require.Equal(t, v.word("sees.nothing_httponly"), sees(), slug)
-			require.Empty(t, js[string](v, frame+`.contentDocument.cookie.split('; ').filter((c) => c.startsWith('`+cookieName(slug)+`=')).join()`))
+			require.Empty(t, js[string](v, frame+`.contentDocument.cookie.split('; ').filter((c) => c.startsWith('`+harness.CookieName(slug)+`=')).join()`))
 		default:
 			v.until(fmt.Sprintf(`document.querySelector(%q).textContent.includes('…')`, panel(slug, "[data-field=script_sees]")))
 		}
@@ -241,7 +242,7 @@ func threeViews(t *testing.T, v *visitor) {
 func wall(t *testing.T, v *visitor) {
 	v.addsAll()
 	v.acts("login")
-	limited := func(slug string) bool { return v.s.traits(t, slug).LimitBytes == state.CookieLimit }
+	limited := func(slug string) bool { return v.s.Traits(t, slug).LimitBytes == state.CookieLimit }
 	for range 20 {
 		v.acts("cart")
 		if v.field("cookie", "status") != "200" {
@@ -249,7 +250,7 @@ func wall(t *testing.T, v *visitor) {
 		}
 	}
 	v.acts("cart", "cart", "cart")
-	for _, slug := range strategies {
+	for _, slug := range harness.Strategies {
 		if !limited(slug) {
 			v.shows(slug, fields{"status": "200"})
 			continue
@@ -261,9 +262,9 @@ func wall(t *testing.T, v *visitor) {
 		require.Less(t, width, 4200, "the gauge stands before the line")
 		require.Greater(t, width, 2500, slug)
 	}
-	v.s.set(t, object{"size_check": false})
+	v.s.Set(t, harness.Object{"size_check": false})
 	v.acts("cart")
-	for _, slug := range strategies {
+	for _, slug := range harness.Strategies {
 		if limited(slug) {
 			v.shows(slug, fields{"status": "200"})
 			require.Contains(t, v.field(slug, "note"), strings.Split(v.word("note.dropped"), "{bytes}")[0], "the browser has kept the old one")
@@ -272,11 +273,11 @@ func wall(t *testing.T, v *visitor) {
 		}
 	}
 	said := map[string]string{}
-	for _, slug := range strategies {
+	for _, slug := range harness.Strategies {
 		said[slug] = v.field(slug, "version")
 	}
 	v.acts("profile")
-	for _, slug := range strategies {
+	for _, slug := range harness.Strategies {
 		require.Equal(t, limited(slug), v.field(slug, "version") != said[slug], "what was saved is lost")
 	}
 }
@@ -302,15 +303,15 @@ func localPanel(t *testing.T, v *visitor) {
 // TestThePageShowsTheInbox has the page plant a script, and shows what it brings
 // home: of every login that scripts can read, and of no other.
 func TestThePageShowsTheInbox(t *testing.T) {
-	s, thief := newAttackedServer(t)
+	s, thief := harness.NewAttackedServer(t)
 	v := browser(t).visit(t, s, "en")
-	v.opens("/#s=" + strings.Join(strategies, ","))
+	v.opens("/#s=" + strings.Join(harness.Strategies, ","))
 	v.acts("login")
 	v.opensLab("inbox")
-	v.until(fmt.Sprintf(`document.querySelector('[data-field=inbox_where] a')?.textContent === %q`, thief.as("127.0.0.1")))
-	require.Equal(t, strategies, v.texts("[data-field=inbox_books] a"))
+	v.until(fmt.Sprintf(`document.querySelector('[data-field=inbox_where] a')?.textContent === %q`, thief.As("127.0.0.1")))
+	require.Equal(t, harness.Strategies, v.texts("[data-field=inbox_books] a"))
 	v.clicks(testid("inbox-plant"))
-	for _, slug := range strategies {
+	for _, slug := range harness.Strategies {
 		v.shows(slug, fields{"status": "200"})
 	}
 
@@ -319,11 +320,11 @@ func TestThePageShowsTheInbox(t *testing.T) {
 	t.Cleanup(cancel)
 	require.NoError(t, chromedp.Do(tab))
 	victim := &visitor{t: t, s: s, origin: v.origin, language: v.language, tab: tab}
-	for _, slug := range strategies {
+	for _, slug := range harness.Strategies {
 		victim.goes(v.origin + "/" + slug + "/guestbook")
 		v.until(fmt.Sprintf(`[...document.querySelectorAll('[data-entries] li')].some((e) => e.querySelector('b')?.textContent === %q && e.textContent.includes(' ride '))`, slug))
-		readable := js[bool](v, fmt.Sprintf(`[...document.querySelectorAll('[data-entries] li')].some((e) => e.querySelector('b')?.textContent === %q && e.querySelector('code').textContent.includes(%q))`, slug, cookieName(slug)+"="))
-		traits := s.traits(t, slug)
+		readable := js[bool](v, fmt.Sprintf(`[...document.querySelectorAll('[data-entries] li')].some((e) => e.querySelector('b')?.textContent === %q && e.querySelector('code').textContent.includes(%q))`, slug, harness.CookieName(slug)+"="))
+		traits := s.Traits(t, slug)
 		require.Equal(t, traits.SentByBrowser && !traits.HTTPOnly, readable, slug)
 	}
 	v.clicks(testid("inbox-empty"))
@@ -349,7 +350,7 @@ func cachesOnThePage(t *testing.T, v *visitor) {
 	require.Equal(t, []string{"none", "http", "memory", "redis"}, v.texts("[data-policy] b"))
 	v.clicks(testid("caches-read"))
 	shows(map[string]string{"none": "bypass", "http": "bypass", "memory": "miss", "redis": "bypass"})
-	v.s.clock.advance(time.Second) // what is computed anew is another answer
+	v.s.Clock.Advance(time.Second) // what is computed anew is another answer
 	v.clicks(testid("caches-read"))
 	shows(map[string]string{"none": "bypass", "http": "browser", "memory": "hit", "redis": "bypass"})
 

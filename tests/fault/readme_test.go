@@ -1,0 +1,43 @@
+package fault
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"statelab/state/store/storetest"
+	"statelab/tests/harness"
+)
+
+// The recipe for two nodes is executed as it stands, but for the program, which
+// is built already, and for the addresses, which are those of private servers.
+func TestReadmeTwoNodes(t *testing.T) {
+	t.Parallel()
+	block := regexp.MustCompile("(?s)### Two nodes.*?```bash\n(.*?)```").FindStringSubmatch(harness.Readme(t))
+	require.NotNil(t, block)
+	dir := t.TempDir()
+	require.NoError(t, os.Symlink(harness.Script(t), filepath.Join(dir, "statelab")))
+	script := strings.NewReplacer(
+		"go build\n", "",
+		"postgres://statelab@localhost/statelab", "'"+storetest.Postgres(t).Address+"'",
+		"redis://localhost:6379", storetest.Redis(t).Address,
+		"localhost:8081", fmt.Sprint("localhost:", storetest.FreePort(t)),
+		"localhost:8082", fmt.Sprint("localhost:", storetest.FreePort(t)),
+	).Replace(block[1])
+	cmd := exec.CommandContext(t.Context(), "bash", "-c", "trap 'kill $(jobs -p) 2>/dev/null' EXIT\n"+script)
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	var want []string
+	for _, m := range regexp.MustCompile(`(?m) # (\d{3})$`).FindAllStringSubmatch(block[1], -1) {
+		want = append(want, m[1])
+	}
+	require.Equal(t, []string{"200", "200", "204", "401"}, want)
+	require.Equal(t, want, regexp.MustCompile(`(?m)^\d{3}$`).FindAllString(string(out), -1), "%s", out)
+}

@@ -1,0 +1,206 @@
+package harness
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/alexedwards/argon2id"
+	"github.com/stretchr/testify/require"
+
+	"statelab/api"
+	"statelab/auth"
+	"statelab/state"
+	"statelab/state/keys"
+	"statelab/state/store"
+	"statelab/tests/seeded"
+)
+
+// A clock stands still until a test moves it. The server's own goes by it.
+type clock struct {
+	mu     sync.Mutex
+	now    time.Time
+	server *api.Clock
+}
+
+func newClock() *clock {
+	c := &clock{now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+	c.server = api.NewClock(c.Now)
+	return c
+}
+
+// Now returns where the clock stands.
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+// Advance moves the clock.
+func (c *clock) Advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// CheapHasher costs next to nothing, so that tests can sign in a lot.
+func CheapHasher() auth.Hasher {
+	return auth.NewArgon2id(argon2id.Params{Memory: 8, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32})
+}
+
+// Statelab is what main serves: in the classroom with its levers.
+type Statelab interface {
+	http.Handler
+	Routes() []api.Route
+	Metrics() http.Handler
+	AddDemoAccounts(ctx context.Context) error
+	FindDemoAccount(ctx context.Context) (string, error)
+	Drain()
+	Close() error
+}
+
+// newStatelab makes what a config and a clock describe. A restart of a classroom
+// loses its store.
+func newStatelab(t testing.TB, config api.Config, c *clock) Statelab {
+	t.Helper()
+	var s Statelab
+	var err error
+	if config.Classroom {
+		ahead := c.server
+		if config.Now == nil { // the real one
+			ahead = api.NewClock(nil)
+		}
+		s, err = api.NewClassroom(config, ahead, func() state.Store { return store.NewMemory(store.Options{Now: ahead.Now}) })
+	} else {
+		s, err = api.New(config)
+	}
+	require.NoError(t, err)
+	return s
+}
+
+// A Server is statelab on a loopback port, with stores, keys and a clock of its
+// own.
+type Server struct {
+	Statelab
+	Config api.Config
+	Clock  *clock
+	URL    string
+	Canary *canary
+
+	transport *http.Transport // of its clients; nil: Transport
+}
+
+// At is the same server, reached by another address.
+func (s *Server) At(url string) *Server {
+	d := *s
+	d.URL, d.transport = url, nil
+	return &d
+}
+
+// keep has the server's clients keep their connections until the test ends.
+func (s *Server) keep(t testing.TB) {
+	s.transport = newTransport()
+	s.transport.DisableKeepAlives = false
+	t.Cleanup(s.transport.CloseIdleConnections)
+}
+
+// Option changes what a server is made of.
+type Option func(*api.Config)
+
+// NewServer starts a server that ends with the test.
+func NewServer(t testing.TB, options ...Option) *Server {
+	t.Helper()
+	c := newClock()
+	ring, err := keys.Generate(seeded.Reader(t), c.Now())
+	require.NoError(t, err)
+	db := NewDatabase(t)
+	config := api.Config{
+		Database: db.DB, Store: store.NewMemory(store.Options{Now: c.server.Now}), DatabaseStore: NewSQL(t, db, c.server.Now), Keys: ring,
+		Hasher: CheapHasher(), Rand: seeded.Reader(t), Now: c.server.Now, OpenAPI: SpecificationText(t), Version: "test", Classroom: true, FollowEvery: briskly,
+	}
+	for _, o := range options {
+		o(&config)
+	}
+	t.Cleanup(func() { require.NoError(t, config.Store.Close()) })
+	return StartServer(t, config, c)
+}
+
+// StartServer serves what a config is made of, as after a restart.
+func StartServer(t testing.TB, config api.Config, c *clock) *Server {
+	t.Helper()
+	watched, w := config, newCanary(config.Logger)
+	watched.Logger = w.Logger
+	s := newStatelab(t, watched, c)
+	if config.Classroom {
+		require.NoError(t, s.AddDemoAccounts(t.Context()))
+	}
+	h := httptest.NewServer(s)
+	served := &Server{Statelab: s, Config: config, Clock: c, URL: h.URL, Canary: w}
+	t.Cleanup(func() {
+		h.Close()
+		require.Empty(t, w.Leaks(w.Log.String()), "a credential is in the log")
+		require.Empty(t, w.Leaks(served.Exposition()), "a credential is in the metrics")
+		require.NoError(t, s.Close())
+	})
+	served.keep(t)
+	return served
+}
+
+// OverTLS is the same server at an address with HTTPS and HTTP/2.
+func (s *Server) OverTLS(t testing.TB) *Server {
+	t.Helper()
+	h := httptest.NewUnstartedServer(s)
+	h.EnableHTTP2 = true
+	h.StartTLS()
+	t.Cleanup(h.Close)
+	over := s.At(h.URL)
+	over.keep(t)
+	return over
+}
+
+// NewDatabase returns an empty database with its tables.
+func NewDatabase(t testing.TB) *store.Database {
+	t.Helper()
+	db, err := store.OpenDatabase(t.Context(), "sqlite::memory:", api.Migrations()...)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	return db
+}
+
+// NewSQL returns a store in a database, which ends with the test.
+func NewSQL(t testing.TB, db *store.Database, now func() time.Time) *store.SQL {
+	t.Helper()
+	s := store.NewSQL(db, store.Options{Now: now})
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	return s
+}
+
+// Everything is all that the server keeps: of the user, and of everybody in the
+// database.
+func (s *Server) Everything(t testing.TB, subject string) []string {
+	t.Helper()
+	var all []string
+	for _, st := range []state.Store{s.Config.Store, s.Config.DatabaseStore} {
+		entries, err := st.BySubject(t.Context(), subject)
+		require.NoError(t, err)
+		for _, e := range entries {
+			all = append(all, fmt.Sprintf("%+v", e))
+		}
+	}
+	rows, err := s.Config.Database.QueryContext(t.Context(), `SELECT username || display_name || role || password_hash FROM accounts`)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, rows.Close()) }()
+	for rows.Next() {
+		var row string
+		require.NoError(t, rows.Scan(&row))
+		all = append(all, row)
+	}
+	require.NoError(t, rows.Err())
+	slices.Sort(all)
+	return all
+}

@@ -1,0 +1,87 @@
+package harness
+
+import (
+	"math/rand/v2"
+	"net/http/httptest"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"statelab/state"
+)
+
+// Strategies are the columns that every matrix runs over.
+var Strategies = state.Slugs()
+
+// A promise is what holds for a strategy, whatever the server is told.
+type promise struct {
+	state.Definition
+	state.Traits
+	Cookie string // its name without TLS, or what it would be
+	Page   bool   // it has one of its own
+}
+
+// Promises are those of all strategies, by slug.
+var Promises = sync.OnceValue(func() map[string]promise {
+	all := map[string]promise{}
+	for _, d := range state.Definitions() {
+		s, err := state.New(state.Config{Slug: d.Slug, Store: FaultyStore{}, Rand: rand.NewChaCha8([32]byte{})}) // it draws nothing
+		if err != nil {
+			panic(err)
+		}
+		_, page := s.(state.Paged)
+		p := promise{d, s.Traits(), "statelab_" + d.Slug, page}
+		if namer, ok := s.(state.CookieBased); ok {
+			p.Cookie = namer.CookieName(httptest.NewRequest("GET", "/", nil))
+		}
+		all[d.Slug] = p
+	}
+	return all
+})
+
+// Shared are the strategies that several nodes can serve, and one node after
+// another: those whose state is not in the memory of one process.
+var Shared = slices.DeleteFunc(slices.Clone(Strategies), func(slug string) bool { return Promises()[slug].KeptIn == state.PlaceProcess })
+
+// Instant are those of them of which each node knows at once what another did.
+var Instant = slices.DeleteFunc(slices.Clone(Shared), func(slug string) bool { return Promises()[slug].StaleSeconds > 0 })
+
+// Forgets lets the time pass after which a strategy looks up again what it has
+// remembered, if it has.
+func (s *Server) Forgets(t testing.TB, slug string) {
+	t.Helper()
+	s.Clock.Advance(time.Duration(s.Traits(t, slug).StaleSeconds) * time.Second)
+}
+
+// Asks says whether a store is asked about each request, once what is remembered is
+// too old.
+func Asks(traits state.Traits) bool {
+	return traits.NeedsSharedStore && traits.KeptIn != state.PlaceProcess
+}
+
+// Outlives says whether a login lives on in the next process, if that one has the
+// same database and the same keys, and a store in memory.
+func Outlives(traits state.Traits) bool {
+	return traits.SurvivesRestart != state.SurvivesWithStore && traits.SurvivesRestart != string(state.PlaceProcess)
+}
+
+// CookieName is the name of a strategy's cookie without TLS.
+func CookieName(slug string) string { return Promises()[slug].Cookie }
+
+// The demo accounts.
+const (
+	Alice, AlicePassword     = "alice", "wonderland"
+	Bob, BobPassword         = "bob", "cheshire-cat"
+	Teacher, TeacherPassword = "teacher", "queen-of-hearts"
+)
+
+// Each runs a test once for every strategy.
+func Each(t *testing.T, f func(t *testing.T, slug string)) {
+	for _, slug := range Strategies {
+		t.Run(slug, func(t *testing.T) { f(t, slug) })
+	}
+}
+
+// Object is a JSON object in a request.
+type Object map[string]any
