@@ -1,7 +1,6 @@
 package tests
 
 import (
-	cryptorand "crypto/rand"
 	"fmt"
 	"net/http"
 	"strings"
@@ -12,6 +11,7 @@ import (
 
 	"statelab/auth"
 	"statelab/tests/harness"
+	"statelab/tests/seeded"
 )
 
 func TestSignInsAreAudited(t *testing.T) {
@@ -128,7 +128,7 @@ func TestWhatAnOperatorDoesIsAudited(t *testing.T) {
 	t.Parallel()
 	s := harness.NewServer(t)
 	id := s.Login(t, "session", harness.Bob, harness.BobPassword).Get("profile").Text("user.id")
-	beside := auth.New(auth.Config{Database: s.Config.Database, Hasher: harness.CheapHasher(), Now: s.Clock.Now, Rand: cryptorand.Reader})
+	beside := auth.New(auth.Config{Database: s.Config.Database, Hasher: harness.CheapHasher(), Now: s.Clock.Now, Rand: seeded.Reader(t)})
 	before := len(s.Canary.Trail(t))
 	require.NoError(t, beside.SetRole(t.Context(), harness.Bob, auth.RoleAdmin))
 	require.Eventually(t, func() bool { return len(s.Canary.Trail(t)) > before }, promptness, 20*time.Millisecond)

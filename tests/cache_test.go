@@ -1,7 +1,6 @@
 package tests
 
 import (
-	cryptorand "crypto/rand"
 	"fmt"
 	"net/http"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"statelab/api"
 	"statelab/auth"
 	"statelab/tests/harness"
+	"statelab/tests/seeded"
 )
 
 func TestPricesThatAreNone(t *testing.T) {
@@ -80,7 +80,7 @@ func TestWhoMayChangeAPrice(t *testing.T) {
 func serviceWithPeople(t *testing.T, options ...harness.Option) *harness.Server {
 	t.Helper()
 	s := harness.NewServer(t, append(options, func(c *api.Config) { c.Classroom = false })...)
-	operator := auth.New(auth.Config{Database: s.Config.Database, Hasher: harness.CheapHasher(), Now: s.Clock.Now, Rand: cryptorand.Reader})
+	operator := auth.New(auth.Config{Database: s.Config.Database, Hasher: harness.CheapHasher(), Now: s.Clock.Now, Rand: seeded.Reader(t)})
 	for _, who := range [][3]string{{"boss", "the password of the boss", "admin"}, {"clerk", "the password of the clerk", "member"}} {
 		_, err := operator.Add(t.Context(), who[0], who[1], who[0], who[2])
 		require.NoError(t, err)

@@ -2,7 +2,6 @@ package tests
 
 import (
 	"context"
-	cryptorand "crypto/rand"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -19,6 +18,7 @@ import (
 	"statelab/state"
 	"statelab/state/keys"
 	"statelab/tests/harness"
+	"statelab/tests/seeded"
 )
 
 func isHeldByClient(traits state.Traits) bool { return traits.Holder == state.HolderClient }
@@ -485,7 +485,7 @@ func TestLeversAreAudited(t *testing.T) {
 	s.Reset(t)
 	require.Len(t, told("key_change", "keys"), 2)
 
-	operator := auth.New(auth.Config{Database: s.Config.Database, Hasher: harness.CheapHasher(), Now: s.Clock.Now, Rand: cryptorand.Reader})
+	operator := auth.New(auth.Config{Database: s.Config.Database, Hasher: harness.CheapHasher(), Now: s.Clock.Now, Rand: seeded.Reader(t)})
 	for i, username := range []string{harness.Bob, harness.Teacher} {
 		require.NoError(t, operator.SetRole(t.Context(), username, auth.RoleAdmin))
 		distinct := func() int { return len(slices.Compact(slices.Clone(told("account_changed", "subject")))) }

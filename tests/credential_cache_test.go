@@ -1,7 +1,6 @@
 package tests
 
 import (
-	cryptorand "crypto/rand"
 	"net/http"
 	"testing"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"statelab/state"
 	"statelab/state/keys"
 	"statelab/tests/harness"
+	"statelab/tests/seeded"
 )
 
 // withCredentialCache has client-held strategies remember what they have
@@ -61,7 +61,7 @@ func TestACredentialThatIsRememberedIsStillJudged(t *testing.T) {
 		})
 		t.Run("removal of its key", func(t *testing.T) {
 			c := remembered(t, s, slug)
-			others, err := keys.Generate(cryptorand.Reader, s.Clock.Now())
+			others, err := keys.Generate(seeded.Reader(t), s.Clock.Now())
 			require.NoError(t, err)
 			mine := s.Config.Keys.All()
 			s.Config.Keys.Replace(others.All()...)

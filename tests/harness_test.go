@@ -8,4 +8,16 @@ import (
 	"statelab/tests/harness"
 )
 
-func TestMain(m *testing.M) { harness.Main(m) }
+func TestMain(m *testing.M) {
+	harness.TellLacks()
+	harness.Main(m)
+}
+
+// TestWhatThisMachineLacks is skipped with a list of what the other tests, in the whole
+// repository, miss on this machine and how to get it: go test -v -run Lacks ./tests
+func TestWhatThisMachineLacks(t *testing.T) {
+	t.Parallel()
+	if lacks := harness.Lacks(); lacks != "" {
+		t.Skip(lacks)
+	}
+}

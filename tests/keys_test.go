@@ -2,7 +2,6 @@ package tests
 
 import (
 	"bytes"
-	cryptorand "crypto/rand"
 	"log/slog"
 	"net/http"
 	"os"
@@ -19,6 +18,7 @@ import (
 	"statelab/state"
 	"statelab/state/keys"
 	"statelab/tests/harness"
+	"statelab/tests/seeded"
 )
 
 // What clients hold outlives a rotation and ends with the keys that made it.
@@ -142,7 +142,7 @@ func TestPublicKeysAreNothingToHS256(t *testing.T) {
 func TestNodesThatLearnOfARotationOneByOne(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "keys.json")
-	ring, err := keys.Init(path, cryptorand.Reader, time.Now())
+	ring, err := keys.Init(path, seeded.Reader(t), time.Now())
 	require.NoError(t, err)
 	s := harness.NewServer(t, func(c *api.Config) { c.Keys = ring })
 	config := s.Config
@@ -154,7 +154,7 @@ func TestNodesThatLearnOfARotationOneByOne(t *testing.T) {
 		require.NoError(t, err)
 		slow := harness.StartServer(t, config, s.Clock)
 		keys.NewWatch(config.Keys, path, keys.Load, s.Clock.Now, slog.New(slog.DiscardHandler))
-		ring, err := keys.Rotate(path, cryptorand.Reader, s.Clock.Now(), true)
+		ring, err := keys.Rotate(path, seeded.Reader(t), s.Clock.Now(), true)
 		require.NoError(t, err)
 		s.Config.Keys.Replace(ring.All()...)
 		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)

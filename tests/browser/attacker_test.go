@@ -214,7 +214,7 @@ func (v *victim) runs(w way) {
 // SameSite in the way. What comes of it is what the traits say, and the README's
 // table.
 func TestForgedRequests(t *testing.T) {
-	chromium := browser(t, "ignore-certificate-errors", "disable-popup-blocking", "process-per-site")
+	chromium := browser(t)
 	var mu sync.Mutex
 	found := map[string]map[bool]bool{} // whether the login went along, by cell of the table
 	cell := func(host string, w way, column string) string { return host + ", " + w.by + ", " + column }
@@ -325,7 +325,7 @@ func TestForgedRequests(t *testing.T) {
 // starts: from either origin, in any way, to a browser that adds every cookie to
 // everything.
 func TestForgedRequestsAreBlocked(t *testing.T) {
-	v := newVictim(t, browser(t, "ignore-certificate-errors", "disable-popup-blocking", "process-per-site"), "None")
+	v := newVictim(t, browser(t), "None")
 	for _, host := range []string{"127.0.0.1", "localhost"} {
 		v.comes(host)
 		for _, w := range []way{form, textForm, emptyForm, signInForm} {

@@ -7,4 +7,4 @@ import (
 	"statelab/tests/harness"
 )
 
-func TestMain(m *testing.M) { harness.Main(m) }
+func TestMain(m *testing.M) { harness.Main(m, endBrowser) }

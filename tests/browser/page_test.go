@@ -32,59 +32,75 @@ import (
 	"statelab/tests/harness"
 )
 
-// chromium finds the program that STATELAB_CHROMIUM names, or else one of the
-// usual names; "" if there is none.
-func chromium() string {
-	names := []string{"chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"} // the first takes half the time
-	if name := os.Getenv("STATELAB_CHROMIUM"); name != "" {
-		names = []string{name}
-	}
-	for _, name := range names {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-	}
-	return ""
-}
-
 // A program is a running browser.
 type program struct{ context.Context }
 
-// browser starts a browser, with further flags. It ends with the test, and so do
-// its files. The test runs beside others that wait most of the time, for a browser
-// or for a server that fails.
-func browser(t *testing.T, flags ...string) program {
+// running is the one browser of the package, once a test has asked for it. Each visitor
+// has cookies and storage apart from all others.
+var running struct {
+	once sync.Once
+	program
+	err error
+	end func()
+}
+
+// browser returns the browser, and lets the test run beside others: it waits most of
+// the time.
+func browser(t *testing.T) program {
 	t.Helper()
-	path := chromium()
-	harness.Need(t, "browser", path != "", "no Chromium for the page: install it, or let STATELAB_CHROMIUM name it")
+	harness.Need(t, "browser", harness.Chromium() != "", "no Chromium for the page: install it, or let STATELAB_CHROMIUM name it")
 	t.Parallel()
-	dir := t.TempDir()
+	running.once.Do(func() { running.err = startBrowser() })
+	require.NoError(t, running.err)
+	return running.program
+}
+
+// startBrowser starts the browser of the package.
+func startBrowser() error {
+	dir, err := os.MkdirTemp("", "statelab-browser")
+	if err != nil {
+		return err
+	}
+	running.end = func() { _ = os.RemoveAll(dir) }
 	// Some builds block cookies of third parties from the start. Nothing is to hold
 	// because of that.
-	require.NoError(t, os.MkdirAll(filepath.Join(dir, "profile", "Default"), 0o700))
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "profile", "Default", "Preferences"), []byte(`{"profile":{"cookie_controls_mode":0}}`), 0o600))
+	if err := os.MkdirAll(filepath.Join(dir, "profile", "Default"), 0o700); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "profile", "Default", "Preferences"), []byte(`{"profile":{"cookie_controls_mode":0}}`), 0o600); err != nil {
+		return err
+	}
 	options := []chromedp.ExecAllocatorOption{
-		chromedp.ExecPath(path), chromedp.UserDataDir(filepath.Join(dir, "profile")),
+		chromedp.ExecPath(harness.Chromium()), chromedp.UserDataDir(filepath.Join(dir, "profile")),
 		chromedp.Env("TMPDIR="+dir, "HOME="+dir), chromedp.Flag("headless", "new"), chromedp.WindowSize(1280, 900),
 	}
-	for _, flag := range append(flags,
+	for _, flag := range []string{
 		"no-sandbox", "disable-gpu", "no-first-run", "disable-background-networking", "disable-component-update",
 		"disable-sync", "disable-quic", "disable-dev-shm-usage", "disable-breakpad", "hide-scrollbars", "mute-audio",
-	) {
+		"ignore-certificate-errors", "disable-popup-blocking", // the attacker's pages open tabs, and one of its victims is encrypted
+		"process-per-site", "disable-threaded-compositing", // a quarter of the time
+	} {
 		options = append(options, chromedp.Flag(flag, true))
 	}
-	// The context of the test ends before its clean-up, which asks the browser to close.
-	parent, stop := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), options...)
-	t.Cleanup(stop)
+	parent, stop := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, cancel := chromedp.NewContext(parent)
-	t.Cleanup(cancel)
-	require.NoError(t, chromedp.Do(ctx))
-	t.Cleanup(func() {
-		closing, cancel := context.WithTimeout(ctx, patience)
-		defer cancel()
-		require.NoError(t, chromedp.Cancel(closing))
-	})
-	return program{ctx}
+	running.end = func() {
+		closing, done := context.WithTimeout(ctx, patience)
+		_ = chromedp.Cancel(closing)
+		done()
+		cancel()
+		stop()
+		_ = os.RemoveAll(dir)
+	}
+	running.program = program{ctx}
+	return chromedp.Do(ctx)
+}
+
+// endBrowser ends the browser, if a test has started it.
+func endBrowser() {
+	if running.end != nil {
+		running.end()
+	}
 }
 
 // patience is how long a test waits for a browser on a busy machine.

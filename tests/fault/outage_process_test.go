@@ -3,7 +3,6 @@ package fault
 import (
 	"database/sql"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -17,6 +16,7 @@ import (
 
 	"statelab/state/store/storetest"
 	"statelab/tests/harness"
+	"statelab/tests/seeded"
 )
 
 func TestKillsOverSQLite(t *testing.T) {
@@ -45,7 +45,7 @@ type worker struct {
 // after each restart that what was acknowledged is so. It is the process that
 // dies here and not the machine, whose power is another matter.
 func survives(t *testing.T, kills int, dir, database string) {
-	s := new(harness.Server)
+	s, random := new(harness.Server), seeded.Rand(t)
 	up := func() *harness.Process {
 		p := harness.Start(t, dir, nil, "--listen", "localhost:0", "--database", database, "--store", "database", "--refresh-overlap", "0s")
 		s.URL = p.Base
@@ -106,7 +106,7 @@ func survives(t *testing.T, kills int, dir, database string) {
 			}
 			return a, err
 		})
-		moment := rand.Int64N(100)
+		moment := random.Int64N(100)
 		require.Eventually(t, func() bool { return done.Load() > moment }, 20*time.Second, time.Millisecond)
 		require.NoError(t, p.Cmd.Process.Kill())
 		running.Wait()

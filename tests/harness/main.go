@@ -30,9 +30,10 @@ import (
 	"statelab/tests/seeded"
 )
 
-// Main runs the tests of a package, or the program if this process was started as
-// one by Command. It fails if a goroutine is left behind.
-func Main(m *testing.M) {
+// Main runs the tests of a package, and then what ends what they have shared; or the
+// program, if this process was started as one by Command. It fails if a goroutine is
+// left behind.
+func Main(m *testing.M, ends ...func()) {
 	if text := os.Getenv(programVariable); text != "" {
 		os.Exit(runProgram(text))
 	}
@@ -45,10 +46,25 @@ func Main(m *testing.M) {
 	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
 		_ = parallel.Value.Set(strconv.Itoa(4 * runtime.GOMAXPROCS(0))) // a number
 	}
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(status int) {
+	goleak.VerifyTestMain(shared{m, ends}, goleak.Cleanup(func(status int) {
 		_ = os.RemoveAll(built)
 		os.Exit(status)
 	}))
+}
+
+// shared are the tests of a package and what ends what they have shared.
+type shared struct {
+	*testing.M
+	ends []func()
+}
+
+// Run implements goleak's TestingM.
+func (s shared) Run() int {
+	status := s.M.Run()
+	for _, end := range s.ends {
+		end()
+	}
+	return status
 }
 
 // programVariable makes a test binary run statelab. Its value is a JSON object, the

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -116,8 +117,7 @@ type Option func(*api.Config)
 func NewServer(t testing.TB, options ...Option) *Server {
 	t.Helper()
 	c := newClock()
-	ring, err := keys.Generate(seeded.Reader(t), c.Now())
-	require.NoError(t, err)
+	ring := newKeys(t, c.Now())
 	db := NewDatabase(t)
 	config := api.Config{
 		Database: db.DB, Store: store.NewMemory(store.Options{Now: c.server.Now}), DatabaseStore: NewSQL(t, db, c.server.Now), Keys: ring,
@@ -128,6 +128,20 @@ func NewServer(t testing.TB, options ...Option) *Server {
 	}
 	t.Cleanup(func() { require.NoError(t, config.Store.Close()) })
 	return StartServer(t, config, c)
+}
+
+// newKeys returns keys whose ids have a letter each, so that an id in capitals is
+// another one.
+func newKeys(t testing.TB, now time.Time) *keys.Ring {
+	t.Helper()
+	random := seeded.Reader(t)
+	for {
+		ring, err := keys.Generate(random, now)
+		require.NoError(t, err)
+		if !slices.ContainsFunc(ring.All(), func(k *keys.Key) bool { return strings.ToUpper(k.ID) == k.ID }) {
+			return ring
+		}
+	}
 }
 
 // StartServer serves what a config is made of, as after a restart.
