@@ -12,19 +12,18 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/stretchr/testify/require"
 
-	cryptorand "crypto/rand"
-
 	"statelab/auth"
 	"statelab/state"
 	"statelab/state/keys"
 	"statelab/state/store"
+	"statelab/tests/seeded"
 )
 
 // newBenchServer returns a server over memory that logs each request, to
 // nowhere, as it does in production.
 func newBenchServer(tb testing.TB, level slog.Level) *Server {
 	tb.Helper()
-	ring, err := keys.Generate(cryptorand.Reader, time.Now())
+	ring, err := keys.Generate(seeded.Reader(tb), time.Now())
 	require.NoError(tb, err)
 	db, err := store.OpenDatabase(tb.Context(), "sqlite::memory:", Migrations()...)
 	require.NoError(tb, err)

@@ -2,7 +2,6 @@ package auth_test
 
 import (
 	"context"
-	"crypto/rand"
 	"database/sql"
 	"errors"
 	"os"
@@ -16,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"statelab/auth"
+	"statelab/tests/seeded"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
@@ -23,6 +23,13 @@ import (
 // cheap are parameters that cost next to nothing.
 func cheap() argon2id.Params {
 	return argon2id.Params{Memory: 64, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}
+}
+
+// newHasher returns a hasher that does not give up on a busy machine.
+func newHasher(p argon2id.Params) *auth.Argon2id {
+	h := auth.NewArgon2id(p)
+	h.SetPatience(time.Hour)
+	return h
 }
 
 // counts is a Counter in a map.
@@ -75,7 +82,7 @@ func newAccounts(t *testing.T, h auth.Hasher) (*auth.Accounts, *counts) {
 	t.Helper()
 	c := newCounts()
 	db := newDatabase(t)
-	return auth.New(auth.Config{Database: db, Hasher: h, Counter: c, Now: func() time.Time { return c.now }, Rand: rand.Reader}), c
+	return auth.New(auth.Config{Database: db, Hasher: h, Counter: c, Now: func() time.Time { return c.now }, Rand: seeded.Reader(t)}), c
 }
 
 // recording notes what a Hasher is asked.
@@ -90,7 +97,8 @@ func (r *recording) Compare(ctx context.Context, password, hash string) (bool, b
 }
 
 func TestUnknownUsersCostAComparisonToo(t *testing.T) {
-	r := &recording{Hasher: auth.NewArgon2id(cheap())}
+	t.Parallel()
+	r := &recording{Hasher: newHasher(cheap())}
 	a, _ := newAccounts(t, r)
 	_, err := a.Register(t.Context(), "alice", "down the rabbit hole", "Alice")
 	require.NoError(t, err)
@@ -104,7 +112,8 @@ func TestUnknownUsersCostAComparisonToo(t *testing.T) {
 }
 
 func TestAHashOfNobodyCostsWhatAnyHashCosts(t *testing.T) {
-	h := auth.NewArgon2id(cheap())
+	t.Parallel()
+	h := newHasher(cheap())
 	ok, outdated, err := h.Compare(t.Context(), "", "")
 	require.NoError(t, err)
 	require.False(t, ok)
@@ -112,9 +121,10 @@ func TestAHashOfNobodyCostsWhatAnyHashCosts(t *testing.T) {
 }
 
 func TestTheWorkFactorIsRaisedAtSignIn(t *testing.T) {
+	t.Parallel()
 	db := newDatabase(t)
 	open := func(p argon2id.Params) *auth.Accounts {
-		return auth.New(auth.Config{Database: db, Hasher: auth.NewArgon2id(p), Counter: newCounts(), Now: time.Now, Rand: rand.Reader})
+		return auth.New(auth.Config{Database: db, Hasher: newHasher(p), Counter: newCounts(), Now: time.Now, Rand: seeded.Reader(t)})
 	}
 	hash := func() (h string) {
 		require.NoError(t, db.QueryRowContext(t.Context(), `SELECT password_hash FROM accounts`).Scan(&h))
@@ -136,28 +146,30 @@ func TestTheWorkFactorIsRaisedAtSignIn(t *testing.T) {
 	}
 }
 
-// One run with the parameters of production.
 // Of sign-ins beside each other one renews the hash, and the password of the
 // others is still the right one.
 func TestARenewedHashOvertakesNobody(t *testing.T) {
+	t.Parallel()
 	db := newDatabase(t)
 	open := func(h auth.Hasher) *auth.Accounts {
-		return auth.New(auth.Config{Database: db, Hasher: h, Counter: newCounts(), Now: time.Now, Rand: rand.Reader})
+		return auth.New(auth.Config{Database: db, Hasher: h, Counter: newCounts(), Now: time.Now, Rand: seeded.Reader(t)})
 	}
-	a := open(auth.NewArgon2id(cheap()))
+	a := open(newHasher(cheap()))
 	_, err := a.Register(t.Context(), "alice", "down the rabbit hole", "Alice")
 	require.NoError(t, err)
 	_, still, err := a.SignIn(t.Context(), "alice", "down the rabbit hole", "address")
 	require.NoError(t, err)
 	harder := cheap()
 	harder.Iterations++
-	_, _, err = open(auth.NewArgon2id(harder)).SignIn(t.Context(), "alice", "down the rabbit hole", "address")
+	_, _, err = open(newHasher(harder)).SignIn(t.Context(), "alice", "down the rabbit hole", "address")
 	require.NoError(t, err)
 	require.NoError(t, still(t.Context()))
 }
 
+// One run with the parameters of production.
 func TestProductionParameters(t *testing.T) {
-	h := auth.NewArgon2id(auth.ProductionParams())
+	t.Parallel()
+	h := newHasher(auth.ProductionParams())
 	hash, err := h.Hash(t.Context(), "down the rabbit hole")
 	require.NoError(t, err)
 	require.True(t, strings.HasPrefix(hash, "$argon2id$v=19$m=19456,t=2,p=1$"), hash)
@@ -168,7 +180,8 @@ func TestProductionParameters(t *testing.T) {
 }
 
 func TestOneNameIsRegisteredOnce(t *testing.T) {
-	a, _ := newAccounts(t, auth.NewArgon2id(cheap()))
+	t.Parallel()
+	a, _ := newAccounts(t, newHasher(cheap()))
 	results := make([]error, 20)
 	var wg sync.WaitGroup
 	for i := range results {
@@ -189,7 +202,8 @@ func TestOneNameIsRegisteredOnce(t *testing.T) {
 }
 
 func TestOfTwoPasswordChangesOneCounts(t *testing.T) {
-	a, _ := newAccounts(t, auth.NewArgon2id(cheap()))
+	t.Parallel()
+	a, _ := newAccounts(t, newHasher(cheap()))
 	alice, err := a.Register(t.Context(), "alice", "down the rabbit hole", "Alice")
 	require.NoError(t, err)
 	passwords := []string{"through the looking glass", "the queen of hearts"}
@@ -213,7 +227,8 @@ func TestOfTwoPasswordChangesOneCounts(t *testing.T) {
 }
 
 func TestUsernames(t *testing.T) {
-	a, _ := newAccounts(t, auth.NewArgon2id(cheap()))
+	t.Parallel()
+	a, _ := newAccounts(t, newHasher(cheap()))
 	for _, good := range []string{"abc", "a.b-c_9", strings.Repeat("x", 32), "UPPER"} {
 		_, err := a.Register(t.Context(), good, "down the rabbit hole", "Alice")
 		require.NoError(t, err, good)
@@ -241,6 +256,7 @@ func BenchmarkArgon2id(b *testing.B) {
 // What cannot be chosen is refused before any work goes into it: this hasher
 // would fall over.
 func TestAPasswordThatMayNotBeChosenIsNotHashed(t *testing.T) {
+	t.Parallel()
 	a, _ := newAccounts(t, nil)
 	list, err := os.ReadFile("common.txt")
 	require.NoError(t, err)

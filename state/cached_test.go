@@ -25,6 +25,7 @@ func (s slow) Load(ctx context.Context, k Key) (Record, error) {
 
 // A reader that began before a logout must not bring the login back after it.
 func TestNothingIsRememberedFromBeforeAWrite(t *testing.T) {
+	t.Parallel()
 	now := MicrosOf(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
 	c := Config{Slug: "x", Now: now.Time, Store: new(one)}
 	k := KeyOf("k")

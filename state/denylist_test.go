@@ -40,6 +40,7 @@ func eachEnder(t *testing.T, f func(t *testing.T, s state.Strategy, ender state.
 // this login from the one ending, and not from the other, although that one
 // arrives later.
 func TestWhatOneEndingSparesAnotherMayEnd(t *testing.T) {
+	t.Parallel()
 	eachEnder(t, func(t *testing.T, s state.Strategy, ender state.Ender, r *http.Request, l state.Login) {
 		var err error
 		role := l.IssuedAt.Add(time.Second)
@@ -55,6 +56,7 @@ func TestWhatOneEndingSparesAnotherMayEnd(t *testing.T) {
 // A change of the password that was under way when the login was ended does not
 // bring it back.
 func TestWhoHasEndedIsNotSpared(t *testing.T) {
+	t.Parallel()
 	eachEnder(t, func(t *testing.T, s state.Strategy, ender state.Ender, r *http.Request, l state.Login) {
 		var err error
 		require.NoError(t, ender.EndAll(t.Context(), l.Subject, "another", l.IssuedAt))
@@ -67,6 +69,7 @@ func TestWhoHasEndedIsNotSpared(t *testing.T) {
 // A login that has ended is remembered until its last copy has expired, also if
 // logins live for a shorter time by then, and if a renewal was under way.
 func TestADenylistRemembersForAsLongAsACopyLives(t *testing.T) {
+	t.Parallel()
 	for _, slug := range []string{"cookie", "cookie-sealed"} {
 		t.Run(slug, func(t *testing.T) {
 			now := time.Unix(1_800_000_000, 0)

@@ -20,6 +20,7 @@ func init() { gin.SetMode(gin.ReleaseMode) }
 
 // GinStore passes the suite of gin-contrib whole.
 func TestGinContribSuite(t *testing.T) {
+	t.Parallel()
 	for name, rule := range map[string]func(*testing.T, func(*testing.T) sessions.Store){
 		"GetSet":     func(t *testing.T, f func(*testing.T) sessions.Store) { tester.GetSet(t, f) },
 		"DeleteKey":  func(t *testing.T, f func(*testing.T) sessions.Store) { tester.DeleteKey(t, f) },
@@ -97,6 +98,7 @@ func (b *browser) get(path string) string {
 }
 
 func TestGinStoreRenewsAtLogin(t *testing.T) {
+	t.Parallel()
 	s, memory := newGinStore(t)
 	b := newBrowser(t, s)
 	b.get("/visit")
@@ -111,6 +113,7 @@ func TestGinStoreRenewsAtLogin(t *testing.T) {
 }
 
 func TestGinStoreNeverAdoptsAnIdentifier(t *testing.T) {
+	t.Parallel()
 	s, memory := newGinStore(t)
 	b := newBrowser(t, s)
 	b.get("/login")
@@ -129,6 +132,7 @@ func TestGinStoreNeverAdoptsAnIdentifier(t *testing.T) {
 }
 
 func TestGinStoreSavesTwiceInOneRequest(t *testing.T) {
+	t.Parallel()
 	s, memory := newGinStore(t)
 	b := newBrowser(t, s)
 	b.get("/twice")
@@ -137,6 +141,7 @@ func TestGinStoreSavesTwiceInOneRequest(t *testing.T) {
 }
 
 func TestGinStoreTellsOfLostUpdates(t *testing.T) {
+	t.Parallel()
 	s, _ := newGinStore(t)
 	r := httptest.NewRequest("GET", "/", nil)
 	w := httptest.NewRecorder()
@@ -155,6 +160,7 @@ func TestGinStoreTellsOfLostUpdates(t *testing.T) {
 }
 
 func TestGinStoreDoesNotUndoALogout(t *testing.T) {
+	t.Parallel()
 	s, memory := newGinStore(t)
 	b := newBrowser(t, s)
 	b.get("/login")
@@ -171,6 +177,7 @@ func TestGinStoreDoesNotUndoALogout(t *testing.T) {
 }
 
 func TestGinStoreSaysThatTheStoreIsDown(t *testing.T) {
+	t.Parallel()
 	s := state.NewGinStore(down{})
 	r := httptest.NewRequest("GET", "/", nil)
 	r.AddCookie(&http.Cookie{Name: "app", Value: "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"})

@@ -15,6 +15,7 @@ import (
 // What a version has written, every later one reads. The documents in testdata
 // are never edited: a new version adds its own.
 func TestOlderDocumentsStillLoad(t *testing.T) {
+	t.Parallel()
 	now := state.Micros(1767323045000006)
 	for name, want := range map[string]state.Record{
 		"record-v1.json": {
@@ -52,6 +53,7 @@ func TestOlderDocumentsStillLoad(t *testing.T) {
 // Nodes of the version before ours may still be running, so what we write is
 // what they read until the version says otherwise.
 func TestTheDocumentOfAVersionStaysTheSame(t *testing.T) {
+	t.Parallel()
 	doc, err := os.ReadFile("testdata/record-v1.json")
 	require.NoError(t, err)
 	r, err := state.DecodeRecord(doc, 1)

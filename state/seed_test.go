@@ -13,6 +13,7 @@ import (
 // Every visitor costs a record, whether they bring an identifier or not, until
 // there is no more room; those who have one live on.
 func TestTheTutorialKeepsARecordOfEveryVisitor(t *testing.T) {
+	t.Parallel()
 	s := newStrategy(t, "seed")
 	visit := func(i int) error {
 		r := httptest.NewRequest("GET", "/", nil)

@@ -9,22 +9,21 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	cryptorand "crypto/rand"
-
 	"statelab/state"
 	"statelab/state/keys"
 	"statelab/state/store"
+	"statelab/tests/seeded"
 )
 
 // newConfig returns what a strategy is made of, over a store of its own.
 func newConfig(t testing.TB, slug string) state.Config {
 	t.Helper()
-	ring, err := keys.Generate(cryptorand.Reader, time.Now())
+	ring, err := keys.Generate(seeded.Reader(t), time.Now())
 	require.NoError(t, err)
 	s := store.NewMemory(store.Options{})
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	return state.Config{
-		Slug: slug, Store: s, Keys: ring, Now: time.Now, Rand: cryptorand.Reader, Lifetimes: state.DefaultLifetimes(),
+		Slug: slug, Store: s, Keys: ring, Now: time.Now, Rand: seeded.Reader(t), Lifetimes: state.DefaultLifetimes(),
 		Roles: func(context.Context, string) (string, error) { return "member", nil },
 	}
 }
@@ -53,6 +52,7 @@ func carrying(t testing.TB, s state.Strategy) *http.Request {
 }
 
 func TestEveryStrategyLoadsWhatItStarted(t *testing.T) {
+	t.Parallel()
 	for _, slug := range state.Slugs() {
 		t.Run(slug, func(t *testing.T) {
 			s := newStrategy(t, slug)
@@ -67,6 +67,7 @@ func TestEveryStrategyLoadsWhatItStarted(t *testing.T) {
 }
 
 func TestOverTLSCookiesAreBoundToTheHost(t *testing.T) {
+	t.Parallel()
 	for _, slug := range state.Slugs() {
 		t.Run(slug, func(t *testing.T) {
 			s := newStrategy(t, slug)
@@ -98,6 +99,7 @@ func TestOverTLSCookiesAreBoundToTheHost(t *testing.T) {
 
 // Of two changes at once the later one is told, or else it wins.
 func TestOfTwoChangesAtOnce(t *testing.T) {
+	t.Parallel()
 	for _, slug := range state.Slugs() {
 		t.Run(slug, func(t *testing.T) {
 			s := newStrategy(t, slug)
@@ -120,6 +122,7 @@ func TestOfTwoChangesAtOnce(t *testing.T) {
 }
 
 func TestKeysAreTruncatedHashes(t *testing.T) {
+	t.Parallel()
 	k := state.KeyOf("session", "lookup")
 	require.Len(t, k.String(), 22)
 	parsed, ok := state.ParseKey(k.String())

@@ -7,6 +7,7 @@ import (
 )
 
 func TestLessonsAreForTheClassroom(t *testing.T) {
+	t.Parallel()
 	all := []Definition{{Slug: "always", Mount: MountAlways}, {Slug: "named", Mount: MountNamed}, {Slug: "lesson", Mount: MountLessons}}
 	for _, classroom := range []bool{true, false} {
 		require.NoError(t, checkNames(all, classroom, nil))

@@ -69,6 +69,7 @@ const (
 // they must take. An unexplained deviation is a failure, and so is an explanation
 // that is not needed any more.
 func TestWycheproofSignatures(t *testing.T) {
+	t.Parallel()
 	text, err := os.ReadFile("testdata/wycheproof/json_web_signature_test.json")
 	require.NoError(t, err)
 	var vectors wycheproof
@@ -132,6 +133,7 @@ func declared(t *testing.T, text string) string {
 // The layer that the vectors are tried on is the one that tokens go through: it
 // judges each change of a genuine token as parse does.
 func TestTheLayerOfTheVectorsIsThatOfTokens(t *testing.T) {
+	t.Parallel()
 	for _, alg := range []string{"HS256", "EdDSA"} {
 		g := newGenuine(t, "token", alg)
 		s := g.Strategy.(bearerToken).token

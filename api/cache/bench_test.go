@@ -23,7 +23,6 @@ func (w *discard) WriteHeader(int)             {}
 
 // exchanges are one request, answered by a hit and in ways to compare it with.
 func exchanges() map[string]func() {
-	gin.SetMode(gin.ReleaseMode)
 	body := []byte(strings.Repeat("x", 10_000))
 	handler := func(c *gin.Context) {
 		h := c.Writer.Header()

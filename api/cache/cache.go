@@ -80,7 +80,7 @@ type Cache struct {
 }
 
 // How long the store may take when an answer is kept, after it was computed.
-const setTimeout = time.Second
+var setTimeout = time.Second
 
 // New returns a Cache.
 func New(config Config) *Cache {

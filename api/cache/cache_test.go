@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -34,7 +35,6 @@ type app struct {
 
 // newApp puts a handler behind a cache, at every path and for every method.
 func newApp(t *testing.T, config cache.Config, handler gin.HandlerFunc) *app {
-	gin.SetMode(gin.TestMode)
 	a := &app{t: t, engine: gin.New(), now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), seen: map[cache.Outcome]int{}}
 	config.Now = func() time.Time {
 		a.mu.Lock()
@@ -106,6 +106,7 @@ func respond(status int, headers ...string) gin.HandlerFunc {
 }
 
 func TestAnAnswerIsKeptForAsLongAsItSays(t *testing.T) {
+	t.Parallel()
 	for headers, life := range map[string]int{
 		"Cache-Control: max-age=60":                                                   60,
 		"Cache-Control: public, MAX-AGE=\"60\"":                                       60,
@@ -137,6 +138,7 @@ func TestAnAnswerIsKeptForAsLongAsItSays(t *testing.T) {
 
 // A clock that is set back leaves nothing that is fresh until it has caught up.
 func TestAClockThatIsSetBack(t *testing.T) {
+	t.Parallel()
 	a := newApp(t, cache.Config{}, respond(200, "Cache-Control: max-age=60"))
 	a.says(a.get("/"), "fwd=uri-miss; stored")
 	a.advance(-59 * time.Second) // nodes may differ a little
@@ -147,6 +149,7 @@ func TestAClockThatIsSetBack(t *testing.T) {
 }
 
 func TestWhatIsNotKept(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		status  int
 		headers string
@@ -198,6 +201,7 @@ func TestWhatIsNotKept(t *testing.T) {
 // Whoever says who they are is answered by the handler alone, and what they are
 // answered is neither kept nor instead of what is kept.
 func TestACredentialGoesRoundTheCache(t *testing.T) {
+	t.Parallel()
 	for _, credential := range []string{"Cookie: sid=alice", "Cookie: theme=dark", "Authorization: Bearer alice", "Authorization: Basic Og==", "X-Api-Key: alice"} {
 		for _, control := range []string{"public, max-age=60", "s-maxage=60", "max-age=60, must-revalidate"} {
 			a := newApp(t, cache.Config{Credentials: []string{"x-api-key"}}, func(c *gin.Context) {
@@ -226,6 +230,7 @@ func TestACredentialGoesRoundTheCache(t *testing.T) {
 }
 
 func TestTheKey(t *testing.T) {
+	t.Parallel()
 	a := newApp(t, cache.Config{}, respond(200, "Cache-Control: max-age=60"))
 	for _, target := range []string{"/a", "/a?", "/a?x=1", "/a?x=1&y=2", "/a?y=2&x=1", "/a%2Fb", "/a/b", "/A", "/a/"} {
 		if target == "/a?" { // no query is an empty one
@@ -260,6 +265,7 @@ func TestTheKey(t *testing.T) {
 }
 
 func TestVary(t *testing.T) {
+	t.Parallel()
 	eachStore(t, func(t *testing.T, open func() cache.Store) {
 		a := newApp(t, cache.Config{Store: open()}, func(c *gin.Context) {
 			c.Header("Cache-Control", "max-age=60")
@@ -285,6 +291,7 @@ func TestVary(t *testing.T) {
 }
 
 func TestConditionalRequests(t *testing.T) {
+	t.Parallel()
 	a := newApp(t, cache.Config{}, func(c *gin.Context) {
 		require.Empty(t, c.GetHeader("If-None-Match")+c.GetHeader("If-Modified-Since"), "the handler is asked for all of it")
 		c.Header("Cache-Control", "max-age=60")
@@ -340,6 +347,7 @@ func TestConditionalRequests(t *testing.T) {
 // A stale answer with a validator is asked about, and is good for another life if
 // it still holds.
 func TestStaleAnswersAreValidated(t *testing.T) {
+	t.Parallel()
 	tag := `"1"`
 	a := newApp(t, cache.Config{}, func(c *gin.Context) {
 		c.Header("Cache-Control", "max-age=60")
@@ -381,6 +389,7 @@ func TestStaleAnswersAreValidated(t *testing.T) {
 }
 
 func TestWhatAClientMayAskOfACache(t *testing.T) {
+	t.Parallel()
 	a := newApp(t, cache.Config{}, respond(200, "Cache-Control: max-age=60"))
 	a.says(a.get("/", "Cache-Control: no-store"), "fwd=bypass; detail=no-store")
 	a.says(a.get("/"), "fwd=uri-miss; stored")
@@ -402,6 +411,7 @@ func TestWhatAClientMayAskOfACache(t *testing.T) {
 // What is set for one answer is not repeated in another, and what the handler has
 // set is.
 func TestHeaders(t *testing.T) {
+	t.Parallel()
 	a := newApp(t, cache.Config{}, func(c *gin.Context) {
 		for _, h := range []string{
 			"Cache-Control: max-age=60", "Connection: X-Hop", "X-Hop: 1", "Keep-Alive: timeout=1", "Upgrade: x", "X-Many: 1", "X-Many: 2",
@@ -434,6 +444,7 @@ func TestHeaders(t *testing.T) {
 }
 
 func TestUnsafeMethodsInvalidate(t *testing.T) {
+	t.Parallel()
 	status, location := 200, ""
 	a := newApp(t, cache.Config{}, func(c *gin.Context) {
 		if c.Request.Method != "GET" {
@@ -471,6 +482,7 @@ func TestUnsafeMethodsInvalidate(t *testing.T) {
 
 // 500 clients that ask for the same at once are one computation.
 func TestParallelMissesAreComputedOnce(t *testing.T) {
+	t.Parallel()
 	eachStore(t, func(t *testing.T, open func() cache.Store) {
 		started, release := make(chan struct{}, 500), make(chan struct{})
 		a := newApp(t, cache.Config{Store: open()}, func(c *gin.Context) {
@@ -498,6 +510,7 @@ func TestParallelMissesAreComputedOnce(t *testing.T) {
 
 // What turns out to be one client's alone is not shared with those that wait for it.
 func TestPrivateAnswersAreNotShared(t *testing.T) {
+	t.Parallel()
 	for _, control := range []string{"private", "no-store", "max-age=0", "max-age=60\nSet-Cookie: a=b", "max-age=60\nVary: *"} {
 		var n atomic.Int64
 		release := make(chan struct{})
@@ -525,7 +538,7 @@ func TestPrivateAnswersAreNotShared(t *testing.T) {
 				got[w.Body.String()] = true
 			})
 		}
-		require.Eventually(t, func() bool { return n.Load() == 1 }, 5*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return n.Load() == 1 }, patience, time.Millisecond)
 		close(release)
 		all.Wait()
 		require.Len(t, got, 20, control)
@@ -534,6 +547,7 @@ func TestPrivateAnswersAreNotShared(t *testing.T) {
 
 // Those who ask for another variant do not get the one that they have waited for.
 func TestParallelVariants(t *testing.T) {
+	t.Parallel()
 	release := make(chan struct{})
 	a := newApp(t, cache.Config{}, func(c *gin.Context) {
 		<-release
@@ -573,6 +587,7 @@ func (fullStore) Set(context.Context, cache.Key, cache.Generation, *cache.Entry)
 // Where nothing can be kept, those who have waited for another variant do not wait
 // for each other as well.
 func TestParallelVariantsOfAFullStore(t *testing.T) {
+	t.Parallel()
 	const waiting = 8
 	var looks, inside atomic.Int64
 	var once sync.Once
@@ -588,7 +603,7 @@ func TestParallelVariantsOfAFullStore(t *testing.T) {
 			}
 			select {
 			case <-together:
-			case <-time.After(time.Second):
+			case <-time.After(patience):
 				t.Error("one after the other")
 			}
 			inside.Add(-1)
@@ -597,7 +612,7 @@ func TestParallelVariantsOfAFullStore(t *testing.T) {
 	})
 	var all sync.WaitGroup
 	all.Go(func() { a.get("/", "X-Who: first") })
-	require.Eventually(t, func() bool { return a.calls.Load() == 1 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return a.calls.Load() == 1 }, patience, time.Millisecond)
 	before := looks.Load()
 	for i := range waiting {
 		all.Go(func() {
@@ -607,7 +622,7 @@ func TestParallelVariantsOfAFullStore(t *testing.T) {
 			}
 		})
 	}
-	require.Eventually(t, func() bool { return looks.Load() == before+waiting }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return looks.Load() == before+waiting }, patience, time.Millisecond)
 	close(release)
 	all.Wait()
 }
@@ -615,6 +630,7 @@ func TestParallelVariantsOfAFullStore(t *testing.T) {
 // The computation goes on when the client leaves that has begun it, and a client
 // that leaves does not wait.
 func TestClientsThatLeave(t *testing.T) {
+	t.Parallel()
 	started, release := make(chan struct{}), make(chan struct{})
 	a := newApp(t, cache.Config{}, func(c *gin.Context) {
 		close(started)
@@ -653,6 +669,7 @@ func TestClientsThatLeave(t *testing.T) {
 
 // Failures reach everybody who waits, and nobody after them.
 func TestFailuresAreNotKept(t *testing.T) {
+	t.Parallel()
 	for name, fail := range map[string]func(c *gin.Context){
 		"an error": func(c *gin.Context) { c.String(500, "failed") },
 		"a panic":  func(*gin.Context) { panic("failed") },
@@ -700,6 +717,7 @@ func TestFailuresAreNotKept(t *testing.T) {
 // A computation that began before a write is neither kept nor handed to those who
 // ask after it.
 func TestAWriteOvertakesAComputation(t *testing.T) {
+	t.Parallel()
 	eachStore(t, func(t *testing.T, open func() cache.Store) {
 		var truth atomic.Int64
 		read, release := make(chan struct{}, 8), make(chan struct{})
@@ -712,9 +730,9 @@ func TestAWriteOvertakesAComputation(t *testing.T) {
 				c.Status(204)
 				return
 			}
-			now := truth.Load()
+			waits, now := slow.Load(), truth.Load()
 			read <- struct{}{}
-			if slow.Load() {
+			if waits {
 				<-release
 			}
 			c.String(200, strconv.FormatInt(now, 10))
@@ -733,6 +751,7 @@ func TestAWriteOvertakesAComputation(t *testing.T) {
 
 // Answers that are long, or sent in pieces, pass as they are.
 func TestStreamsPass(t *testing.T) {
+	t.Parallel()
 	for name, handler := range map[string]gin.HandlerFunc{
 		"long":    func(c *gin.Context) { c.String(203, strings.Repeat("x", 2000)) },
 		"flushed": func(c *gin.Context) { c.String(203, "x"); c.Writer.Flush(); _, _ = c.Writer.WriteString("y") },
@@ -774,8 +793,14 @@ func TestStreamsPass(t *testing.T) {
 	s.Client().CloseIdleConnections()
 }
 
-// A computation has a bound, and a stream has its client.
+// A computation has a bound, and a stream has its client. In a bubble no time passes
+// before the handler waits, however busy the machine is.
 func TestComputationsAndStreamsEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, computationsAndStreamsEnd)
+}
+
+func computationsAndStreamsEnd(t *testing.T) {
 	const timeout = 10 * time.Millisecond
 	a := newApp(t, cache.Config{Timeout: timeout}, func(c *gin.Context) {
 		<-c.Request.Context().Done()
@@ -799,6 +824,7 @@ func TestComputationsAndStreamsEnd(t *testing.T) {
 
 // What no handler answers is answered as it is without a cache.
 func TestWhatNobodyAnswers(t *testing.T) {
+	t.Parallel()
 	e := gin.New()
 	e.HandleMethodNotAllowed = true
 	e.Use(cache.New(cache.Config{Store: cache.NewMemory(0), TTL: time.Minute}).Handle)
@@ -826,6 +852,7 @@ func (failing) Set(context.Context, cache.Key, cache.Generation, *cache.Entry) e
 func (failing) Invalidate(context.Context, ...string) error                          { return errDown }
 
 func TestACacheThatIsDownOrAbsent(t *testing.T) {
+	t.Parallel()
 	a := newApp(t, cache.Config{Store: failing{}, TTL: time.Minute}, respond(200))
 	a.says(a.get("/"), "fwd=bypass; detail=unavailable")
 	a.says(a.get("/"), "fwd=bypass; detail=unavailable")
@@ -846,6 +873,7 @@ func TestACacheThatIsDownOrAbsent(t *testing.T) {
 }
 
 func TestJitterSpreadsTheEnds(t *testing.T) {
+	t.Parallel()
 	n := 0.0
 	a := newApp(t, cache.Config{TTL: 100 * time.Second, Jitter: 0.1, Rand: func() float64 { n += 0.25; return n - 0.25 }}, func(c *gin.Context) {
 		c.Writer.Header().Del("Cache-Control")

@@ -36,7 +36,10 @@ type Redis struct {
 	prefix string
 	node   string // tells our own news from those of others
 	local  *Memory
-	rest   atomic.Int64 // until when Redis is not asked, by the wall clock in nanoseconds; zero: it may be asked
+	rest   atomic.Int64 // until when Redis is not asked, by the clock in nanoseconds; zero: it may be asked
+
+	patience time.Duration    // bounds one operation
+	clock    func() time.Time // times outages
 
 	mu      sync.Mutex
 	pending map[string]struct{} // paths whose invalidation Redis has not heard of
@@ -77,6 +80,7 @@ func NewRedis(client redis.UniversalClient, prefix string, local *Memory) *Redis
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Redis{
 		client: client, prefix: prefix, node: rand.Text(), local: local, pending: map[string]struct{}{},
+		patience: redisPatience, clock: wallClock,
 		subscribed: make(chan struct{}), stop: stop,
 	}
 	s.subscription = client.Subscribe(ctx, s.channel())
@@ -136,12 +140,12 @@ func (s *Redis) catchUp(ctx context.Context) {
 // do runs one operation. Of many that find Redis rested, one probes it.
 func (s *Redis) do(ctx context.Context, f func(context.Context) error) error {
 	if until := s.rest.Load(); until != 0 {
-		now := wallClock().UnixNano()
-		if now < until || !s.rest.CompareAndSwap(until, now+int64(redisPatience)) {
+		now := s.clock().UnixNano()
+		if now < until || !s.rest.CompareAndSwap(until, now+int64(s.patience)) {
 			return errResting
 		}
 	}
-	bounded, cancel := context.WithTimeout(ctx, redisPatience)
+	bounded, cancel := context.WithTimeout(ctx, s.patience)
 	defer cancel()
 	err := f(bounded)
 	var reply redis.Error
@@ -149,7 +153,7 @@ func (s *Redis) do(ctx context.Context, f func(context.Context) error) error {
 	case err == nil, errors.As(err, &reply): // it answers, be it that it has no room
 		s.rest.Store(0)
 	case ctx.Err() == nil: // it was Redis, and not the client that has left
-		s.rest.Store(wallClock().Add(redisRest).UnixNano())
+		s.rest.Store(s.clock().Add(redisRest).UnixNano())
 	}
 	if err != nil {
 		err = fmt.Errorf("cache: %w", err)

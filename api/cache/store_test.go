@@ -1,6 +1,7 @@
 package cache_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"runtime"
@@ -12,23 +13,37 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"statelab/api/cache"
 	"statelab/state/store/storetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
 // eachStore runs a test on every back end. A new one joins with one line.
 func eachStore(t *testing.T, test func(t *testing.T, open func() cache.Store)) {
-	t.Run("memory", func(t *testing.T) { test(t, func() cache.Store { return cache.NewMemory(0) }) })
-	t.Run("redis", func(t *testing.T) { test(t, openRedis(t, storetest.Redis(t).Address)) })
+	t.Run("memory", func(t *testing.T) {
+		t.Parallel()
+		test(t, func() cache.Store { return cache.NewMemory(0) })
+	})
+	t.Run("redis", func(t *testing.T) {
+		t.Parallel()
+		test(t, openRedis(t, storetest.Redis(t).Address))
+	})
 }
 
-// redisClient asks the servers at an address as the program does.
+// newRedis returns a cache in Redis whose patience the machine does not exhaust,
+// however busy it is.
+func newRedis(t *testing.T, client redis.UniversalClient, prefix string, local *cache.Memory) *cache.Redis {
+	s := cache.NewRedis(client, prefix, local)
+	s.SetTimes(patience, time.Now)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	<-s.Subscribed() // NewRedis does not wait for it on a busy machine
+	return s
+}
+
+// redisClient asks the servers at an address as the program does, with more patience.
 func redisClient(t *testing.T, address string) redis.UniversalClient {
 	client := redis.NewUniversalClient(&redis.UniversalOptions{
+		DialTimeout: patience, ReadTimeout: patience, WriteTimeout: patience, PoolTimeout: patience,
 		Addrs: strings.Split(strings.TrimPrefix(address, "redis://"), ","), ContextTimeoutEnabled: true, MaxRetries: -1,
 	})
 	t.Cleanup(func() { require.NoError(t, client.Close()) })
@@ -40,9 +55,7 @@ func openRedis(t *testing.T, address string) func() cache.Store {
 	n := 0
 	return func() cache.Store {
 		n++
-		s := cache.NewRedis(redisClient(t, address), fmt.Sprintf("test-%d:", n), nil)
-		t.Cleanup(func() { require.NoError(t, s.Close()) })
-		return s
+		return newRedis(t, redisClient(t, address), fmt.Sprintf("test-%d:", n), nil)
 	}
 }
 
@@ -54,8 +67,12 @@ func entry(body string) *cache.Entry {
 }
 
 func TestEveryStore(t *testing.T) {
+	t.Parallel()
 	eachStore(t, holdsToTheContract)
-	t.Run("redis-cluster", func(t *testing.T) { holdsToTheContract(t, openRedis(t, storetest.RedisCluster(t))) })
+	t.Run("redis-cluster", func(t *testing.T) {
+		t.Parallel()
+		holdsToTheContract(t, openRedis(t, storetest.RedisCluster(t)))
+	})
 }
 
 // holdsToTheContract is what every Store promises.
@@ -117,6 +134,7 @@ func holdsToTheContract(t *testing.T, open func() cache.Store) {
 // After an invalidation has returned, no reader finds what was computed before it,
 // however readers and writers meet.
 func TestNoStoreBringsBackWhatWasBefore(t *testing.T) {
+	t.Parallel()
 	eachStore(t, func(t *testing.T, open func() cache.Store) {
 		s, ctx := open(), t.Context()
 		k := cache.Key{Path: "/count"}
@@ -167,6 +185,7 @@ func TestNoStoreBringsBackWhatWasBefore(t *testing.T) {
 
 // A Memory stays within its bounds, whatever is asked for.
 func TestMemoryIsBounded(t *testing.T) {
+	t.Parallel()
 	const bound = 1 << 20
 	m := cache.NewMemory(bound)
 	body := strings.Repeat("x", 10<<10)
@@ -183,7 +202,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		}
 		return n
 	}
-	require.Eventually(t, func() bool { return held() <= bound/len(body) }, 5*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return held() <= bound/len(body) }, patience, 10*time.Millisecond)
 	require.Positive(t, held())
 	m.Clear()
 	require.Zero(t, held())
@@ -191,9 +210,9 @@ func TestMemoryIsBounded(t *testing.T) {
 
 // What Redis holds may be anybody's: nonsense is a miss, and is replaced.
 func TestRedisHoldsNonsense(t *testing.T) {
+	t.Parallel()
 	client := redisClient(t, storetest.Redis(t).Address)
-	s := cache.NewRedis(client, "x:", nil)
-	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	s := newRedis(t, client, "x:", nil)
 	k, ctx := cache.Key{Path: "/a"}, t.Context()
 	_, g, err := s.Get(ctx, k)
 	require.NoError(t, err)
@@ -226,6 +245,7 @@ func TestRedisHoldsNonsense(t *testing.T) {
 // What one node invalidates is gone from the memory of the others, and whatever
 // happens to the news, nothing old is found for longer than it is fresh.
 func TestNodesHearOfInvalidations(t *testing.T) {
+	t.Parallel()
 	server := storetest.Redis(t)
 	type node struct {
 		memory *cache.Memory
@@ -233,8 +253,7 @@ func TestNodesHearOfInvalidations(t *testing.T) {
 	}
 	open := func() node {
 		n := node{memory: cache.NewMemory(0)}
-		n.redis = cache.NewRedis(redisClient(t, server.Address), "x:", n.memory)
-		t.Cleanup(func() { require.NoError(t, n.redis.Close()) })
+		n.redis = newRedis(t, redisClient(t, server.Address), "x:", n.memory)
 		return n
 	}
 	a, b := open(), open()
@@ -245,16 +264,16 @@ func TestNodesHearOfInvalidations(t *testing.T) {
 		return g
 	}
 	holds := func() bool { e, _, _ := b.memory.Get(ctx, k); return e != nil }
-	heard := func(within time.Duration) {
+	heard := func() {
 		t.Helper()
-		require.Eventually(t, func() bool { return !holds() }, within, time.Millisecond)
+		require.Eventually(t, func() bool { return !holds() }, patience, time.Millisecond)
 	}
 	var slowest time.Duration
 	for range 20 {
 		g := fill()
 		began := time.Now()
 		require.NoError(t, a.redis.Invalidate(ctx, "/a"))
-		heard(time.Second)
+		heard()
 		slowest = max(slowest, time.Since(began))
 		require.ErrorIs(t, b.memory.Set(ctx, k, g, entry("old")), cache.ErrSuperseded, "a reader on another node has put it back")
 	}
@@ -273,17 +292,17 @@ func TestNodesHearOfInvalidations(t *testing.T) {
 	require.Error(t, err)
 	require.True(t, holds(), "it cannot know yet")
 	server.Start()
-	heard(10 * time.Second)
-	require.Eventually(t, func() bool { _, _, err := a.redis.Get(ctx, k); return err == nil }, 5*time.Second, 5*time.Millisecond)
+	heard()
+	require.Eventually(t, func() bool { _, _, err := a.redis.Get(ctx, k); return err == nil }, patience, 5*time.Millisecond)
 }
 
 // A Redis that comes back from a snapshot brings nothing back that was invalidated
 // after it.
 func TestRedisFromASnapshot(t *testing.T) {
+	t.Parallel()
 	server := storetest.Redis(t)
 	client := redisClient(t, server.Address)
-	s := cache.NewRedis(client, "x:", nil)
-	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	s := newRedis(t, client, "x:", nil)
 	k, ctx := cache.Key{Path: "/a"}, t.Context()
 	_, g, err := s.Get(ctx, k)
 	require.NoError(t, err)
@@ -296,7 +315,7 @@ func TestRedisFromASnapshot(t *testing.T) {
 		e, _, err := s.Get(ctx, k)
 		require.Nil(t, e)
 		return err == nil
-	}, 5*time.Second, 5*time.Millisecond)
+	}, patience, 5*time.Millisecond)
 	keys, err := client.Keys(ctx, "x:*").Result()
 	require.NoError(t, err)
 	require.Len(t, keys, 2, "the entry is there, and is not found")
@@ -311,28 +330,68 @@ func TestRedisFromASnapshot(t *testing.T) {
 // A Redis that hangs is asked once, and then left alone for a moment; when it is
 // back, it hears first of what has been invalidated meanwhile.
 func TestRedisThatHangs(t *testing.T) {
+	t.Parallel()
 	server := storetest.Redis(t)
-	s := cache.NewRedis(redisClient(t, server.Address), "x:", nil)
+	client := redisClient(t, server.Address)
+	asked := new(asked)
+	client.AddHook(asked)
+	s := cache.NewRedis(client, "x:", nil)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	var now atomic.Int64
+	s.SetTimes(patience, func() time.Time { return time.Unix(0, 1+now.Load()) })
 	k, ctx := cache.Key{Path: "/a"}, t.Context()
 	_, g, err := s.Get(ctx, k)
 	require.NoError(t, err)
 	require.NoError(t, s.Set(ctx, k, g, entry("before")))
 	server.Pause()
-	began := time.Now()
+	s.SetTimes(50*time.Millisecond, func() time.Time { return time.Unix(0, 1+now.Load()) })
+	before := asked.Load()
 	for range 100 {
 		_, _, err := s.Get(ctx, k)
 		require.Error(t, err)
-		if time.Since(began) > 700*time.Millisecond {
-			break
-		}
 	}
+	require.Equal(t, before+1, asked.Load(), "while Redis rests, it is not asked")
+	now.Add(int64(cache.RedisRest))
+	for range 100 {
+		_, _, err := s.Get(ctx, k)
+		require.Error(t, err)
+	}
+	require.Equal(t, before+2, asked.Load(), "after its rest it is asked once")
 	require.Error(t, s.Invalidate(ctx, "/a"))
-	require.Less(t, time.Since(began), 2*time.Second)
+	require.Equal(t, before+2, asked.Load())
 	server.Resume()
 	require.Eventually(t, func() bool {
+		now.Add(int64(cache.RedisRest))
 		e, _, err := s.Get(ctx, k)
 		require.Nil(t, e, "the write was not heard of first")
 		return err == nil
-	}, 5*time.Second, time.Millisecond)
+	}, patience, time.Millisecond)
+}
+
+// asked counts the operations that a cache sends, without what the client itself
+// sends over a new connection.
+type asked struct{ atomic.Int64 }
+
+func (*asked) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (n *asked) count(all ...redis.Cmder) {
+	for _, c := range all {
+		if strings.HasPrefix(c.Name(), "eval") || c.Name() == "publish" {
+			n.Add(1)
+		}
+	}
+}
+
+func (n *asked) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, c redis.Cmder) error {
+		n.count(c)
+		return next(ctx, c)
+	}
+}
+
+func (n *asked) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, all []redis.Cmder) error {
+		n.count(all...)
+		return next(ctx, all)
+	}
 }

@@ -58,12 +58,13 @@ type Version struct {
 // Catalog is the catalogue in a database. It is safe for concurrent use. The same
 // statements run on SQLite and PostgreSQL.
 type Catalog struct {
-	db  *sql.DB
-	now func() time.Time
+	db       *sql.DB
+	now      func() time.Time
+	patience time.Duration
 }
 
 // New returns the catalogue in db, which has the tables of Migrations.
-func New(db *sql.DB, now func() time.Time) *Catalog { return &Catalog{db, now} }
+func New(db *sql.DB, now func() time.Time) *Catalog { return &Catalog{db, now, patience} }
 
 // patience bounds one use of the database, so that one which hangs is an answer
 // within two seconds.
@@ -72,7 +73,7 @@ const patience = 1500 * time.Millisecond
 // Read returns all items in the order of their SKUs. They and the version are of
 // one moment, since they come by one statement.
 func (c *Catalog) Read(ctx context.Context) ([]Item, Version, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, c.patience)
 	defer cancel()
 	rows, err := c.db.QueryContext(ctx,
 		`SELECT sku, name, price, version, written_at FROM catalog CROSS JOIN catalog_state ORDER BY sku`)
@@ -99,7 +100,7 @@ func (c *Catalog) Read(ctx context.Context) ([]Item, Version, error) {
 
 // Version returns the version alone: one row.
 func (c *Catalog) Version(ctx context.Context) (Version, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, c.patience)
 	defer cancel()
 	var v Version
 	var written int64
@@ -138,7 +139,7 @@ func (c *Catalog) Reset(ctx context.Context) error {
 // change makes a change and another version, or neither. The version comes first:
 // its row lets one writer in at a time.
 func (c *Catalog) change(ctx context.Context, f func(context.Context, *sql.Tx) error) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, c.patience)
 	defer cancel()
 	tx, err := c.db.BeginTx(ctx, nil)
 	if err != nil {

@@ -60,6 +60,7 @@ func scripts(t *testing.T) map[string]string {
 }
 
 func TestBothLanguagesHaveTheSameWords(t *testing.T) {
+	t.Parallel()
 	en, ko := words(t, "en"), words(t, "ko")
 	require.Equal(t, slices.Sorted(maps.Keys(en)), slices.Sorted(maps.Keys(ko)))
 	placeholder := regexp.MustCompile(`\{\w+\}`)
@@ -70,6 +71,7 @@ func TestBothLanguagesHaveTheSameWords(t *testing.T) {
 }
 
 func TestEveryWordTheScriptNamesExists(t *testing.T) {
+	t.Parallel()
 	en := words(t, "en")
 	named := regexp.MustCompile(`\bword\('([^']+)'`)
 	for name, text := range scripts(t) {
@@ -80,6 +82,7 @@ func TestEveryWordTheScriptNamesExists(t *testing.T) {
 }
 
 func TestDocumentsAreComplete(t *testing.T) {
+	t.Parallel()
 	require.NotEqual(t, documents(t, "en"), documents(t, "ko"))
 	require.Equal(t, documents(t, "en"), documents(t, ""), "English unless told")
 	inline := regexp.MustCompile(`(?i)<style|\sstyle=|\son\w+=|javascript:|<script(>| [^>]*type="module">)`)
@@ -96,6 +99,7 @@ func TestDocumentsAreComplete(t *testing.T) {
 }
 
 func TestDocumentsEscapeWhatTheyAreGiven(t *testing.T) {
+	t.Parallel()
 	p := page
 	p.Version = `"><script>alert(1)</script>`
 	p.Columns = []web.Column{{Slug: "x", Traits: `'"><script>alert(1)</script>`}}
@@ -105,6 +109,7 @@ func TestDocumentsEscapeWhatTheyAreGiven(t *testing.T) {
 }
 
 func TestNoDemoAccountsUnlessGiven(t *testing.T) {
+	t.Parallel()
 	p := page
 	p.Accounts = nil
 	var index bytes.Buffer
@@ -113,12 +118,14 @@ func TestNoDemoAccountsUnlessGiven(t *testing.T) {
 }
 
 func TestAStrategyThatIsNotMountedHasNoPage(t *testing.T) {
+	t.Parallel()
 	var out bytes.Buffer
 	require.Error(t, web.Strategy(&out, page, "nonsense"))
 	require.Empty(t, out.String())
 }
 
 func TestScriptImportsOnlyWhatIsServed(t *testing.T) {
+	t.Parallel()
 	imported := regexp.MustCompile(`from '([^']+)'`)
 	for name, text := range scripts(t) {
 		for _, match := range imported.FindAllStringSubmatch(text, -1) {
@@ -128,6 +135,7 @@ func TestScriptImportsOnlyWhatIsServed(t *testing.T) {
 }
 
 func TestScriptKnowsNoStrategyByName(t *testing.T) {
+	t.Parallel()
 	// "cookie" is also a transport, so it cannot be told here.
 	slug := regexp.MustCompile("['\"`](session|cookie-sealed|token|seed|session-\\w+|token-\\w+|cookie-\\w+)['\"`]")
 	for name, text := range scripts(t) {
@@ -136,6 +144,7 @@ func TestScriptKnowsNoStrategyByName(t *testing.T) {
 }
 
 func TestLanguage(t *testing.T) {
+	t.Parallel()
 	for accept, want := range map[string]string{
 		"":                                    "en",
 		"ko":                                  "ko",
@@ -150,6 +159,7 @@ func TestLanguage(t *testing.T) {
 }
 
 func TestAssets(t *testing.T) {
+	t.Parallel()
 	require.Empty(t, web.ETag("nonsense.js"))
 	require.Empty(t, web.ETag("words"), "a folder is no asset")
 	require.Empty(t, web.ETag("index.html"), "a document is no asset")

@@ -2,7 +2,6 @@ package keys_test
 
 import (
 	"bytes"
-	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -18,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"statelab/state/keys"
+	"statelab/tests/seeded"
 )
 
 var day = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -26,7 +26,7 @@ var day = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 func initialised(t *testing.T) (string, *keys.Ring) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "keys.json")
-	ring, err := keys.Init(path, rand.Reader, day)
+	ring, err := keys.Init(path, seeded.Reader(t), day)
 	require.NoError(t, err)
 	return path, ring
 }
@@ -65,9 +65,10 @@ func onlyFile(t *testing.T, path string) {
 }
 
 func TestInitDoesNotOverwrite(t *testing.T) {
+	t.Parallel()
 	path, ring := initialised(t)
 	onlyFile(t, path)
-	_, err := keys.Init(path, rand.Reader, day)
+	_, err := keys.Init(path, seeded.Reader(t), day)
 	require.ErrorIs(t, err, fs.ErrExist)
 	require.ErrorContains(t, err, "statelab keys rotate")
 	read, err := keys.LoadService(path)
@@ -77,10 +78,11 @@ func TestInitDoesNotOverwrite(t *testing.T) {
 }
 
 func TestANewKeySignsAndThePreviousOnesVerify(t *testing.T) {
+	t.Parallel()
 	path, first := initialised(t)
-	second, err := keys.Rotate(path, rand.Reader, day.Add(time.Hour), false)
+	second, err := keys.Rotate(path, seeded.Reader(t), day.Add(time.Hour), false)
 	require.NoError(t, err)
-	third, err := keys.Rotate(path, rand.Reader, day.Add(2*time.Hour), false)
+	third, err := keys.Rotate(path, seeded.Reader(t), day.Add(2*time.Hour), false)
 	require.NoError(t, err)
 	onlyFile(t, path)
 	read, err := keys.LoadService(path)
@@ -97,7 +99,7 @@ func TestANewKeySignsAndThePreviousOnesVerify(t *testing.T) {
 		}
 	}
 
-	last, err := keys.Rotate(path, rand.Reader, day, true)
+	last, err := keys.Rotate(path, seeded.Reader(t), day, true)
 	require.NoError(t, err)
 	require.Len(t, last.All(), len(keys.Purposes()))
 	for _, k := range last.All() {
@@ -111,11 +113,12 @@ func TestANewKeySignsAndThePreviousOnesVerify(t *testing.T) {
 // However many rotate at once, each of them either is refused or its keys are
 // in the file.
 func TestRotationsAtOnceLoseNothing(t *testing.T) {
+	t.Parallel()
 	path, first := initialised(t)
-	rings := make([]*keys.Ring, 16)
+	rings, random := make([]*keys.Ring, 16), seeded.Reader(t)
 	var wg sync.WaitGroup
 	for i := range rings {
-		wg.Go(func() { rings[i], _ = keys.Rotate(path, rand.Reader, day, false) })
+		wg.Go(func() { rings[i], _ = keys.Rotate(path, random, day, false) })
 	}
 	wg.Wait()
 	read, err := keys.Load(path)
@@ -134,9 +137,10 @@ func TestRotationsAtOnceLoseNothing(t *testing.T) {
 }
 
 func TestARotationThatIsUnderWayRefusesAnother(t *testing.T) {
+	t.Parallel()
 	path, ring := initialised(t)
 	require.NoError(t, os.WriteFile(path+".new", nil, 0o600))
-	_, err := keys.Rotate(path, rand.Reader, day, true)
+	_, err := keys.Rotate(path, seeded.Reader(t), day, true)
 	require.ErrorContains(t, err, "keys.json.new")
 	read, err := keys.Load(path)
 	require.NoError(t, err)
@@ -145,6 +149,7 @@ func TestARotationThatIsUnderWayRefusesAnother(t *testing.T) {
 }
 
 func TestARotationThatFailsLeavesTheFile(t *testing.T) {
+	t.Parallel()
 	path, _ := initialised(t)
 	before, err := os.ReadFile(path)
 	require.NoError(t, err)
@@ -157,10 +162,11 @@ func TestARotationThatFailsLeavesTheFile(t *testing.T) {
 }
 
 func TestARotatedLinkStaysALink(t *testing.T) {
+	t.Parallel()
 	path, _ := initialised(t)
 	link := filepath.Join(t.TempDir(), "link.json")
 	require.NoError(t, os.Symlink(path, link))
-	ring, err := keys.Rotate(link, rand.Reader, day, true)
+	ring, err := keys.Rotate(link, seeded.Reader(t), day, true)
 	require.NoError(t, err)
 	info, err := os.Lstat(link)
 	require.NoError(t, err)
@@ -171,8 +177,9 @@ func TestARotatedLinkStaysALink(t *testing.T) {
 }
 
 func TestAPublicFileVerifiesAndHoldsNothingSecret(t *testing.T) {
+	t.Parallel()
 	path, _ := initialised(t)
-	ring, err := keys.Rotate(path, rand.Reader, day, false)
+	ring, err := keys.Rotate(path, seeded.Reader(t), day, false)
 	require.NoError(t, err)
 	var text bytes.Buffer
 	require.NoError(t, ring.WritePublic(&text))
@@ -195,7 +202,7 @@ func TestAPublicFileVerifiesAndHoldsNothingSecret(t *testing.T) {
 		_, err := read.Active(p)
 		require.ErrorIs(t, err, keys.ErrNoKey)
 	}
-	_, err = keys.Rotate(public, rand.Reader, day, false)
+	_, err = keys.Rotate(public, seeded.Reader(t), day, false)
 	require.ErrorContains(t, err, "public keys only")
 	onlyPublic, err := os.ReadDir(filepath.Dir(public))
 	require.NoError(t, err)
@@ -209,6 +216,7 @@ func TestAPublicFileVerifiesAndHoldsNothingSecret(t *testing.T) {
 }
 
 func TestDamagedPublicFilesAreRefused(t *testing.T) {
+	t.Parallel()
 	_, ring := initialised(t)
 	active, err := ring.Active(keys.TokenEdDSA)
 	require.NoError(t, err)
@@ -236,6 +244,7 @@ func TestDamagedPublicFilesAreRefused(t *testing.T) {
 // A server that is no classroom says in one line why it does not take a file,
 // and what to do.
 func TestFilesThatAServiceDoesNotTake(t *testing.T) {
+	t.Parallel()
 	secretOf := func(t *testing.T, path string) string {
 		t.Helper()
 		var doc struct{ Keys []struct{ Secret string } }
@@ -275,6 +284,7 @@ func TestFilesThatAServiceDoesNotTake(t *testing.T) {
 }
 
 func TestPublishedSecretsAreRefused(t *testing.T) {
+	t.Parallel()
 	counting := make([]byte, 32)
 	for i := range counting {
 		counting[i] = byte(i)
@@ -287,7 +297,7 @@ func TestPublishedSecretsAreRefused(t *testing.T) {
 		require.NoError(t, err)
 		_, err = keys.LoadService(path)
 		require.ErrorContains(t, err, "statelab keys rotate --drop-previous")
-		_, err = keys.Rotate(path, rand.Reader, day, true)
+		_, err = keys.Rotate(path, seeded.Reader(t), day, true)
 		require.NoError(t, err)
 		_, err = keys.LoadService(path)
 		require.NoError(t, err, "it has said what helps")

@@ -1,7 +1,6 @@
 package keys_test
 
 import (
-	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -9,21 +8,22 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"statelab/state/keys"
+	"statelab/tests/seeded"
 )
 
 func TestAMissingFileIsMadeAndKept(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "keys.json")
-	made, err := keys.LoadOrCreate(path, rand.Reader, time.Now())
+	made, err := keys.LoadOrCreate(path, seeded.Reader(t), day)
 	require.NoError(t, err)
 	info, err := os.Stat(path)
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
-	read, err := keys.LoadOrCreate(path, rand.Reader, time.Now())
+	read, err := keys.LoadOrCreate(path, seeded.Reader(t), day)
 	require.NoError(t, err)
 	for _, p := range keys.Purposes() {
 		a, err := made.Active(p)
@@ -39,12 +39,13 @@ func TestAMissingFileIsMadeAndKept(t *testing.T) {
 }
 
 func TestManyProcessesMakeOneFile(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "keys.json")
-	ids := make([]string, 16)
+	ids, random := make([]string, 16), seeded.Reader(t)
 	var wg sync.WaitGroup
 	for i := range ids {
 		wg.Go(func() {
-			ring, err := keys.LoadOrCreate(path, rand.Reader, time.Now())
+			ring, err := keys.LoadOrCreate(path, random, day)
 			if err == nil {
 				k, _ := ring.Active(keys.TokenEdDSA)
 				ids[i] = k.ID
@@ -59,8 +60,9 @@ func TestManyProcessesMakeOneFile(t *testing.T) {
 }
 
 func TestDamagedFilesAreRefusedWithoutTheirSecrets(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "keys.json")
-	_, err := keys.LoadOrCreate(path, rand.Reader, time.Now())
+	_, err := keys.LoadOrCreate(path, seeded.Reader(t), day)
 	require.NoError(t, err)
 	good, err := os.ReadFile(path)
 	require.NoError(t, err)
@@ -80,7 +82,7 @@ func TestDamagedFilesAreRefusedWithoutTheirSecrets(t *testing.T) {
 		changed := change(string(good))
 		require.NotEqual(t, string(good), changed, name)
 		require.NoError(t, os.WriteFile(path, []byte(changed), 0o600))
-		_, err := keys.LoadOrCreate(path, rand.Reader, time.Now())
+		_, err := keys.LoadOrCreate(path, seeded.Reader(t), day)
 		require.Error(t, err, name)
 		for _, k := range doc.Keys {
 			require.NotContains(t, err.Error(), k.Secret[:8], name)
@@ -92,7 +94,8 @@ func TestDamagedFilesAreRefusedWithoutTheirSecrets(t *testing.T) {
 }
 
 func TestAKeyPrintsNoSecret(t *testing.T) {
-	ring, err := keys.Generate(rand.Reader, time.Now())
+	t.Parallel()
+	ring, err := keys.Generate(seeded.Reader(t), day)
 	require.NoError(t, err)
 	for _, p := range keys.Purposes() {
 		k, err := ring.Active(p)
@@ -104,7 +107,8 @@ func TestAKeyPrintsNoSecret(t *testing.T) {
 }
 
 func TestKeysAreFoundByPurposeAndID(t *testing.T) {
-	ring, err := keys.Generate(rand.Reader, time.Now())
+	t.Parallel()
+	ring, err := keys.Generate(seeded.Reader(t), day)
 	require.NoError(t, err)
 	k, err := ring.Active(keys.TokenEdDSA)
 	require.NoError(t, err)
@@ -116,7 +120,7 @@ func TestKeysAreFoundByPurposeAndID(t *testing.T) {
 	_, err = ring.Find(keys.TokenEdDSA, "")
 	require.ErrorIs(t, err, keys.ErrNoMatch)
 
-	next, err := keys.NewKey(keys.TokenEdDSA, make([]byte, 32), time.Now())
+	next, err := keys.NewKey(keys.TokenEdDSA, make([]byte, 32), day)
 	require.NoError(t, err)
 	ring.Replace(next, k)
 	active, err := ring.Active(keys.TokenEdDSA)

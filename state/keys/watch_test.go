@@ -3,7 +3,6 @@ package keys_test
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -18,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"statelab/state/keys"
+	"statelab/tests/seeded"
 )
 
 // A watched ring is followed by ticks, hangups and a clock of the test's, in a
@@ -103,12 +103,13 @@ func (w *watched) healthy() bool { return w.Health(w.t.Context()) == nil }
 
 func (w *watched) rotate(dropPrevious bool) *keys.Ring {
 	w.t.Helper()
-	ring, err := keys.Rotate(w.path, rand.Reader, day, dropPrevious)
+	ring, err := keys.Rotate(w.path, seeded.Reader(w.t), day, dropPrevious)
 	require.NoError(w.t, err)
 	return ring
 }
 
 func TestATickFindsAnotherFile(t *testing.T) {
+	t.Parallel()
 	watch(t, func(t *testing.T, w *watched) {
 		w.tick()
 		looks := w.looks()
@@ -127,11 +128,12 @@ func TestATickFindsAnotherFile(t *testing.T) {
 // Two files of one size may be written within what the clock of the disk can
 // tell apart.
 func TestAHangupReadsAnyway(t *testing.T) {
+	t.Parallel()
 	watch(t, func(t *testing.T, w *watched) {
 		w.tick()
 		info, err := os.Stat(w.path)
 		require.NoError(t, err)
-		other, err := keys.Init(filepath.Join(t.TempDir(), "other.json"), rand.Reader, day)
+		other, err := keys.Init(filepath.Join(t.TempDir(), "other.json"), seeded.Reader(t), day)
 		require.NoError(t, err)
 		text, err := os.ReadFile(w.path)
 		require.NoError(t, err)
@@ -150,6 +152,7 @@ func TestAHangupReadsAnyway(t *testing.T) {
 }
 
 func TestAFileThatIsNotGoodChangesNothing(t *testing.T) {
+	t.Parallel()
 	for name, damage := range map[string]func(t *testing.T, path string){
 		"gone":      func(t *testing.T, path string) { require.NoError(t, os.Remove(path)) },
 		"truncated": func(t *testing.T, path string) { require.NoError(t, os.Truncate(path, 100)) },
@@ -199,6 +202,7 @@ func TestAFileThatIsNotGoodChangesNothing(t *testing.T) {
 // A credential of a key that is in the file and not yet in the ring is not
 // refused, and one that is made up does not have the file read each time.
 func TestARingAsksItsFileBeforeItRefuses(t *testing.T) {
+	t.Parallel()
 	watch(t, func(t *testing.T, w *watched) {
 		next := w.rotate(false)
 		k, err := next.Active(keys.TokenEdDSA)

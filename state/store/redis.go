@@ -54,7 +54,7 @@ const (
 // or rediss:// for TLS. Several hosts, separated by commas, are a cluster; with
 // ?master=NAME they are Sentinels. It does not connect.
 func NewRedis(address string, o Options) (*Redis, error) {
-	client, err := RedisClient(address)
+	client, err := redisClient(address, o.RedisPatience)
 	if err != nil {
 		return nil, err
 	}
@@ -67,10 +67,16 @@ func NewRedis(address string, o Options) (*Redis, error) {
 
 // RedisClient returns a client of the servers at an address as NewRedis reads it,
 // with the same patience, for whatever else is kept there. It does not connect.
-func RedisClient(address string) (redis.UniversalClient, error) {
+func RedisClient(address string) (redis.UniversalClient, error) { return redisClient(address, 0) }
+
+func redisClient(address string, patience time.Duration) (redis.UniversalClient, error) {
 	options, err := parseRedis(address)
 	if err != nil {
 		return nil, err
+	}
+	if patience > 0 {
+		options.DialTimeout, options.ReadTimeout = patience, patience
+		options.WriteTimeout, options.PoolTimeout = patience, patience
 	}
 	quiet()
 	return redis.NewUniversalClient(options), nil

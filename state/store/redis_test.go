@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -10,6 +11,7 @@ import (
 )
 
 func TestAddressesOfRedis(t *testing.T) {
+	t.Parallel()
 	type read struct {
 		addrs              []string
 		master, user, word string
@@ -51,8 +53,9 @@ func TestAddressesOfRedis(t *testing.T) {
 }
 
 func TestAnEvictingRedisIsWarnedOf(t *testing.T) {
+	t.Parallel()
 	warnings := func(address string) []string {
-		s, err := store.NewRedis(address, store.Options{})
+		s, err := store.NewRedis(address, store.Options{RedisPatience: time.Minute})
 		require.NoError(t, err)
 		defer func() { require.NoError(t, s.Close()) }()
 		return s.Warnings(t.Context())

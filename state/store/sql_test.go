@@ -16,11 +16,15 @@ import (
 
 // onDatabases runs a test on an empty database of each kind.
 func onDatabases(t *testing.T, test func(t *testing.T, db *store.Database)) {
+	t.Parallel()
 	for kind, address := range map[string]func(t *testing.T) string{
-		"sqlite":   func(t *testing.T) string { return "sqlite:" + t.TempDir() + "/x.db" },
-		"postgres": func(t *testing.T) string { return storetest.Postgres(t).Address },
+		"sqlite": func(t *testing.T) string { return "sqlite:" + t.TempDir() + "/x.db" },
+		"postgres": func(t *testing.T) string {
+			return storetest.Database(t) + storetest.Patient
+		},
 	} {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			db, err := store.OpenDatabase(t.Context(), address(t))
 			require.NoError(t, err)
 			defer func() { require.NoError(t, db.Close()) }()
@@ -29,21 +33,21 @@ func onDatabases(t *testing.T, test func(t *testing.T, db *store.Database)) {
 	}
 }
 
-// fill makes n records in one statement: a hundredth of them expires at 1, the
-// others at 2, and a hundredth of those that live belongs to alice.
-func fill(t testing.TB, db *store.Database, n int) {
+// fill makes n records in one statement: one of so many expires at 1, the others
+// at 2, and a hundredth of all belongs to alice.
+func fill(t testing.TB, db *store.Database, n, oneOf int) {
 	t.Helper()
 	_, err := db.ExecContext(t.Context(), `
 		WITH RECURSIVE i(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM i WHERE n < `+fmt.Sprint(n)+`)
 		INSERT INTO records (key, subject, rev, expires, document)
 		SELECT substr('0000000000000000000000' || n, -22), CASE n % 100 WHEN 1 THEN 'alice' WHEN 2 THEN '' ELSE 'user' || n END, 1,
-			CASE n % 100 WHEN 0 THEN 1 ELSE 2 END, '{"v":1,"kind":"login","expires":2}' FROM i`)
+			CASE n % `+fmt.Sprint(oneOf)+` WHEN 0 THEN 1 ELSE 2 END, '{"v":1,"kind":"login","expires":2}' FROM i`)
 	require.NoError(t, err)
 }
 
 func TestEveryReadIsOneIndexedStatement(t *testing.T) {
 	onDatabases(t, func(t *testing.T, db *store.Database) {
-		fill(t, db, 50_000)
+		fill(t, db, 50_000, 100)
 		_, err := db.ExecContext(t.Context(), `ANALYZE`)
 		require.NoError(t, err)
 		explain, scan := "EXPLAIN QUERY PLAN ", "SCAN "
@@ -90,8 +94,9 @@ func TestASweepLeavesNothingThatHasExpired(t *testing.T) {
 	onDatabases(t, func(t *testing.T, db *store.Database) {
 		s := store.NewSQL(db, store.Options{Now: func() time.Time { return time.UnixMicro(1) }})
 		defer func() { require.NoError(t, s.Close()) }()
-		const all, expired = 100 * (3*store.SQLSweepBatch + 1), 3*store.SQLSweepBatch + 1
-		fill(t, db, all)
+		const oneOf = 10
+		const all, expired = oneOf * (3*store.SQLSweepBatch + 1), 3*store.SQLSweepBatch + 1
+		fill(t, db, all, oneOf)
 		count := func(where string) (n int) {
 			require.NoError(t, db.QueryRowContext(t.Context(), `SELECT count(*) FROM records WHERE `+where).Scan(&n))
 			return n
@@ -108,13 +113,13 @@ func TestASweepLeavesNothingThatHasExpired(t *testing.T) {
 func BenchmarkSweepBatch(b *testing.B) {
 	for kind, address := range map[string]func() string{
 		"sqlite":   func() string { return "sqlite:" + b.TempDir() + "/x.db" },
-		"postgres": func() string { return storetest.Postgres(b).Address + "&statement_timeout=0" },
+		"postgres": func() string { return storetest.Database(b) + "&statement_timeout=0" },
 	} {
 		b.Run(kind, func(b *testing.B) {
 			db, err := store.OpenDatabase(b.Context(), address())
 			require.NoError(b, err)
 			defer func() { require.NoError(b, db.Close()) }()
-			fill(b, db, 1_000_000)
+			fill(b, db, 1_000_000, 100)
 			_, err = db.ExecContext(b.Context(), `ANALYZE`)
 			require.NoError(b, err)
 			var took []time.Duration

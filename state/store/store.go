@@ -19,6 +19,9 @@ type Options struct {
 	// MaxLogins caps the live logins of a memory store; zero means
 	// DefaultMaxLogins.
 	MaxLogins int
+	// RedisPatience is how long Redis may take for one command, a connection or a
+	// place in the pool; zero means less than a second, as a request needs it.
+	RedisPatience time.Duration
 }
 
 // A Warner can tell what is wrong with the way its back end is set up.

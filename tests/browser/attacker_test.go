@@ -181,7 +181,7 @@ func (v *victim) presses(w way, slug string) int {
 	v.does(fmt.Sprintf(`{
 		const at = document.querySelector('[data-way=%q][data-slug=%q]'), name = crypto.randomUUID();
 		const before = globalThis.tab;
-		globalThis.tab = open('', name);
+		globalThis.tab = open('', name, 'popup,width=100,height=100');
 		(at.form ?? at).target = name;
 		at.click();
 		before?.close();

@@ -27,6 +27,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"statelab/api/command"
+	"statelab/state/store/storetest"
 	"statelab/tests/seeded"
 )
 
@@ -46,7 +47,7 @@ func Main(m *testing.M, ends ...func()) {
 	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
 		_ = parallel.Value.Set(strconv.Itoa(4 * runtime.GOMAXPROCS(0))) // a number
 	}
-	goleak.VerifyTestMain(shared{m, ends}, goleak.Cleanup(func(status int) {
+	goleak.VerifyTestMain(shared{storetest.StopAfter(m), ends}, goleak.Cleanup(func(status int) {
 		_ = os.RemoveAll(built)
 		os.Exit(status)
 	}))
@@ -54,13 +55,13 @@ func Main(m *testing.M, ends ...func()) {
 
 // shared are the tests of a package and what ends what they have shared.
 type shared struct {
-	*testing.M
+	storetest.Tests
 	ends []func()
 }
 
 // Run implements goleak's TestingM.
 func (s shared) Run() int {
-	status := s.M.Run()
+	status := s.Tests.Run()
 	for _, end := range s.ends {
 		end()
 	}

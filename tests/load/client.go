@@ -201,7 +201,7 @@ func (t target) slice(ctx context.Context, conns int, d time.Duration) (requests
 	for i, c := range cs {
 		running.Go(func() {
 			n, v := 0, t.visits[i%len(t.visits)]
-			for ; !over.Load() && errs[i] == nil; n++ {
+			for ; (n == 0 || !over.Load()) && errs[i] == nil; n++ { // at least one, however busy the machine is
 				errs[i] = c.do(v)
 			}
 			counts[i] = n
@@ -216,6 +216,11 @@ func (t target) slice(ctx context.Context, conns int, d time.Duration) (requests
 	over.Store(true)
 	running.Wait()
 	after, err := t.cpu()
+	for err == nil && after == before { // the kernel has not counted it yet
+		if err = wait(ctx, time.Millisecond); err == nil {
+			after, err = t.cpu()
+		}
+	}
 	if err := cmp.Or(ctx.Err(), cmp.Or(errs...), err); err != nil { // one stands for all
 		return 0, 0, err
 	}

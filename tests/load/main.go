@@ -109,7 +109,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f := flag.NewFlagSet("load", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.IntVar(&o.slices, "slices", 20, "pairs of slices for each line of the table, 1 to 200")
-	f.Float64Var(&o.seconds, "seconds", 1, "length of a slice, 0.1 to 10")
+	f.Float64Var(&o.seconds, "seconds", 1, "length of a slice, 0.01 to 10; below 0.1 the numbers mean little")
 	f.IntVar(&o.conns, "conns", 64, "keep-alive connections, each with one request at a time, 1 to 512")
 	f.IntVar(&o.logins, "logins", 0, "instead of all that, measure so many logins at once, up to 512")
 	f.StringVar(&o.bin, "bin", "", "the statelab to measure, instead of building it")
@@ -136,7 +136,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	switch {
 	case f.NArg() > 0:
 		return o, fmt.Errorf("there is no argument %q: see -help", f.Arg(0))
-	case o.slices < 1 || o.slices > 200, o.seconds < 0.1 || o.seconds > 10, o.conns < 1 || o.conns > 512, o.logins < 0 || o.logins > 512:
+	case o.slices < 1 || o.slices > 200, o.seconds < 0.01 || o.seconds > 10, o.conns < 1 || o.conns > 512, o.logins < 0 || o.logins > 512:
 		return o, errors.New("a number is out of its range: see -help")
 	}
 	return o, nil

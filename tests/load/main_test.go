@@ -3,22 +3,31 @@ package main
 import (
 	"bytes"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"runtime"
 	"testing"
 
+	"github.com/alexedwards/argon2id"
 	"github.com/stretchr/testify/require"
+
+	"statelab/api/command"
+	"statelab/auth"
 )
 
-// TestMain makes the test's program the server beside statelab, when it is
-// started as one.
+// asStatelab is the variable that makes the test's program statelab.
+const asStatelab = "STATELAB_TEST_LOAD_STATELAB"
+
+// TestMain makes the test's program the servers that the tests start: statelab, with
+// hashes that cost little, and the server beside it.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 2 && os.Args[1] == taskCommand {
+	switch {
+	case len(os.Args) == 2 && os.Args[1] == taskCommand:
 		main()
-		return
+	case os.Getenv(asStatelab) != "":
+		cheap := argon2id.Params{Memory: 64, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}
+		os.Exit(command.Program{OpenAPI: []byte("openapi: 3.1.0"), Hasher: auth.NewArgon2id(cheap)}.Main())
+	default:
+		os.Exit(m.Run())
 	}
-	os.Exit(m.Run())
 }
 
 // What the numbers are is nobody's to promise. That there is one for everything
@@ -30,9 +39,9 @@ func TestEverythingIsMeasured(t *testing.T) {
 		}
 		t.Skip("skipped: there is no /proc as Linux has it")
 	}
-	bin := filepath.Join(t.TempDir(), "statelab")
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin, "statelab").CombinedOutput() // #nosec G204 -- our own module
-	require.NoError(t, err, string(out))
+	bin, err := os.Executable()
+	require.NoError(t, err)
+	t.Setenv(asStatelab, "1")
 	for name, c := range map[string]struct{ args, lines []string }{
 		"strategies":  {nil, []string{"session", "cookie", "cookie-sealed", "token EdDSA", "token HS256", "token-cookie", "session-db", "seed", "A/A"}},
 		"one of them": {[]string{"-only", "cookie"}, []string{"cookie", "A/A"}},
@@ -40,8 +49,9 @@ func TestEverythingIsMeasured(t *testing.T) {
 		"caches":      {[]string{"-caches", "none,memory"}, []string{"none", "none 304", "memory", "memory 304", "A/A"}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			var stdout bytes.Buffer
-			args := append([]string{"-bin", bin, "-slices", "1", "-seconds", "0.1", "-conns", "2"}, c.args...)
+			args := append([]string{"-bin", bin, "-slices", "1", "-seconds", "0.01", "-conns", "2"}, c.args...)
 			require.NoError(t, run(t.Context(), args, nil, &stdout, os.Stderr))
 			for _, line := range c.lines { // requests, CPU, the limit's, and the ratio, each but the first with its spread
 				require.Regexp(t, `(?m)^ *`+line+` +[1-9]\d* +[\d.]+ +\(.*\) +[\d.]+ +\(.*\) +\d+\.\d\d +\(`, stdout.String())
@@ -51,7 +61,7 @@ func TestEverythingIsMeasured(t *testing.T) {
 }
 
 func TestBadArgumentsAreRefused(t *testing.T) {
-	for _, args := range [][]string{{"-slices", "0"}, {"-seconds", "11"}, {"-conns", "513"}, {"-logins", "-1"}, {"more"}, {"-none"}} {
+	for _, args := range [][]string{{"-slices", "0"}, {"-seconds", "11"}, {"-seconds", "0.001"}, {"-conns", "513"}, {"-logins", "-1"}, {"more"}, {"-none"}} {
 		require.Error(t, run(t.Context(), args, nil, new(bytes.Buffer), new(bytes.Buffer)), args)
 	}
 }

@@ -25,24 +25,31 @@ type runner[T any] interface {
 	Run(name string, f func(T)) bool
 }
 
-// Each runs a test or a benchmark on every back end, over real servers of its own, in named
-// sub-tests. The back ends are tried without the guard around them, whose
+// Each runs a test or a benchmark on every back end, over real servers, in named
+// sub-tests, which run side by side in a test. The back ends are tried without the guard around them, whose
 // patience a busy machine could exhaust; the guard is tried with real outages.
+// The package needs a TestMain: see Main.
 //
 // A new back end joins with one line.
 func Each[T runner[T]](t T, test func(t T, open Open)) {
 	t.Helper()
+	prepareCluster(t)
 	for _, backend := range []struct {
 		name string
 		open func(t testing.TB) Open
 	}{
 		{"memory", func(testing.TB) Open { return openMemory }},
 		{"sqlite", func(testing.TB) Open { return openSQLite }},
-		{"postgres", func(t testing.TB) Open { return openPostgres(Postgres(t).Address) }},
+		{"postgres", func(t testing.TB) Open { return openPostgres(Database(t)) }},
 		{"redis", func(t testing.TB) Open { return openRedis(Redis(t).Address) }},
 		{"redis-cluster", func(t testing.TB) Open { return openRedis(RedisCluster(t)) }},
 	} {
-		t.Run(backend.name, func(t T) { test(t, backend.open(t)) })
+		t.Run(backend.name, func(t T) {
+			if t, ok := any(t).(*testing.T); ok {
+				t.Parallel()
+			}
+			test(t, backend.open(t))
+		})
 	}
 }
 
@@ -56,10 +63,13 @@ func openSQLite(t testing.TB, o store.Options) (state.Store, []Spoil) {
 	return openSQL(t, "sqlite:"+t.TempDir()+"/x.db", o, `'{"v":1'`, `''`, `'null'`, `'{"v":99,"kind":"login","expires":9e15}'`, `x'ff00'`)
 }
 
+// Patient makes the address of a PostgreSQL database one that may take its time, for
+// a machine that is busy. In service it may take one second and a half.
+const Patient = "&connect_timeout=600&statement_timeout=600000"
+
 func openPostgres(address string) Open {
 	return func(t testing.TB, o store.Options) (state.Store, []Spoil) {
-		// Longer than in service: here nobody waits, and the machine may be busy.
-		return openSQL(t, address+"&connect_timeout=30&statement_timeout=30000", o,
+		return openSQL(t, address+Patient, o,
 			`'{"v":1'`, `''`, `'null'`, `'{"v":99,"kind":"login","expires":9e15}'`)
 	}
 }
@@ -92,14 +102,12 @@ func openSQL(t testing.TB, address string, o store.Options, garbage ...string) (
 // openRedis empties the servers at the address for each store.
 func openRedis(address string) Open {
 	return func(t testing.TB, o store.Options) (state.Store, []Spoil) {
+		o.RedisPatience = patience
 		s, err := store.NewRedis(address, o)
 		must(t, err)
 		t.Cleanup(func() { must(t, s.Close()) })
 		client := redisClient(t, address)
-		must(t, client.FlushDB(t.Context()).Err())
-		if cluster, ok := client.(*redis.ClusterClient); ok {
-			must(t, cluster.ForEachMaster(t.Context(), func(ctx context.Context, c *redis.Client) error { return c.FlushDB(ctx).Err() }))
-		}
+		flush(t, client)
 		name := func(k state.Key) string { return "statelab:record:" + k.String() }
 		var spoils []Spoil
 		for _, garbage := range []string{"\xff", "", "1 9\n", "1 9000000000000000\n{\"v\":1", "1 9000000000000000\n{\"v\":99,\"kind\":\"login\",\"expires\":9e15}"} {
@@ -117,4 +125,14 @@ func redisClient(t testing.TB, address string) redis.UniversalClient {
 	client := redis.NewUniversalClient(&redis.UniversalOptions{Addrs: strings.Split(strings.TrimPrefix(address, "redis://"), ",")})
 	t.Cleanup(func() { _ = client.Close() })
 	return client
+}
+
+// flush empties the servers of a client.
+func flush(t testing.TB, client redis.UniversalClient) {
+	t.Helper()
+	if cluster, ok := client.(*redis.ClusterClient); ok {
+		must(t, cluster.ForEachMaster(t.Context(), func(ctx context.Context, c *redis.Client) error { return c.FlushDB(ctx).Err() }))
+		return
+	}
+	must(t, client.FlushDB(t.Context()).Err())
 }

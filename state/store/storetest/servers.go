@@ -1,7 +1,9 @@
 package storetest
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -14,8 +16,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 )
 
 // Need ends the test if something that it needs is not there: it skips, and
@@ -38,23 +38,58 @@ type Server struct {
 	Address string // as store.Open or store.OpenDatabase takes it
 	Port    int
 
-	t     testing.TB
 	start func() *exec.Cmd // the server in the foreground
 	ready func(context.Context) error
 	cmd   *exec.Cmd
 	done  chan struct{}
+	t     testing.TB // nil for one that the tests of the process share
 }
+
+// tries is how many ports a new server tries. Between FreePort and the start of
+// the server another process can take the port.
+const tries = 10
 
 // Redis starts a redis-server that keeps nothing on disk unless the arguments
 // say otherwise.
 func Redis(t testing.TB, args ...string) *Server {
 	t.Helper()
-	path, err := exec.LookPath("redis-server")
+	needRedis(t)
+	s, err := newRedis(t.TempDir(), args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.t = t
+	t.Cleanup(s.Kill)
+	return s
+}
+
+// needRedis ends the test if there is no redis-server.
+func needRedis(t testing.TB) {
+	t.Helper()
+	_, err := lookRedis()
 	Need(t, "redis", err == nil, "install redis-server")
-	port, dir := FreePort(t), t.TempDir()
-	s := &Server{Address: fmt.Sprintf("redis://127.0.0.1:%d", port), Port: port, t: t}
+}
+
+func lookRedis() (string, error) { return exec.LookPath("redis-server") }
+
+// newRedis starts a redis-server in a directory, on a free port.
+func newRedis(dir string, args ...string) (s *Server, err error) {
+	for range tries {
+		if s, err = redisAt(dir, args...); err == nil {
+			return s, nil
+		}
+	}
+	return nil, err
+}
+
+func redisAt(dir string, args ...string) (*Server, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{Address: fmt.Sprintf("redis://127.0.0.1:%d", port), Port: port}
 	s.start = func() *exec.Cmd {
-		return exec.CommandContext(t.Context(), path, append([]string{ // #nosec G204 -- a server of the test's own
+		return exec.CommandContext(context.Background(), "redis-server", append([]string{ // #nosec G204 -- a server of the tests' own
 			"--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--dir", dir, "--save", "", "--appendonly", "no", "--logfile", "redis.log",
 		}, args...)...)
 	}
@@ -69,105 +104,141 @@ func Redis(t testing.TB, args ...string) *Server {
 			return err
 		}
 		answer := make([]byte, 5)
-		// One that wants a password first is there too.
+		// A server that requires a password is ready too.
 		if _, err := conn.Read(answer); err != nil || string(answer) != "+PONG" && string(answer) != "-NOAU" {
 			return fmt.Errorf("it answers %q: %w", answer, err)
 		}
 		return nil
 	}
-	s.Start()
-	t.Cleanup(s.Kill)
-	return s
+	return s, s.begin()
 }
 
-// RedisCluster starts three servers that share the slots of a cluster, and
-// returns its address.
-func RedisCluster(t testing.TB) string {
-	t.Helper()
-	const nodes, slots = 3, 16384
-	var addresses []string
-	var clients [nodes]*redis.Client
-	var buses [nodes]int
-	for i := range nodes {
-		buses[i] = FreePort(t)
-		s := Redis(t, "--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(buses[i]))
-		addresses = append(addresses, fmt.Sprintf("127.0.0.1:%d", s.Port))
-		clients[i] = redis.NewClient(&redis.Options{Addr: addresses[i]})
-		defer func() { _ = clients[i].Close() }()
-		if err := clients[i].ClusterAddSlotsRange(t.Context(), i*slots/nodes, (i+1)*slots/nodes-1).Err(); err != nil {
-			t.Fatal(err)
-		}
-		if err := clients[0].Do(t.Context(), "CLUSTER", "MEET", "127.0.0.1", s.Port, buses[i]).Err(); i > 0 && err != nil {
-			t.Fatal(err)
-		}
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	for _, c := range clients {
-		for {
-			info, err := c.ClusterInfo(ctx).Result()
-			if strings.Contains(info, "cluster_state:ok") {
-				break
-			}
-			select {
-			case <-ctx.Done():
-				t.Fatalf("the cluster does not form: %v %s", err, info)
-			case <-time.After(20 * time.Millisecond):
-			}
-		}
-	}
-	return "redis://" + strings.Join(addresses, ",")
-}
-
-// Postgres starts a PostgreSQL server with an empty database.
+// Postgres starts a PostgreSQL server with an empty database, for a test that
+// stops, kills or configures it. For all others Database is cheaper.
 func Postgres(t testing.TB, settings ...string) *Server {
 	t.Helper()
-	bin := postgresBin()
-	Need(t, "postgres", bin != "", "install postgresql")
-	dir, err := os.MkdirTemp("", "statelab-postgres") //nolint:usetesting // t.TempDir is closed to other users
+	needPostgres(t)
+	s, remove, err := newPostgres(settings...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	as := func(name string, args ...string) *exec.Cmd {
-		cmd := exec.CommandContext(t.Context(), name, args...) // #nosec G204 -- a server of the test's own
-		cmd.Dir = dir
-		return cmd
+	s.t = t
+	t.Cleanup(remove)
+	t.Cleanup(s.quit)
+	return s
+}
+
+// needPostgres ends the test if there is no PostgreSQL, or none that it can start.
+func needPostgres(t testing.TB) {
+	t.Helper()
+	Need(t, "postgres", postgresBin() != "", "install postgresql")
+	_, err := postgresUser()
+	Need(t, "postgres", err == nil, "root needs a user postgres")
+}
+
+// postgresUser returns the user whom PostgreSQL runs as, or nil for the user of
+// this process: initdb refuses root.
+func postgresUser() (*syscall.Credential, error) {
+	if os.Getuid() != 0 {
+		return nil, nil //nolint:nilnil // no other user
 	}
-	if os.Getuid() == 0 { // initdb refuses root
-		u, err := user.Lookup("postgres")
-		Need(t, "postgres", err == nil, "root needs a user postgres")
-		uid, _ := strconv.Atoi(u.Uid)
-		gid, _ := strconv.Atoi(u.Gid)
-		if err := os.Chown(dir, uid, gid); err != nil {
-			t.Fatal(err)
+	u, err := user.Lookup("postgres")
+	if err != nil {
+		return nil, err
+	}
+	uid, _ := strconv.Atoi(u.Uid)
+	gid, _ := strconv.Atoi(u.Gid)
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil // #nosec G115 -- ids
+}
+
+// postgresDir makes a directory that PostgreSQL may use.
+func postgresDir() (string, error) {
+	dir, err := os.MkdirTemp("", "statelab-postgres") // t.TempDir is closed to other users
+	if err != nil {
+		return "", err
+	}
+	if u, err := postgresUser(); err != nil || u == nil {
+		return dir, err
+	} else if err := os.Chown(dir, int(u.Uid), int(u.Gid)); err != nil {
+		return "", errors.Join(err, os.RemoveAll(dir))
+	}
+	return dir, nil
+}
+
+// asPostgres is a command in a directory, by the user whom PostgreSQL runs as.
+func asPostgres(dir, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(context.Background(), name, args...) // #nosec G204 -- a server of the tests' own
+	cmd.Dir = dir
+	if u, err := postgresUser(); err == nil && u != nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: u}
+	}
+	return cmd
+}
+
+// initDB makes the files of an empty database in a directory.
+func initDB(dir string) error {
+	if out, err := asPostgres(dir, filepath.Join(postgresBin(), "initdb"), "-D", filepath.Join(dir, "data"),
+		"-U", "statelab", "-A", "trust", "-N", "--locale=C", "-E", "UTF8", "--wal-segsize=1").CombinedOutput(); err != nil {
+		return fmt.Errorf("initdb: %w: %s", err, out)
+	}
+	return nil
+}
+
+// newPostgres starts a PostgreSQL server with an empty database. The caller
+// removes its files when the server has ended.
+//
+// It does not wait for the disk (fsync=off): tests kill the server and never the
+// machine, and the kernel keeps what a killed process has written.
+func newPostgres(settings ...string) (s *Server, remove func(), err error) {
+	dir, err := postgresDir()
+	if err != nil {
+		return nil, nil, err
+	}
+	remove = func() { _ = os.RemoveAll(dir) }
+	if from := template(); from == "" {
+		err = initDB(dir)
+	} else if out, failed := asPostgres(dir, "cp", "-a", filepath.Join(from, "data"), dir).CombinedOutput(); failed != nil {
+		err = fmt.Errorf("cp: %w: %s", failed, out)
+	}
+	for range tries {
+		if err != nil {
+			break
 		}
-		plain := as
-		as = func(name string, args ...string) *exec.Cmd {
-			cmd := plain(name, args...)
-			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}} // #nosec G115 -- ids
-			return cmd
+		if s, err = postgresAt(dir, settings...); err == nil {
+			return s, remove, nil
 		}
+		log, _ := os.ReadFile(filepath.Join(dir, "log")) // #nosec G304 -- ours
+		if !strings.Contains(string(log), "could not bind") {
+			err = fmt.Errorf("%w: %s", err, log)
+			break
+		}
+		err = nil
 	}
-	data := filepath.Join(dir, "data")
-	if out, err := as(filepath.Join(bin, "initdb"), "-D", data, "-U", "statelab", "-A", "trust", "-N", "--locale=C", "-E", "UTF8").CombinedOutput(); err != nil {
-		t.Fatalf("initdb: %v: %s", err, out)
+	remove()
+	return nil, nil, cmp.Or(err, errors.New("each free port was taken before PostgreSQL could listen on it"))
+}
+
+func postgresAt(dir string, settings ...string) (*Server, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
 	}
-	port := FreePort(t)
-	s := &Server{Address: fmt.Sprintf("postgres://statelab@127.0.0.1:%d/postgres?sslmode=disable", port), Port: port, t: t}
+	s := &Server{Address: fmt.Sprintf("postgres://statelab@127.0.0.1:%d/postgres?sslmode=disable", port), Port: port}
 	s.start = func() *exec.Cmd {
-		args := []string{"-D", data, "-p", strconv.Itoa(port), "-k", dir, "-c", "listen_addresses=127.0.0.1"}
+		args := []string{"-D", filepath.Join(dir, "data"), "-p", strconv.Itoa(port), "-k", dir, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"}
 		for _, setting := range settings {
 			args = append(args, "-c", setting)
 		}
-		return as(filepath.Join(bin, "postgres"), args...)
+		cmd := asPostgres(dir, filepath.Join(postgresBin(), "postgres"), args...)
+		if log, err := os.Create(filepath.Join(dir, "log")); err == nil { // #nosec G304 -- ours
+			cmd.Stderr = log
+		}
+		return cmd
 	}
 	s.ready = func(ctx context.Context) error {
-		return exec.CommandContext(ctx, filepath.Join(bin, "pg_isready"), "-h", "127.0.0.1", "-p", strconv.Itoa(port)).Run() // #nosec G204 -- as above
+		return exec.CommandContext(ctx, filepath.Join(postgresBin(), "pg_isready"), "-h", "127.0.0.1", "-p", strconv.Itoa(port)).Run() // #nosec G204 -- as above
 	}
-	s.Start()
-	t.Cleanup(s.Kill)
-	return s
+	return s, s.begin()
 }
 
 // postgresBin is where PostgreSQL keeps its programs, or "".
@@ -185,43 +256,72 @@ func postgresBin() string {
 // FreePort returns a port of 127.0.0.1 that nothing listens on.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	port, err := freePort()
 	if err != nil {
 		t.Fatal(err)
+	}
+	return port
+}
+
+func freePort() (int, error) {
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
 	}
 	defer func() { _ = l.Close() }()
 	_, port, err := net.SplitHostPort(l.Addr().String())
 	if err != nil {
-		t.Fatal(err)
+		return 0, err
 	}
-	n, err := strconv.Atoi(port)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
+	return strconv.Atoi(port)
 }
 
 // Start starts the server, with the data that it had, and waits until it
 // answers.
 func (s *Server) Start() {
 	s.t.Helper()
-	s.cmd, s.done = s.start(), make(chan struct{})
-	if err := s.cmd.Start(); err != nil {
+	if err := s.begin(); err != nil {
 		s.t.Fatal(err)
+	}
+}
+
+// patience is how long a server may take to start. It ends the wait for one that
+// hangs, and decides nothing else.
+const patience = 2 * time.Minute
+
+// begin starts the server and waits until it answers. If it does not, it has ended
+// when begin returns an error.
+func (s *Server) begin() error {
+	s.cmd, s.done = s.start(), make(chan struct{})
+	err := s.cmd.Start()
+	if log, ok := s.cmd.Stderr.(*os.File); ok {
+		_ = log.Close() // the server has its own
+	}
+	if err != nil {
+		return err
 	}
 	go func(cmd *exec.Cmd, done chan struct{}) {
 		_ = cmd.Wait()
 		close(done)
 	}(s.cmd, s.done)
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	for s.ready(ctx) != nil {
+	for {
+		err := s.ready(ctx)
 		select {
 		case <-s.done:
-			s.t.Fatalf("%s ended at its start", s.cmd.Path)
+			// What has answered, if anything has, is another server on the port.
+			return fmt.Errorf("%s ended at its start", s.cmd.Path)
+		default:
+		}
+		if err == nil {
+			return nil
+		}
+		select {
 		case <-ctx.Done():
-			s.t.Fatalf("%s does not answer", s.cmd.Path)
-		case <-time.After(20 * time.Millisecond):
+			s.Kill()
+			return fmt.Errorf("%s does not answer: %w", s.cmd.Path, err)
+		case <-time.After(5 * time.Millisecond):
 		}
 	}
 }
@@ -251,6 +351,18 @@ func (s *Server) Kill() {
 func (s *Server) Stop() {
 	_ = s.cmd.Process.Signal(syscall.SIGINT)
 	<-s.done
+}
+
+// quit ends a PostgreSQL server at once and in order: a killed one would leave a
+// segment of shared memory behind, of which the kernel has 4096.
+func (s *Server) quit() {
+	s.Resume()
+	_ = s.cmd.Process.Signal(syscall.SIGQUIT)
+	select {
+	case <-s.done:
+	case <-time.After(10 * time.Second): // a child may have been stopped beside us
+		s.Kill()
+	}
 }
 
 // Pause stops the server, children included, from answering; its connections

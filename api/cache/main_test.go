@@ -1,0 +1,22 @@
+package cache_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"go.uber.org/goleak"
+
+	"statelab/api/cache"
+	"statelab/state/store/storetest"
+)
+
+// patience is how long a test waits for what must happen some time. It ends a test
+// that hangs, and decides nothing else.
+const patience = time.Minute
+
+func TestMain(m *testing.M) {
+	gin.SetMode(gin.ReleaseMode)
+	cache.SetTimeout(patience) // the machine may be busy
+	goleak.VerifyTestMain(storetest.StopAfter(m))
+}
