@@ -2,7 +2,6 @@ package state_test
 
 import (
 	"net/http/httptest"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -20,10 +19,6 @@ import (
 func TestParallelRefreshesHaveOneSuccessor(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, open storetest.Open) {
-		rounds := 50
-		if strings.HasSuffix(t.Name(), "/memory") {
-			rounds = 200 // without a server between them, callers meet in more ways
-		}
 		for _, d := range state.Definitions() {
 			c := newConfig(t, d.Slug)
 			// No time passes, or on a busy machine the overlap could end within a round.
@@ -35,13 +30,13 @@ func TestParallelRefreshesHaveOneSuccessor(t *testing.T) {
 			if s.Traits().KeptIn != state.PlaceStore { // nothing is replaced, or it is one of the others over again
 				continue
 			}
-			t.Run(d.Slug, func(t *testing.T) { refreshInParallel(t, s, rounds) })
+			t.Run(d.Slug, func(t *testing.T) { refreshInParallel(t, s) })
 		}
 	})
 }
 
-func refreshInParallel(t *testing.T, s state.Strategy, rounds int) {
-	const callers = 20
+func refreshInParallel(t *testing.T, s state.Strategy) {
+	const callers, rounds = 20, 200
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest("POST", "/", nil)
 	_, credential, err := s.Start(w, r, state.NewLogin("01M807", "alice", "Alice", "member"))

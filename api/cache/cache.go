@@ -41,6 +41,9 @@ type Config struct {
 	// others may wait for it; zero: 10 s. A stream, which is nobody else's, has no
 	// bound and ends with its client.
 	Timeout time.Duration
+	// Keeping bounds how long the store may take to keep an answer, after it was
+	// computed; zero: a second.
+	Keeping time.Duration
 	// Credentials are the names of headers that say who asks, besides Cookie and
 	// Authorization, such as X-Api-Key.
 	Credentials []string
@@ -79,9 +82,6 @@ type Cache struct {
 	flights map[flightKey]*flight
 }
 
-// How long the store may take when an answer is kept, after it was computed.
-var setTimeout = time.Second
-
 // New returns a Cache.
 func New(config Config) *Cache {
 	if config.Name == "" {
@@ -92,6 +92,9 @@ func New(config Config) *Cache {
 	}
 	if config.Timeout == 0 {
 		config.Timeout = 10 * time.Second
+	}
+	if config.Keeping == 0 {
+		config.Keeping = time.Second
 	}
 	if config.Now == nil {
 		config.Now = time.Now
@@ -190,7 +193,7 @@ func (c *Cache) unsafe(g *gin.Context) {
 		if status < http.StatusOK || status >= http.StatusBadRequest {
 			return
 		}
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(g.Request.Context()), setTimeout)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(g.Request.Context()), c.config.Keeping)
 		defer cancel()
 		_ = c.Invalidate(ctx, touched(g.Request, g.Writer.Header())...) // the store will, when it is back
 	}}
@@ -508,7 +511,7 @@ func (c *Cache) storable(status int, h http.Header, now time.Time) (fresh time.D
 // keep puts an entry where the next request looks for it, by way of a note if
 // headers choose it.
 func (c *Cache) keep(r *http.Request, generation Generation, e *Entry, names []string) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), setTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), c.config.Keeping)
 	defer cancel()
 	k := keyOf(r.URL)
 	if len(names) > 0 {

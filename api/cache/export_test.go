@@ -13,6 +13,3 @@ func (s *Redis) Subscribed() <-chan struct{} { return s.subscribed }
 
 // RedisRest is how long a Redis that has failed is not asked.
 const RedisRest = redisRest
-
-// SetTimeout sets, for all caches of a process, how long the store may take.
-func SetTimeout(d time.Duration) { setTimeout = d }

@@ -7,7 +7,6 @@ import (
 	"github.com/gin-gonic/gin"
 	"go.uber.org/goleak"
 
-	"statelab/api/cache"
 	"statelab/state/store/storetest"
 )
 
@@ -17,6 +16,5 @@ const patience = time.Minute
 
 func TestMain(m *testing.M) {
 	gin.SetMode(gin.ReleaseMode)
-	cache.SetTimeout(patience) // the machine may be busy
 	goleak.VerifyTestMain(storetest.StopAfter(m))
 }

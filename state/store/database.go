@@ -186,7 +186,7 @@ func openPostgres(ctx context.Context, address string, parts []Migrations) (*Dat
 	if config.RuntimeParams["statement_timeout"] == "" {
 		config.RuntimeParams["statement_timeout"] = fmt.Sprint(statementTimeout.Milliseconds())
 	}
-	connector := &migrating{Connector: stdlib.GetConnector(*config), parts: parts}
+	connector := &migrating{Connector: stdlib.GetConnector(*config), parts: parts, turn: make(chan struct{}, 1)}
 	// Tried here, since requests have no patience to wait for another node. If
 	// the server is down, whoever connects tries again.
 	_ = connector.migrate(ctx)
@@ -204,7 +204,7 @@ type migrating struct {
 	driver.Connector
 	parts []Migrations
 	done  atomic.Bool
-	mu    sync.Mutex
+	turn  chan struct{} // held by the one that migrates
 }
 
 func (m *migrating) Connect(ctx context.Context) (driver.Conn, error) {
@@ -217,8 +217,14 @@ func (m *migrating) Connect(ctx context.Context) (driver.Conn, error) {
 }
 
 func (m *migrating) migrate(ctx context.Context) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	// A lock could not be given up at the deadline: of many that find a server which
+	// hangs, each would wait for all before it.
+	select {
+	case m.turn <- struct{}{}:
+		defer func() { <-m.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	if m.done.Load() {
 		return nil
 	}
