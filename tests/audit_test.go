@@ -126,7 +126,7 @@ func TestReuseIsAudited(t *testing.T) {
 
 func TestWhatAnOperatorDoesIsAudited(t *testing.T) {
 	t.Parallel()
-	s := harness.NewServer(t)
+	s := harness.NewServer(t, harness.Following)
 	id := s.Login(t, "session", harness.Bob, harness.BobPassword).Get("profile").Text("user.id")
 	beside := auth.New(auth.Config{Database: s.Config.Database, Hasher: harness.CheapHasher(), Now: s.Clock.Now, Rand: seeded.Reader(t)})
 	before := len(s.Canary.Trail(t))

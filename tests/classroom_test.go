@@ -468,7 +468,7 @@ func TestDrainingOutlivesASwap(t *testing.T) {
 // an operator has done is not told again by each server that takes over.
 func TestLeversAreAudited(t *testing.T) {
 	t.Parallel()
-	s := harness.NewServer(t)
+	s := harness.NewServer(t, harness.Following)
 	told := func(event, member string) (all []any) {
 		for _, line := range s.Canary.Trail(t) {
 			if line["event"] == event {

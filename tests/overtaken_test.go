@@ -64,7 +64,7 @@ func TestASignInThatIsOvertaken(t *testing.T) {
 // the same, and whoever is out has no login, whenever it began.
 func TestOperatorsWithOtherClocks(t *testing.T) {
 	t.Parallel()
-	s := harness.NewServer(t, withDenylist)
+	s := harness.NewServer(t, withDenylist, harness.Following)
 	operator := func(ahead time.Duration) *auth.Accounts {
 		return auth.New(auth.Config{Database: s.Config.Database, Now: func() time.Time { return s.Clock.Now().Add(ahead) }})
 	}
@@ -92,7 +92,7 @@ func TestAnEndingThatOneStoreCannotKeep(t *testing.T) {
 	t.Parallel()
 	harness.Each(t, func(t *testing.T, slug string) {
 		down := new(harness.Faulty)
-		s := harness.NewServer(t, func(c *api.Config) { c.Store = harness.FaultyStore{Store: c.Store, Faulty: down} })
+		s := harness.NewServer(t, func(c *api.Config) { c.Store = harness.FaultyStore{Store: c.Store, Faulty: down} }, harness.Following)
 		if s.Traits(t, slug).KeptIn != state.PlaceDatabase {
 			return
 		}

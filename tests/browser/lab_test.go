@@ -3,6 +3,7 @@ package browser
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 
+	"statelab/api/attacker"
 	"statelab/state"
 	"statelab/tests/harness"
 )
@@ -322,6 +324,9 @@ func TestThePageShowsTheInbox(t *testing.T) {
 	victim := &visitor{t: t, s: s, origin: v.origin, language: v.language, tab: tab}
 	for _, slug := range harness.Strategies {
 		victim.goes(v.origin + "/" + slug + "/guestbook")
+		require.Eventually(t, func() bool { // sooner than on the page, which asks once a second
+			return slices.ContainsFunc(s.Inbox(t), func(e attacker.Entry) bool { return e.Strategy == slug && e.Kind == "ride" })
+		}, patience, patience/3000)
 	}
 	for _, slug := range harness.Strategies {
 		v.until(fmt.Sprintf(`[...document.querySelectorAll('[data-entries] li')].some((e) => e.querySelector('b')?.textContent === %q && e.textContent.includes(' ride '))`, slug))

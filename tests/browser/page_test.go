@@ -82,6 +82,7 @@ func startBrowser() error {
 	} {
 		options = append(options, chromedp.Flag(flag, true))
 	}
+	options = append(options, chromedp.Flag("disable-features", "SpareRendererForSitePerProcess")) // a process that waits for the next tab
 	parent, stop := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, cancel := chromedp.NewContext(parent)
 	running.end = func() {

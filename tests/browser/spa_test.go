@@ -427,8 +427,7 @@ func TestOtherOriginsCannotUseALogin(t *testing.T) {
 			log := &witness{}
 			s := harness.NewServer(t, harness.Allowing(test.allowed), func(c *api.Config) { c.Logger = slog.New(slog.NewTextHandler(log, nil)) })
 			v := chromium.visit(t, s, "en")
-			v.opens("/")
-			v.acts("login")
+			v.signsInWith("session", "cookie")
 			held := map[string]*harness.Client{}
 			for _, slug := range []string{"session", "cookie"} {
 				held[slug] = s.Client(t, slug)

@@ -113,6 +113,9 @@ func (s *Server) keep(t testing.TB) {
 // Option changes what a server is made of.
 type Option func(*api.Config)
 
+// Following has a server ask often what operators have changed.
+func Following(c *api.Config) { c.FollowEvery = briskly }
+
 // NewServer starts a server that ends with the test.
 func NewServer(t testing.TB, options ...Option) *Server {
 	t.Helper()
@@ -121,7 +124,7 @@ func NewServer(t testing.TB, options ...Option) *Server {
 	db := NewDatabase(t)
 	config := api.Config{
 		Database: db.DB, Store: store.NewMemory(store.Options{Now: c.server.Now}), DatabaseStore: NewSQL(t, db, c.server.Now), Keys: ring,
-		Hasher: CheapHasher(), Rand: seeded.Reader(t), Now: c.server.Now, OpenAPI: SpecificationText(t), Version: "test", Classroom: true, FollowEvery: briskly,
+		Hasher: CheapHasher(), Rand: seeded.Reader(t), Now: c.server.Now, OpenAPI: SpecificationText(t), Version: "test", Classroom: true,
 	}
 	for _, o := range options {
 		o(&config)
