@@ -33,7 +33,7 @@ type accountCommand struct {
 }
 
 // AfterApply fills in the database that serve --no-classroom would use.
-func (c *accountCommand) AfterApply(s streams) error { //nolint:unparam // kong's hooks return one
+func (c *accountCommand) AfterApply(s streams) error {
 	c.Database = cmp.Or(c.Database, s.getenv("DATABASE_URL"), serviceDatabase)
 	return nil
 }

@@ -13,7 +13,7 @@ import (
 	"statelab/state"
 )
 
-// An answer is what came back.
+// An Answer is what came back.
 type Answer struct {
 	T       testing.TB
 	Status  int
@@ -35,10 +35,13 @@ func (a *Answer) At(path string) any {
 	return v
 }
 
+// Text returns the text at a path of the body, or "".
 func (a *Answer) Text(path string) string { s, _ := a.At(path).(string); return s }
 
+// Number returns the number at a path of the body, or 0.
 func (a *Answer) Number(path string) int64 { f, _ := a.At(path).(float64); return int64(f) }
 
+// Code returns the code of a problem, or "".
 func (a *Answer) Code() string { return a.Text("code") }
 
 // Is requires a status, and for a problem its code.

@@ -60,6 +60,7 @@ func (s *Server) Inbox(t testing.TB) []attacker.Entry {
 	return in.Entries
 }
 
+// MustJSON writes a value as JSON.
 func MustJSON(x any) string {
 	text, err := json.Marshal(x)
 	if err != nil {
@@ -68,7 +69,7 @@ func MustJSON(x any) string {
 	return string(text)
 }
 
-// A site is somebody else's, with one blank page and no policy.
+// A Site is somebody else's, with one blank page and no policy.
 type Site struct{ *httptest.Server }
 
 // As is the site's address under one of the names of this machine.

@@ -97,6 +97,7 @@ func (a *Answer) Kept() string {
 	return status
 }
 
+// FirstPrice is the price that the first item of a new catalogue has.
 const FirstPrice = 8419
 
 // Says requires it.

@@ -120,12 +120,13 @@ func (w *canary) Trail(t testing.TB) []Object {
 	return all
 }
 
-// A talkative hasher writes passwords into the log.
+// A Talkative hasher writes passwords into the log.
 type Talkative struct {
 	auth.Hasher
 	Log *slog.Logger
 }
 
+// Compare logs the password, and then compares it.
 func (h *Talkative) Compare(ctx context.Context, password, hash string) (bool, bool, error) {
 	h.Log.DebugContext(ctx, "comparing", slog.String("password", password))
 	return h.Hasher.Compare(ctx, password, hash)

@@ -23,6 +23,7 @@ func (s *Server) Set(t testing.TB, changes Object) *Answer {
 	return s.Pull(t, "PUT", "settings", changes).Is(http.StatusOK)
 }
 
+// Reset undoes every lever.
 func (s *Server) Reset(t testing.TB) {
 	t.Helper()
 	s.Pull(t, "POST", "reset", nil).Is(http.StatusNoContent)
@@ -87,6 +88,7 @@ func (c *Client) Rewrite(from, to string) *Client {
 	return c.Copy().Hold(url.PathEscape(strings.Replace(text, from, to, 1)))
 }
 
+// Seed is the slug of the tutorial's strategy.
 const Seed = "seed"
 
 // Page asks for the tutorial's page.

@@ -19,7 +19,7 @@ import (
 	"statelab/state"
 )
 
-// A client holds what one browser or one curl holds: cookies, and tokens.
+// A Client holds what one browser or one curl holds: cookies, and tokens.
 type Client struct {
 	T       testing.TB
 	Server  *Server
@@ -31,6 +31,7 @@ type Client struct {
 	Send    func(*http.Request) // changes requests before they go
 }
 
+// Client returns a client of a strategy that holds nothing yet.
 func (s *Server) Client(t testing.TB, slug string) *Client {
 	return &Client{T: t, Server: s, Slug: slug, Cookies: map[string]string{}, paths: map[string]string{}}
 }
@@ -123,10 +124,13 @@ func (s *Server) Traits(t testing.TB, slug string) state.Traits {
 	return state.Traits{}
 }
 
+// Get asks a route of the client's strategy.
 func (c *Client) Get(route string) *Answer { return c.Route("GET", route, nil) }
 
+// Post sends a body to a route of the client's strategy.
 func (c *Client) Post(route string, body any) *Answer { return c.Route("POST", route, body) }
 
+// Patch changes the profile.
 func (c *Client) Patch(body any) *Answer { return c.Route("PATCH", "profile", body) }
 
 // Renew refreshes the login in the way of its strategy.

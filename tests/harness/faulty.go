@@ -32,8 +32,10 @@ func (f *Faulty) BreakWith(err error, operations ...string) {
 	})
 }
 
+// Repair ends every failure.
 func (f *Faulty) Repair() { f.Set(nil) }
 
+// Set has operations fail with what breaks returns; nil ends every failure.
 func (f *Faulty) Set(breaks func(context.Context, string) error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -70,12 +72,13 @@ func (f *Faulty) do(ctx context.Context, operation string) error {
 	return err
 }
 
-// A faultyStore is one of them.
+// A FaultyStore is one of them.
 type FaultyStore struct {
 	state.Store
 	*Faulty
 }
 
+// Create fails if the test has broken it.
 func (f FaultyStore) Create(ctx context.Context, k state.Key, r state.Record) error {
 	if err := f.do(ctx, "Create"); err != nil {
 		return err
@@ -83,6 +86,7 @@ func (f FaultyStore) Create(ctx context.Context, k state.Key, r state.Record) er
 	return f.Store.Create(ctx, k, r)
 }
 
+// Load fails if the test has broken it.
 func (f FaultyStore) Load(ctx context.Context, k state.Key) (state.Record, error) {
 	if err := f.do(ctx, "Load"); err != nil {
 		return state.Record{}, err
@@ -90,6 +94,7 @@ func (f FaultyStore) Load(ctx context.Context, k state.Key) (state.Record, error
 	return f.Store.Load(ctx, k)
 }
 
+// Update fails if the test has broken it.
 func (f FaultyStore) Update(ctx context.Context, k state.Key, rev int64, r state.Record) error {
 	if err := f.do(ctx, "Update"); err != nil {
 		return err
@@ -97,6 +102,7 @@ func (f FaultyStore) Update(ctx context.Context, k state.Key, rev int64, r state
 	return f.Store.Update(ctx, k, rev, r)
 }
 
+// Delete fails if the test has broken it.
 func (f FaultyStore) Delete(ctx context.Context, k state.Key) error {
 	if err := f.do(ctx, "Delete"); err != nil {
 		return err
@@ -104,6 +110,7 @@ func (f FaultyStore) Delete(ctx context.Context, k state.Key) error {
 	return f.Store.Delete(ctx, k)
 }
 
+// BySubject fails if the test has broken it.
 func (f FaultyStore) BySubject(ctx context.Context, subject string) ([]state.Entry, error) {
 	if err := f.do(ctx, "BySubject"); err != nil {
 		return nil, err
@@ -111,6 +118,7 @@ func (f FaultyStore) BySubject(ctx context.Context, subject string) ([]state.Ent
 	return f.Store.BySubject(ctx, subject)
 }
 
+// Ping fails if the test has broken it.
 func (f FaultyStore) Ping(ctx context.Context) error {
 	if err := f.do(ctx, "Ping"); err != nil {
 		return err
@@ -128,6 +136,7 @@ func NewFaultyServer(t testing.TB, options ...Option) (*Server, *Faulty) {
 	return s, f
 }
 
+// ErrDown is what a client of a store that is down says, with an address that no answer may show.
 var ErrDown = errors.New("dial tcp 192.0.2.7:6379: connect: connection refused")
 
 // Unavailable requires an answer that blames nobody, gives nothing and takes
@@ -168,6 +177,7 @@ func (s *SyncBuffer) String() string {
 	return s.b.String()
 }
 
+// Reset forgets what was written.
 func (s *SyncBuffer) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

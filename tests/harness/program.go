@@ -153,7 +153,7 @@ var released = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// A process is a running statelab.
+// A Process is a running statelab.
 type Process struct {
 	T      *testing.T
 	Cmd    *exec.Cmd
@@ -165,6 +165,7 @@ type Process struct {
 	Done   chan struct{} // closed when it has ended
 }
 
+// PageLine matches the line in which a program says where it serves.
 var PageLine = regexp.MustCompile(`page\s+(https?://\S+:\d+)`)
 
 // Command prepares the program to run in dir, with nothing in its environment

@@ -78,7 +78,7 @@ func Header(name string, lines ...string) func(*http.Request) {
 	return func(r *http.Request) { r.Header[http.CanonicalHeaderKey(name)] = lines }
 }
 
-// A bodyRoute is a route that reads a body, and one that it accepts.
+// A BodyRoute is a route that reads a body, and one that it accepts.
 type BodyRoute struct{ Method, Path, Good string }
 
 // BodyRoutes are all of a strategy, in an order in which the good bodies can be
@@ -157,8 +157,10 @@ func From(site, origin string) func(*http.Request) {
 	}
 }
 
+// AllowedOrigin is the origin that tests allow, where they allow one.
 const AllowedOrigin = "http://localhost:5173"
 
+// Allowing has a server allow origins.
 func Allowing(origins ...string) Option {
 	return func(c *api.Config) { c.AllowOrigins = origins }
 }

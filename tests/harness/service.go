@@ -26,7 +26,10 @@ import (
 )
 
 // An account that is no demo account, with its password.
-const Carol, CarolPassword = "carol", "down the rabbit hole"
+const (
+	Carol         = "carol"
+	CarolPassword = "down the rabbit hole"
+)
 
 // Fails has sign-ins fail until the throttle is due for an address, each for
 // another account, each with what next changes in the request.

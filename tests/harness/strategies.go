@@ -69,11 +69,14 @@ func Outlives(traits state.Traits) bool {
 // CookieName is the name of a strategy's cookie without TLS.
 func CookieName(slug string) string { return Promises()[slug].Cookie }
 
-// The demo accounts.
+// The demo accounts, and their passwords.
 const (
-	Alice, AlicePassword     = "alice", "wonderland"
-	Bob, BobPassword         = "bob", "cheshire-cat"
-	Teacher, TeacherPassword = "teacher", "queen-of-hearts"
+	Alice           = "alice"
+	AlicePassword   = "wonderland"
+	Bob             = "bob"
+	BobPassword     = "cheshire-cat"
+	Teacher         = "teacher"
+	TeacherPassword = "queen-of-hearts"
 )
 
 // Each runs a test once for every strategy.
