@@ -128,7 +128,7 @@ func New(config Config) (*Server, error) {
 		config.CacheMemory = cache.NewMemory(0)
 	}
 	if config.followed == nil {
-		config.followed = &followed{done: map[string]time.Time{}}
+		config.followed = newFollowed()
 	}
 	if config.guests == nil {
 		config.guests = &guestbook{lines: map[string][]guestbookLine{}}

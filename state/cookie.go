@@ -27,10 +27,11 @@ type cookie struct {
 }
 
 var (
-	_ Strategy  = (*cookie)(nil)
-	_ Ender     = (*cookie)(nil)
-	_ Inspector = (*cookie)(nil)
-	_ Caching   = (*cookie)(nil)
+	_ Strategy     = (*cookie)(nil)
+	_ Ender        = (*cookie)(nil)
+	_ EndConfirmer = (*cookie)(nil)
+	_ Inspector    = (*cookie)(nil)
+	_ Caching      = (*cookie)(nil)
 )
 
 // NewSignedCookie returns the strategy whose cookie can be read by its holder
@@ -172,6 +173,11 @@ func (s *cookie) End(w http.ResponseWriter, r *http.Request, _ string) (Login, e
 // EndAll implements Ender.
 func (s *cookie) EndAll(ctx context.Context, subject, except string, until Micros) error {
 	return s.denylist.endAll(ctx, subject, except, until)
+}
+
+// ConfirmEnd implements EndConfirmer.
+func (s *cookie) ConfirmEnd(ctx context.Context, subject string, until Micros) error {
+	return s.denylist.confirm(ctx, subject, until)
 }
 
 func (s *cookie) Inspect(r *http.Request) (Inspection, error) {

@@ -130,6 +130,19 @@ func (d denylist) endAll(ctx context.Context, subject, spared string, until Micr
 	})
 }
 
+// confirm returns ErrUnknown if the list does not say that the logins of the subject
+// have ended that began by the moment until.
+func (d denylist) confirm(ctx context.Context, subject string, until Micros) error {
+	if !d.on {
+		return nil
+	}
+	e, err := d.ended(ctx, subject)
+	if err == nil && e.All < until {
+		err = ErrUnknown
+	}
+	return err
+}
+
 func (d denylist) change(ctx context.Context, subject string, f func(e *Ended, expires Micros)) error {
 	if !d.on {
 		return nil

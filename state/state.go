@@ -159,6 +159,15 @@ type Ender interface {
 	EndAll(ctx context.Context, subject, except string, until Micros) error
 }
 
+// EndConfirmer is a Strategy that writes down which logins have ended: if a store loses
+// that record, copies that clients hold are good again.
+type EndConfirmer interface {
+	// ConfirmEnd returns nil if the store knows that the subject's logins that began by
+	// the moment until have ended, ErrUnknown if it does not, or an error that wraps
+	// ErrUnavailable.
+	ConfirmEnd(ctx context.Context, subject string, until Micros) error
+}
+
 // LoginInfo describes one login of a subject to its owner.
 type LoginInfo struct {
 	ID                            string

@@ -8,6 +8,8 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"statelab/api"
+	"statelab/auth"
 	"statelab/state/store/storetest"
 	"statelab/tests/harness"
 )
@@ -98,6 +100,28 @@ func TestARedisThatForgets(t *testing.T) {
 		}
 	}
 	o.LoginAll(t)
+}
+
+// With a denylist, what clients hold is judged by records that are gone now. What an
+// operator has ended is in the database, and is written down again.
+func TestARedisThatIsEmptied(t *testing.T) {
+	t.Parallel()
+	server := storetest.Redis(t)
+	o := newOutage(t, running(t, "sqlite::memory:", server.Address, harness.Following, func(c *api.Config) { c.Denylist = true }))
+	copies := o.LoginAll(t)
+	operator := auth.New(auth.Config{Database: o.Config.Database, Now: time.Now})
+	require.NoError(t, operator.Disable(t.Context(), harness.Alice))
+	out := func() bool {
+		for slug, c := range copies {
+			if o.Traits(t, slug).Everywhere && c.Get("profile").Status != http.StatusUnauthorized {
+				return false
+			}
+		}
+		return true
+	}
+	o.soon(out)
+	administrator(t, server)("FLUSHALL")
+	o.soon(out)
 }
 
 func TestARedisThatCannotWrite(t *testing.T) {

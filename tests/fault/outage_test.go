@@ -23,9 +23,9 @@ import (
 
 // running runs statelab with its logins in the store at the address, and its
 // accounts in the database at another, by the real clock.
-func running(t *testing.T, database, logins string) *harness.Server {
+func running(t *testing.T, database, logins string, options ...harness.Option) *harness.Server {
 	t.Helper()
-	return harness.NewServer(t, func(c *api.Config) {
+	return harness.NewServer(t, append(options, func(c *api.Config) {
 		require.NoError(t, c.Store.Close())
 		c.Now, c.Patience = nil, harness.Impatience
 		db, err := store.OpenDatabase(t.Context(), database, api.Migrations()...)
@@ -35,7 +35,7 @@ func running(t *testing.T, database, logins string) *harness.Server {
 		c.DatabaseStore = store.Guarded(harness.NewSQL(t, db, nil))
 		c.Store, err = store.Open(logins, c.DatabaseStore, store.Options{})
 		require.NoError(t, err)
-	})
+	})...)
 }
 
 // A fault is what is the matter with the store, as far as clients can tell.
