@@ -281,7 +281,7 @@ func TestAClientCannotChooseItsAddress(t *testing.T) {
 
 func TestTheLogNamesTheClient(t *testing.T) {
 	t.Parallel()
-	var log harness.Output
+	var log harness.SyncBuffer
 	s := newService(t, behind("127.0.0.1/32"), func(c *api.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 	c := s.Client(t, "session")
 	c.Get("profile").Is(http.StatusUnauthorized)

@@ -182,7 +182,7 @@ func (v *victim) comes(host string) {
 // busy with the last answer, the next request can get lost.
 func (v *victim) presses(w way, slug string) int {
 	v.t.Helper()
-	v.log.forget()
+	v.log.Reset()
 	v.does(fmt.Sprintf(`{
 		const at = document.querySelector('[data-way=%q][data-slug=%q]'), name = crypto.randomUUID();
 		const before = globalThis.tab;
@@ -206,7 +206,7 @@ func (v *victim) answered(w way, slug string) int {
 // runs has the attacker's script send to all strategies, and hear nothing.
 func (v *victim) runs(w way) {
 	v.t.Helper()
-	v.log.forget()
+	v.log.Reset()
 	v.does(fmt.Sprintf(`{ const at = document.querySelector('[data-way=%q]'); at.ariaBusy = 'true'; at.click(); }`, w.name))
 	v.until(`!document.querySelector('[aria-busy=true]')`)
 	for _, seen := range v.texts("output") {

@@ -1,7 +1,6 @@
 package browser
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -11,7 +10,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -343,16 +341,7 @@ func elsewhere(t *testing.T) harness.Site {
 }
 
 // A witness keeps the log of a server.
-type witness struct {
-	mu    sync.Mutex
-	lines bytes.Buffer
-}
-
-func (w *witness) Write(b []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.lines.Write(b)
-}
+type witness struct{ harness.SyncBuffer }
 
 // saw waits for a request in the log and returns its line.
 func (w *witness) saw(t *testing.T, method, route string) string {
@@ -364,19 +353,6 @@ func (w *witness) saw(t *testing.T, method, route string) string {
 		return found != ""
 	}, patience, 5*time.Millisecond, "%s %s never came", method, route)
 	return found
-}
-
-func (w *witness) String() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.lines.String()
-}
-
-// forget empties the log.
-func (w *witness) forget() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.lines.Reset()
 }
 
 // fetches says what a script on the visitor's page hears of a fetch: "answered"
@@ -445,7 +421,7 @@ func TestOtherOriginsCannotUseALogin(t *testing.T) {
 			for _, route := range []string{"/session/spend", "/session/refresh", "/session/logout", "/cookie/spend", "/cookie/logout"} {
 				v.goes(test.attacker)
 				for _, kind := range []string{"text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"} {
-					log.forget()
+					log.Reset()
 					v.fetches(fmt.Sprintf(`'%s%s', {method: 'POST', mode: 'no-cors', credentials: 'include', headers: {'Content-Type': %q}, body: '{"amount":30}'}`, v.origin, route, kind))
 					require.Contains(t, log.saw(t, "POST", route), "code=csrf_blocked", "a request that needs no leave is sent, and refused")
 					unharmed()
@@ -457,7 +433,7 @@ func TestOtherOriginsCannotUseALogin(t *testing.T) {
 			}
 
 			v.goes(test.attacker)
-			log.forget()
+			log.Reset()
 			require.Equal(t, "refused", v.fetches(fmt.Sprintf(`'%s/session/spend', {method: 'POST', credentials: 'include',
 				headers: {'Content-Type': 'application/json'}, body: '{"amount":30}'}`, v.origin)), "JSON needs leave, and gets none")
 			require.Equal(t, "refused", v.fetches(fmt.Sprintf(`'%s/session/profile', {credentials: 'include'}`, v.origin)), "and nothing can be read")

@@ -2,7 +2,6 @@ package harness
 
 import (
 	"bufio"
-	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -160,7 +159,7 @@ type Process struct {
 	out    io.Reader
 	Banner string
 	Base   string
-	Log    *Output
+	Log    *SyncBuffer
 	Canary *canary
 	Done   chan struct{} // closed when it has ended
 }
@@ -224,7 +223,7 @@ func Start(t *testing.T, dir string, env []string, args ...string) *Process {
 // test.
 func Launch(t *testing.T, cmd *exec.Cmd) *Process {
 	t.Helper()
-	p := &Process{T: t, Cmd: cmd, Log: new(Output), Canary: newCanary(nil), Done: make(chan struct{})}
+	p := &Process{T: t, Cmd: cmd, Log: new(SyncBuffer), Canary: newCanary(nil), Done: make(chan struct{})}
 	out, err := p.Cmd.StdoutPipe()
 	require.NoError(t, err)
 	p.out = out
@@ -263,24 +262,6 @@ func (p *Process) Serves() {
 	}
 	require.NotNil(p.T, match, "%s%s", p.Banner, p.Log)
 	p.Base = match[1]
-}
-
-// Output is what a process has written so far.
-type Output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (o *Output) Write(b []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(b)
-}
-
-func (o *Output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
 }
 
 // Logs waits until the program has written these words to its log.
