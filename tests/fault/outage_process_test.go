@@ -31,7 +31,7 @@ func TestKillsOverSQLite(t *testing.T) {
 
 func TestKillsOverPostgres(t *testing.T) {
 	t.Parallel()
-	survives(t, 3, t.TempDir(), storetest.Postgres(t).Address)
+	survives(t, 3, t.TempDir(), storetest.Database(t))
 }
 
 // A worker does one thing again and again, and knows what was acknowledged.

@@ -25,7 +25,7 @@ func TestReadmeTwoNodes(t *testing.T) {
 	require.NoError(t, os.Symlink(harness.Script(t), filepath.Join(dir, "statelab")))
 	script := strings.NewReplacer(
 		"go build\n", "",
-		"postgres://statelab@localhost/statelab", "'"+storetest.Postgres(t).Address+"'",
+		"postgres://statelab@localhost/statelab", "'"+storetest.Database(t)+"'",
 		"redis://localhost:6379", storetest.Redis(t).Address,
 		"localhost:8081", fmt.Sprint("localhost:", storetest.FreePort(t)),
 		"localhost:8082", fmt.Sprint("localhost:", storetest.FreePort(t)),
