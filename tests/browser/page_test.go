@@ -470,6 +470,8 @@ var scenarios = []struct {
 	{"every cache policy side by side", both, cachesOnThePage},
 }
 
+// TestPage tries the scenarios, each in a browser without memory. Together they take most
+// of a minute: Chromium draws some sixty pages.
 func TestPage(t *testing.T) {
 	chromium := browser(t)
 	for _, scenario := range scenarios {

@@ -47,6 +47,8 @@ func (l line) spoil(kind, attributes string) (repair func()) {
 	}
 }
 
+// Both tests take some seconds, since each fault lasts until statelab has given up on the
+// server several times. They run alone: they count the descriptors of the process.
 func TestARedisAtTheEndOfABadLine(t *testing.T) {
 	badLines(t, storetest.Redis(t), "sqlite::memory:", storeAway)
 }
