@@ -65,7 +65,7 @@ type Config struct {
 	OpenAPI         []byte          // openapi.yaml
 	Version         string          // of the program
 	Checks          []Check         // what /readyz asks besides the database and the store
-	Patience        time.Duration   // of one statement about accounts; zero: auth.DefaultPatience
+	Patience        time.Duration   // of one statement about accounts or the catalogue; zero: their DefaultPatience
 	FollowEvery     time.Duration   // how often the database is asked what operators have changed; zero: DefaultFollowEvery
 
 	Attacker *attacker.Attacker // the other origin of a classroom's lessons; nil: none
@@ -190,7 +190,7 @@ func New(config Config) (*Server, error) {
 		}
 		s.columns = append(s.columns, &column{s, d.Slug, counted, strategy, strategy.Traits()})
 	}
-	s.goods = catalog.New(config.Database, config.Now)
+	s.goods = catalog.New(config.Database, config.Now, config.Patience)
 	for _, p := range policies {
 		s.shelves = append(s.shelves, s.newShelf(p))
 	}

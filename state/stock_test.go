@@ -74,7 +74,7 @@ func stockStores(t *testing.T) []stockStore {
 			return over(t, now, store.NewMemory(store.Options{Now: now}), nil)
 		}},
 		{name: "GinStore, Redis", renew: renew, server: redisServer, new: func(t *testing.T, now func() time.Time) sessions.Store {
-			s, err := store.NewRedis(redisServer.Address, store.Options{Now: now, RedisPatience: time.Minute})
+			s, err := store.NewRedis(redisServer.Address, store.Options{Now: now, Patience: time.Minute})
 			return over(t, now, s, err)
 		}},
 		{name: "GinStore, PostgreSQL", renew: renew, server: postgresServer, new: func(t *testing.T, now func() time.Time) sessions.Store {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"statelab/api/command"
 	"statelab/tests/harness"
 )
 
@@ -65,7 +66,7 @@ func refused(t *testing.T, dir string, env []string, says string, args ...string
 		var stdout, stderr bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &stdout, &stderr
 		require.NoError(t, cmd.Start())
-		defer time.AfterFunc(20*time.Second, func() { _ = cmd.Process.Kill() }).Stop() // if it starts after all
+		defer time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() }).Stop() // if it starts after all
 		_ = cmd.Wait()
 		require.Equal(t, 2, cmd.ProcessState.ExitCode(), "%s", stderr.String())
 		require.Equal(t, 1, strings.Count(stderr.String(), "\n"), "%s", stderr.String())
@@ -171,14 +172,14 @@ func TestRequestsInFlightOutliveSIGTERM(t *testing.T) {
 		}
 		defer func() { _ = resp.Body.Close() }()
 		return resp.StatusCode == http.StatusServiceUnavailable
-	}, 5*time.Second, 5*time.Millisecond)
+	}, time.Minute, 5*time.Millisecond)
 	require.Eventually(t, func() bool {
 		c, err := net.Dial("tcp", conn.RemoteAddr().String())
 		if err == nil {
 			_ = c.Close()
 		}
 		return err != nil
-	}, 5*time.Second, 5*time.Millisecond, "the listener is closed")
+	}, time.Minute, 5*time.Millisecond, "the listener is closed")
 
 	_, err := io.WriteString(conn, rest)
 	require.NoError(t, err)
@@ -217,7 +218,7 @@ func TestAClosedTerminalEndsTheServer(t *testing.T) {
 	}
 	require.NoError(t, dial())
 	require.NoError(t, terminal.Process.Kill())
-	require.Eventually(t, func() bool { return dial() != nil }, 10*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return dial() != nil }, time.Minute, 20*time.Millisecond)
 	_ = terminal.Wait()
 }
 
@@ -237,6 +238,6 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 		default:
 			return false
 		}
-	}, 5*time.Second, 50*time.Millisecond)
-	require.Less(t, time.Since(begun), 5*time.Second, "it does not wait for the request in flight")
+	}, time.Minute, 50*time.Millisecond)
+	require.Less(t, time.Since(begun), command.DefaultTimes().Drain, "it does not wait for the request in flight")
 }

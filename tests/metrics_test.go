@@ -199,7 +199,7 @@ func TestTheMetricsHaveAListenerOfTheirOwn(t *testing.T) {
 			_ = c.Close()
 		}
 		return err != nil
-	}, 5*time.Second, 5*time.Millisecond, "the other listener is closed")
+	}, time.Minute, 5*time.Millisecond, "the other listener is closed")
 	status, _ = ask("GET", "/metrics")
 	require.Equal(t, http.StatusOK, status, "they tell of the end too")
 	_, err := io.WriteString(conn, rest)

@@ -4,6 +4,7 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"embed"
@@ -64,11 +65,15 @@ type Catalog struct {
 }
 
 // New returns the catalogue in db, which has the tables of Migrations.
-func New(db *sql.DB, now func() time.Time) *Catalog { return &Catalog{db, now, patience} }
+//
+// Patience bounds one use of the database; zero means DefaultPatience.
+func New(db *sql.DB, now func() time.Time, patience time.Duration) *Catalog {
+	return &Catalog{db: db, now: now, patience: cmp.Or(patience, DefaultPatience)}
+}
 
-// patience bounds one use of the database, so that one which hangs is an answer
+// DefaultPatience bounds one use of the database, so that one which hangs is an answer
 // within two seconds.
-const patience = 1500 * time.Millisecond
+const DefaultPatience = 1500 * time.Millisecond
 
 // Read returns all items in the order of their SKUs. They and the version are of
 // one moment, since they come by one statement.

@@ -42,8 +42,7 @@ func open(t *testing.T, address string) *catalog.Catalog {
 	}
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	now := time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)
-	c := catalog.New(db.DB, func() time.Time { return now })
-	c.SetPatience(time.Minute)
+	c := catalog.New(db.DB, func() time.Time { return now }, time.Minute)
 	return c
 }
 

@@ -46,8 +46,8 @@ func (s *serve) Run(ctx context.Context, out streams, p Program) error {
 	}
 	defer func() { _ = db.Close() }()
 	clock := api.NewClock(time.Now)
-	options := store.Options{Now: clock.Now}
-	database := store.Guarded(store.NewSQL(db, options))
+	options := store.Options{Now: clock.Now, Patience: p.Times.Store}
+	database := store.Guarded(store.NewSQL(db, options), options)
 	defer func() { _ = database.Close() }()
 	logins, err := store.Open(s.Store, database, options)
 	if err != nil {

@@ -18,7 +18,8 @@ type Times struct {
 	DrainNotice time.Duration // how long /readyz says 503 before connections are refused
 	Drain       time.Duration // how long requests in flight may take after that
 
-	Accounts time.Duration // until the database has answered about an account
+	Accounts time.Duration // until the database has answered about an account or the catalogue
+	Store    time.Duration // until a store has answered; zero: as store.Options has it
 
 	ReloadKeys     time.Duration // how often the key file is looked at; SIGHUP is faster
 	FollowAccounts time.Duration // how often the database is asked what operators have changed

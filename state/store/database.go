@@ -129,7 +129,7 @@ func OpenDatabase(ctx context.Context, address string, parts ...Migrations) (*Da
 
 func openSQLite(ctx context.Context, path string, parts []Migrations) (*Database, error) {
 	query := url.Values{"_pragma": {
-		"busy_timeout(1500)", // a locked database is an answer within two seconds
+		"busy_timeout(1000)", // a locked database is an answer within two seconds, on a busy machine too
 		"journal_mode(wal)",  // readers and a writer do not wait for each other
 		"synchronous(full)",  // what is acknowledged survives a loss of power
 		"foreign_keys(1)",

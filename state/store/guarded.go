@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,10 +17,12 @@ import (
 // written, since it is locked, full or a replica, can often be read: a write
 // that failed stops writes only. What Guarded refuses by itself is an error that
 // wraps state.ErrUnavailable.
-func Guarded(s state.Store) state.Store { return &guarded{Store: s} }
+func Guarded(s state.Store, o Options) state.Store {
+	return &guarded{Store: s, timeout: cmp.Or(o.Patience, opTimeout)}
+}
 
 const (
-	// opTimeout bounds one operation.
+	// opTimeout bounds one operation, unless Options.Patience does.
 	opTimeout = 900 * time.Millisecond
 	// restFor is how long a store that has failed is not asked. The next one
 	// after that is the probe.
@@ -28,6 +31,7 @@ const (
 
 type guarded struct {
 	state.Store
+	timeout       time.Duration // of one operation
 	reads, writes rest
 }
 
@@ -46,11 +50,11 @@ var errResting = fmt.Errorf("%w: it has failed a moment ago", state.ErrUnavailab
 func (g *guarded) guard(ctx context.Context, its *rest, f func(context.Context) error) error {
 	if until := its.Load(); until != 0 {
 		now := wallClock().UnixNano()
-		if now < until || !its.CompareAndSwap(until, now+int64(opTimeout)) {
+		if now < until || !its.CompareAndSwap(until, now+int64(g.timeout)) {
 			return errResting
 		}
 	}
-	bounded, cancel := context.WithTimeout(ctx, opTimeout)
+	bounded, cancel := context.WithTimeout(ctx, g.timeout)
 	defer cancel()
 	err := f(bounded)
 	switch {
@@ -101,7 +105,7 @@ func (g *guarded) BySubject(ctx context.Context, subject string) (all []state.En
 // Ping asks the store itself, whether or not it rests: readiness is not to be
 // guessed. If it answers, its rest is over.
 func (g *guarded) Ping(ctx context.Context) error {
-	bounded, cancel := context.WithTimeout(ctx, opTimeout)
+	bounded, cancel := context.WithTimeout(ctx, g.timeout)
 	defer cancel()
 	err := g.Store.Ping(bounded)
 	if err == nil {
@@ -118,7 +122,7 @@ func (g *guarded) Warnings(ctx context.Context) []string {
 	if !ok {
 		return nil
 	}
-	bounded, cancel := context.WithTimeout(ctx, opTimeout)
+	bounded, cancel := context.WithTimeout(ctx, g.timeout)
 	defer cancel()
 	return w.Warnings(bounded)
 }

@@ -54,7 +54,7 @@ const (
 // or rediss:// for TLS. Several hosts, separated by commas, are a cluster; with
 // ?master=NAME they are Sentinels. It does not connect.
 func NewRedis(address string, o Options) (*Redis, error) {
-	client, err := redisClient(address, o.RedisPatience)
+	client, err := redisClient(address, o.Patience)
 	if err != nil {
 		return nil, err
 	}

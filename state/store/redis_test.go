@@ -55,7 +55,7 @@ func TestAddressesOfRedis(t *testing.T) {
 func TestAnEvictingRedisIsWarnedOf(t *testing.T) {
 	t.Parallel()
 	warnings := func(address string) []string {
-		s, err := store.NewRedis(address, store.Options{RedisPatience: time.Minute})
+		s, err := store.NewRedis(address, store.Options{Patience: time.Minute})
 		require.NoError(t, err)
 		defer func() { require.NoError(t, s.Close()) }()
 		return s.Warnings(t.Context())

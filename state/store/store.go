@@ -19,9 +19,10 @@ type Options struct {
 	// MaxLogins caps the live logins of a memory store; zero means
 	// DefaultMaxLogins.
 	MaxLogins int
-	// RedisPatience is how long Redis may take for one command, a connection or a
-	// place in the pool; zero means less than a second, as a request needs it.
-	RedisPatience time.Duration
+	// Patience is how long one operation may take before it counts as an outage, and
+	// how long Redis may take for a command, a connection or a place in the pool; zero
+	// means less than a second, as a request needs it.
+	Patience time.Duration
 }
 
 // A Warner can tell what is wrong with the way its back end is set up.
@@ -45,7 +46,7 @@ func Open(address string, database state.Store, o Options) (state.Store, error) 
 		if err != nil {
 			return nil, err
 		}
-		return Guarded(s), nil
+		return Guarded(s, o), nil
 	}
 	return nil, fmt.Errorf("there is no store %s: use memory, database, redis://HOST:PORT or rediss://HOST:PORT", scheme)
 }

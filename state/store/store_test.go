@@ -202,7 +202,7 @@ func TestADatabaseWaitsForTheNodeThatMigrates(t *testing.T) {
 func TestASpoiledListKeepsNobodyFromLoggingIn(t *testing.T) {
 	t.Parallel()
 	server := storetest.Redis(t)
-	s, err := store.NewRedis(server.Address, store.Options{RedisPatience: time.Minute})
+	s, err := store.NewRedis(server.Address, store.Options{Patience: time.Minute})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, s.Close()) }()
 	client := redis.NewClient(&redis.Options{Addr: strings.TrimPrefix(server.Address, "redis://")})

@@ -21,10 +21,12 @@ import (
 func TestAReadAsksTheStoreOnce(t *testing.T) {
 	t.Parallel()
 	for name, open := range map[string]func(t *testing.T) *harness.Server{ // by what the operator has chosen
-		"memory":   func(t *testing.T) *harness.Server { return running(t, "sqlite::memory:", "memory") },
-		"sqlite":   func(t *testing.T) *harness.Server { return running(t, "sqlite:"+t.TempDir()+"/x.db", "database") },
-		"postgres": func(t *testing.T) *harness.Server { return running(t, storetest.Database(t), "database") },
-		"redis":    func(t *testing.T) *harness.Server { return running(t, "sqlite::memory:", storetest.Redis(t).Address) },
+		"memory": func(t *testing.T) *harness.Server { return running(t, "sqlite::memory:", "memory") },
+		"sqlite": func(t *testing.T) *harness.Server { return running(t, "sqlite:"+t.TempDir()+"/x.db", "database") },
+		"postgres": func(t *testing.T) *harness.Server {
+			return running(t, storetest.Database(t)+storetest.Patient, "database")
+		},
+		"redis": func(t *testing.T) *harness.Server { return running(t, "sqlite::memory:", storetest.Redis(t).Address) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t)

@@ -51,7 +51,7 @@ http {
 			_ = back.Body.Close()
 		}
 		return err == nil
-	}, 10*time.Second, 20*time.Millisecond)
+	}, time.Minute, 20*time.Millisecond)
 	return edge
 }
 

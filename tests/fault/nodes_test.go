@@ -40,7 +40,7 @@ type nodes struct {
 // an empty store and no key file.
 func startNodes(t *testing.T, count int) *nodes {
 	t.Helper()
-	dir, database, logins := t.TempDir(), storetest.Database(t), storetest.Redis(t).Address
+	dir, database, logins := t.TempDir(), storetest.Database(t)+storetest.Patient, storetest.Redis(t).Address
 	n := &nodes{out: make([]atomic.Bool, count)}
 	for range count {
 		n.all = append(n.all, harness.Launch(t, harness.Command(t, dir, nil, "--listen", fmt.Sprint("localhost:", storetest.FreePort(t)), "--log-level", "warn",

@@ -40,7 +40,7 @@ func TestAPostgresThatIsDownAtTheStart(t *testing.T) {
 	t.Parallel()
 	server := storetest.Postgres(t)
 	server.Stop()
-	p := harness.Start(t, t.TempDir(), nil, "--listen", "localhost:0", "--database", server.Address, "--store", "database")
+	p := harness.Start(t, t.TempDir(), []string{harness.Patience(t, harness.Hasty())}, "--listen", "localhost:0", "--database", server.Address, "--store", "database")
 	o := newOutage(t, p.Client("").Server)
 	login := func() *harness.Answer {
 		return p.Client(harness.Strategies[0]).Post("login", harness.Credentials(harness.Alice, harness.AlicePassword))
@@ -60,7 +60,7 @@ func TestAPostgresThatHangsAtTheStart(t *testing.T) {
 	server := storetest.Postgres(t)
 	l, address := lineTo(t, server.Address, server.Port)
 	repair := l.spoil("timeout", `"timeout":0`)
-	p := harness.Start(t, t.TempDir(), nil, "--listen", "localhost:0", "--database", address, "--store", "database")
+	p := harness.Start(t, t.TempDir(), []string{harness.Patience(t, harness.Hasty())}, "--listen", "localhost:0", "--database", address, "--store", "database")
 	o := newOutage(t, p.Client("").Server)
 	var all sync.WaitGroup
 	for range 8 {

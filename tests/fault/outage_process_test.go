@@ -31,7 +31,7 @@ func TestKillsOverSQLite(t *testing.T) {
 
 func TestKillsOverPostgres(t *testing.T) {
 	t.Parallel()
-	survives(t, 3, t.TempDir(), storetest.Database(t))
+	survives(t, 3, t.TempDir(), storetest.Database(t)+storetest.Patient)
 }
 
 // A worker does one thing again and again, and knows what was acknowledged.
@@ -107,7 +107,7 @@ func survives(t *testing.T, kills int, dir, database string) {
 			return a, err
 		})
 		moment := random.Int64N(100)
-		require.Eventually(t, func() bool { return done.Load() > moment }, 20*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return done.Load() > moment }, time.Minute, time.Millisecond)
 		require.NoError(t, p.Cmd.Process.Kill())
 		running.Wait()
 		p.Ends()

@@ -27,12 +27,13 @@ func running(t *testing.T, database, logins string, options ...harness.Option) *
 	t.Helper()
 	return harness.NewServer(t, append(options, func(c *api.Config) {
 		require.NoError(t, c.Store.Close())
-		c.Now, c.Patience = nil, harness.Impatience
+		c.Now = nil
+		harness.Impatient(c)
 		db, err := store.OpenDatabase(t.Context(), database, api.Migrations()...)
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, db.Close()) })
 		c.Database = db.DB
-		c.DatabaseStore = store.Guarded(harness.NewSQL(t, db, nil))
+		c.DatabaseStore = store.Guarded(harness.NewSQL(t, db, nil), store.Options{})
 		c.Store, err = store.Open(logins, c.DatabaseStore, store.Options{})
 		require.NoError(t, err)
 	})...)

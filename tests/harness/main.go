@@ -83,9 +83,20 @@ type settings struct {
 // is looked at once a period is looked at often, and a drain begins at once.
 func Brisk() command.Times {
 	times := command.DefaultTimes()
-	times.Accounts, times.DrainNotice, times.ReloadKeys, times.FollowAccounts = Impatience, briskly, briskly, briskly
+	times.DrainNotice, times.ReloadKeys, times.FollowAccounts = briskly, briskly, briskly
+	times.Accounts, times.Store = patience, patience
 	return times
 }
+
+// Hasty are the times of programs whose database or store fails.
+func Hasty() command.Times {
+	times := Brisk()
+	times.Accounts, times.Store = Impatience, 0
+	return times
+}
+
+// patience is how long what does not fail may take: the machine may be busy.
+const patience = time.Minute
 
 // Impatience is how long programs and servers of tests about outages wait for an answer
 // about an account. It leaves a busy machine time to keep the two seconds.

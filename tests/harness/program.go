@@ -267,7 +267,7 @@ func (p *Process) Serves() {
 // Logs waits until the program has written these words to its log.
 func (p *Process) Logs(words string) {
 	p.T.Helper()
-	require.Eventually(p.T, func() bool { return strings.Contains(p.Log.String(), words) }, 5*time.Second, 10*time.Millisecond, words)
+	require.Eventually(p.T, func() bool { return strings.Contains(p.Log.String(), words) }, time.Minute, 10*time.Millisecond, words)
 }
 
 // Client returns a client of the running program.
@@ -281,7 +281,7 @@ func (p *Process) Ends() int {
 	select {
 	case <-p.Done:
 		return p.Cmd.ProcessState.ExitCode()
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		p.T.Fatal("it does not end")
 		return -1
 	}

@@ -113,6 +113,9 @@ func (s *Server) keep(t testing.TB) {
 // Option changes what a server is made of.
 type Option func(*api.Config)
 
+// Impatient has a server wait for its database for Impatience.
+func Impatient(c *api.Config) { c.Patience = Impatience }
+
 // Following has a server ask often what operators have changed.
 func Following(c *api.Config) { c.FollowEvery = briskly }
 
@@ -124,7 +127,7 @@ func NewServer(t testing.TB, options ...Option) *Server {
 	db := NewDatabase(t)
 	config := api.Config{
 		Database: db.DB, Store: store.NewMemory(store.Options{Now: c.server.Now}), DatabaseStore: NewSQL(t, db, c.server.Now), Keys: ring,
-		Hasher: CheapHasher(), Rand: seeded.Reader(t), Now: c.server.Now, OpenAPI: SpecificationText(t), Version: "test", Classroom: true,
+		Hasher: CheapHasher(), Rand: seeded.Reader(t), Now: c.server.Now, OpenAPI: SpecificationText(t), Version: "test", Classroom: true, Patience: patience,
 	}
 	for _, o := range options {
 		o(&config)

@@ -102,7 +102,7 @@ func openSQL(t testing.TB, address string, o store.Options, garbage ...string) (
 // openRedis empties the servers at the address for each store.
 func openRedis(address string) Open {
 	return func(t testing.TB, o store.Options) (state.Store, []Spoil) {
-		o.RedisPatience = patience
+		o.Patience = patience
 		s, err := store.NewRedis(address, o)
 		must(t, err)
 		t.Cleanup(func() { must(t, s.Close()) })
