@@ -22,8 +22,16 @@ type cookie struct {
 	jar
 	codec    codec
 	denylist denylist
-	*opened[Login]
+	*opened[payload]
 	traits Traits
+}
+
+// payload is what the value of a cookie says.
+type payload struct {
+	Login
+	// RenewedAt is when a refresh made the value. It makes the value of a refresh
+	// another one, although nothing of the login has changed.
+	RenewedAt Micros `json:"renewed_at,omitzero"`
 }
 
 var (
@@ -47,7 +55,7 @@ func NewSealedCookie(c Config) Strategy {
 }
 
 func newCookie(c Config, codec codec, purpose keys.Purpose, protection string) *cookie {
-	return &cookie{c, newJar(c), codec, newDenylist(c, c.SessionMax), newOpened[Login](c, purpose), Traits{
+	return &cookie{c, newJar(c), codec, newDenylist(c, c.SessionMax), newOpened[payload](c, purpose), Traits{
 		Holder: HolderClient, Transport: TransportCookie, ProtectedBy: protection,
 		Readable: protection != ProtectedByEncryption, TamperProof: true, Revocable: c.Denylist, Everywhere: c.Denylist,
 		HTTPOnly: true, SameSite: true, StrictID: true, RenewsID: true, Expires: true,
@@ -68,13 +76,13 @@ func (s *cookie) Start(w http.ResponseWriter, r *http.Request, l Login) (Login, 
 		return Login{}, Credential{}, err
 	}
 	l.ID, l.IssuedAt, l.ExpiresAt = id, begin, begin.Add(s.SessionMax)
-	value, err := s.encode(l)
+	value, err := s.encode(payload{Login: l})
 	if err != nil {
 		return Login{}, Credential{}, err
 	}
 	for presented := range s.values(r) { // garbage is no obstacle
 		if old, err := s.open(presented); err == nil {
-			if err := s.denylist.end(r.Context(), old); err != nil {
+			if err := s.denylist.end(r.Context(), old.Login); err != nil {
 				return Login{}, Credential{}, err
 			}
 		}
@@ -82,13 +90,13 @@ func (s *cookie) Start(w http.ResponseWriter, r *http.Request, l Login) (Login, 
 	return s.hand(w, r, l, value)
 }
 
-// encode returns the value that holds l.
-func (s *cookie) encode(l Login) (string, error) {
-	payload, err := json.Marshal(l)
+// encode returns the value that holds p.
+func (s *cookie) encode(p payload) (string, error) {
+	text, err := json.Marshal(p)
 	if err != nil {
 		return "", err
 	}
-	return s.codec.encode(payload)
+	return s.codec.encode(text)
 }
 
 // hand gives the client the value that holds l.
@@ -98,37 +106,41 @@ func (s *cookie) hand(w http.ResponseWriter, r *http.Request, l Login, value str
 }
 
 func (s *cookie) Save(w http.ResponseWriter, r *http.Request, l Login) (Login, Credential, error) {
-	value, err := s.encode(l)
+	return s.save(w, r, payload{Login: l})
+}
+
+// save gives the client a value that holds p.
+func (s *cookie) save(w http.ResponseWriter, r *http.Request, p payload) (Login, Credential, error) {
+	value, err := s.encode(p)
 	if err != nil {
 		return Login{}, Credential{}, err
 	}
-	return s.hand(w, r, l, value)
+	return s.hand(w, r, p.Login, value)
 }
 
-// open returns the login that a value holds, whether or not it has been ended.
-func (s *cookie) open(value string) (Login, error) {
+// open returns what a value holds, whether or not the login has been ended.
+func (s *cookie) open(value string) (payload, error) {
 	return s.opened.open(value, s.verify, s.live)
 }
 
 // live returns ErrExpired if a login is past its date.
-func (s *cookie) live(l Login) error {
-	if s.now() >= l.ExpiresAt {
+func (s *cookie) live(p payload) error {
+	if s.now() >= p.ExpiresAt {
 		return ErrExpired
 	}
 	return nil
 }
 
-// verify returns the login that a value holds, and the id of the key that made
-// it.
-func (s *cookie) verify(value string) (l Login, key string, err error) {
-	payload, key, err := s.codec.decode(value)
+// verify returns what a value holds, and the id of the key that made it.
+func (s *cookie) verify(value string) (p payload, key string, err error) {
+	text, key, err := s.codec.decode(value)
 	if err != nil {
-		return Login{}, "", err
+		return payload{}, "", err
 	}
-	if json.Unmarshal(payload, &l, json.RejectUnknownMembers(true)) != nil || !l.complete() {
-		return Login{}, "", ErrBadSignature // of a form that this version does not make
+	if json.Unmarshal(text, &p, json.RejectUnknownMembers(true)) != nil || !p.complete() {
+		return payload{}, "", ErrBadSignature // of a form that this version does not make
 	}
-	return l, key, s.live(l)
+	return p, key, s.live(p)
 }
 
 func (s *cookie) Load(r *http.Request) (Login, error) {
@@ -136,15 +148,17 @@ func (s *cookie) Load(r *http.Request) (Login, error) {
 	if err != nil {
 		return Login{}, err
 	}
-	l, err := s.open(value)
+	p, err := s.open(value)
 	if err != nil {
 		return Login{}, err
 	}
-	return l, s.denylist.check(r.Context(), l)
+	return p.Login, s.denylist.check(r.Context(), p.Login)
 }
 
+// Refresh makes the value anew, with the active key and with the role as it is now. The
+// login ends when it would have ended (OWASP ASVS 5.0, 7.3.2): if a refresh moved the
+// end, a stolen cookie would live for as long as the thief refreshes it.
 func (s *cookie) Refresh(w http.ResponseWriter, r *http.Request, _ string) (Login, Credential, error) {
-	now := s.now() // before the look at the denylist, which forgets a login when what was made by then has expired
 	l, err := s.Load(r)
 	if err != nil {
 		return Login{}, Credential{}, err
@@ -152,8 +166,11 @@ func (s *cookie) Refresh(w http.ResponseWriter, r *http.Request, _ string) (Logi
 	if l.Role, err = s.role(r.Context(), l.Subject); err != nil {
 		return Login{}, Credential{}, err
 	}
-	l.ExpiresAt = now.Add(s.SessionMax)
-	return s.Save(w, r, l)
+	renewed, c, err := s.save(w, r, payload{Login: l, RenewedAt: s.now()})
+	if tooLarge := (*TooLargeError)(nil); errors.As(err, &tooLarge) {
+		return s.Save(w, r, l) // the largest state has no room for RenewedAt
+	}
+	return renewed, c, err
 }
 
 // End asks the client to forget. Without a denylist that is all it can do:
@@ -181,12 +198,11 @@ func (s *cookie) ConfirmEnd(ctx context.Context, subject string, until Micros) e
 }
 
 func (s *cookie) Inspect(r *http.Request) (Inspection, error) {
-	l, err := s.Load(r)
-	if err != nil {
+	if _, err := s.Load(r); err != nil {
 		return Inspection{}, err
 	}
 	value, _ := s.value(r)
 	carried := s.carried(r, value, s.traits)
-	carried.Decoded = l
+	carried.Decoded, _ = s.open(value) // Load has opened it
 	return Inspection{Carried: carried}, nil
 }

@@ -52,7 +52,7 @@ type Ended struct {
 type EndedLogin struct {
 	ID       string `json:"sid"`
 	IssuedAt Micros `json:"issued_at"`
-	Expires  Micros `json:"expires"` // by then its last copy has expired, and can be forgotten
+	Expires  Micros `json:"expires"` // when its copies expire and the entry can be removed
 }
 
 func (e *Ended) has(l Login) bool {
@@ -104,8 +104,9 @@ func (d denylist) begin(ctx context.Context, subject string) (Micros, error) {
 
 // end ends one login.
 func (d denylist) end(ctx context.Context, l Login) error {
-	return d.change(ctx, l.Subject, func(e *Ended, expires Micros) {
-		e.Logins = append(e.Logins, EndedLogin{l.ID, l.IssuedAt, max(expires, l.ExpiresAt)}) // it may have been made to live longer
+	return d.change(ctx, l.Subject, func(e *Ended) {
+		// All copies of a login expire together: neither a change nor a refresh moves the end.
+		e.Logins = append(e.Logins, EndedLogin{l.ID, l.IssuedAt, l.ExpiresAt})
 		if len(e.Logins) > maxEnded {
 			slices.SortFunc(e.Logins, func(a, b EndedLogin) int { return cmp.Compare(a.IssuedAt, b.IssuedAt) })
 			e.All = max(e.All, e.Logins[maxEnded/2-1].IssuedAt) // the one that was spared may be among them
@@ -117,7 +118,7 @@ func (d denylist) end(ctx context.Context, l Login) error {
 // endAll ends the logins of the subject that began by the moment until, but for
 // the one with the id spared.
 func (d denylist) endAll(ctx context.Context, subject, spared string, until Micros) error {
-	return d.change(ctx, subject, func(e *Ended, _ Micros) {
+	return d.change(ctx, subject, func(e *Ended) {
 		switch {
 		case spared == "": // also one that an earlier call has spared
 			e.All = max(e.All, until)
@@ -143,7 +144,7 @@ func (d denylist) confirm(ctx context.Context, subject string, until Micros) err
 	return err
 }
 
-func (d denylist) change(ctx context.Context, subject string, f func(e *Ended, expires Micros)) error {
+func (d denylist) change(ctx context.Context, subject string, f func(e *Ended)) error {
 	if !d.on {
 		return nil
 	}
@@ -154,9 +155,8 @@ func (d denylist) change(ctx context.Context, subject string, f func(e *Ended, e
 			e = *rec.Ended
 		}
 		e.Logins = slices.DeleteFunc(slices.Clone(e.Logins), func(o EndedLogin) bool { return o.Expires <= now })
-		expires := now.Add(d.lives)
-		f(&e, expires)
-		rec.Kind, rec.Strategy, rec.Ended, rec.Expires = KindEnded, d.slug, &e, max(rec.Expires, expires)
+		f(&e)
+		rec.Kind, rec.Strategy, rec.Ended, rec.Expires = KindEnded, d.slug, &e, max(rec.Expires, now.Add(d.lives))
 		for _, o := range e.Logins {
 			rec.Expires = max(rec.Expires, o.Expires)
 		}

@@ -76,7 +76,9 @@ func (j jar) set(w http.ResponseWriter, r *http.Request, value string, d time.Du
 	if err := j.fits(r, value); err != nil {
 		return Credential{}, err
 	}
-	c := j.build(r, value, min(d, browsersForget))
+	// In the last half second of a login a whole second is sent: zero would leave
+	// Max-Age out, and the browser would keep the cookie until it closes.
+	c := j.build(r, value, max(min(d, browsersForget), time.Second))
 	put(w, c)
 	return Credential{Kind: TransportCookie, Name: c.Name, Bytes: len(c.Name) + len("=") + len(c.Value)}, nil
 }

@@ -42,7 +42,8 @@ func refreshInParallel(t *testing.T, s state.Strategy) {
 	_, credential, err := s.Start(w, r, state.NewLogin("01M807", "alice", "Alice", "member"))
 	require.NoError(t, err)
 	refresh := credential.RefreshToken
-	for _, c := range w.Result().Cookies() {
+	started := w.Result().Cookies()
+	for _, c := range started {
 		r.AddCookie(c)
 	}
 	for range rounds {
@@ -79,6 +80,9 @@ func refreshInParallel(t *testing.T, s state.Strategy) {
 				refresh = successor
 			} else {
 				r.Header.Set("Cookie", successor)
+				if len(started) > 1 { // the access token of the same login goes with it
+					r.AddCookie(started[0])
+				}
 			}
 		}
 	}

@@ -39,9 +39,6 @@ type carrier interface {
 	// access returns the access token that r carries, or else ErrNoCredential or
 	// ErrAmbiguous.
 	access(r *http.Request) (string, error)
-	// refresh returns the refresh token that a renewal is asked for with:
-	// presented came in the body. Errors as access.
-	refresh(r *http.Request, presented string) (string, error)
 	// fits returns a *TooLargeError for an access token that cannot be carried.
 	fits(r *http.Request, access string) error
 	// hand gives the client what it has to hold from now on. An access token
@@ -409,11 +406,8 @@ func (s *token) revoke(ctx context.Context, k Key) error {
 	return err
 }
 
+// Refresh takes the refresh token presented.
 func (s *token) Refresh(w http.ResponseWriter, r *http.Request, presented string) (Login, Credential, error) {
-	presented, err := s.carrier.refresh(r, presented)
-	if err != nil {
-		return Login{}, Credential{}, err
-	}
 	o, ok := parseOpaque(s.Slug, presented)
 	if !ok {
 		return Login{}, Credential{}, ErrUnknown
@@ -548,8 +542,6 @@ func (bearer) access(r *http.Request) (string, error) {
 	}
 	return found, nil
 }
-
-func (bearer) refresh(_ *http.Request, presented string) (string, error) { return presented, nil }
 
 func (bearer) fits(_ *http.Request, access string) error {
 	if len(access) > TokenLimit {

@@ -41,6 +41,27 @@ func (s *cookieToken) Traits() Traits {
 	return t
 }
 
+// Refresh takes the refresh token of the login that the access token belongs to, an
+// expired access token too, and no other. A browser sends both cookies, and each can
+// be planted alone: by a sibling domain, or by an attacker on a line without TLS (RFC
+// 6265, 8.6). Without this check a planted refresh cookie would put the client into
+// the login of another account. It compares before anything is used up: a refused
+// request leaves both logins as they are.
+func (s *cookieToken) Refresh(w http.ResponseWriter, r *http.Request, _ string) (Login, Credential, error) {
+	access, err := s.presented(r)
+	if err != nil && !errors.Is(err, ErrExpired) {
+		return Login{}, Credential{}, err
+	}
+	presented, err := s.renewal.value(r)
+	if err != nil {
+		return Login{}, Credential{}, err
+	}
+	if o, ok := parseOpaque(s.Slug, presented); !ok || o.key.String() != access.Login.ID {
+		return Login{}, Credential{}, ErrUnknown
+	}
+	return s.token.Refresh(w, r, presented)
+}
+
 // End also takes an access token that has expired: the browser holds the refresh
 // token back from a logout, and a login must not go on for want of it.
 func (s *cookieToken) End(w http.ResponseWriter, r *http.Request, _ string) (Login, error) {
@@ -69,8 +90,6 @@ type cookieCarrier struct {
 }
 
 func (c cookieCarrier) access(r *http.Request) (string, error) { return c.value(r) }
-
-func (c cookieCarrier) refresh(r *http.Request, _ string) (string, error) { return c.renewal.value(r) }
 
 func (c cookieCarrier) fits(r *http.Request, access string) error { return c.jar.fits(r, access) }
 

@@ -544,7 +544,7 @@ func TestAccessAndRefreshTokensAreNotEachOther(t *testing.T) {
 			if c.Bearer() {
 				return other.Post(route, harness.Object{"refresh_token": token})
 			}
-			other.Cookies[harness.CookieName(c.Slug)+"_refresh"] = token
+			other.Hold(c.Held()).Cookies[harness.CookieName(c.Slug)+"_refresh"] = token
 			return other.Post("refresh", nil) // the one route that the cookie is sent to
 		}
 		for name, presented := range map[string]string{

@@ -25,7 +25,7 @@ type serve struct {
 	TrustedProxy    []string      `placeholder:"CIDR" help:"Networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed, such as 10.0.0.0/8 (none)."`
 	AllowOrigin     []string      `placeholder:"ORIGIN" help:"Origins whose pages may use the API with credentials, such as http://localhost:5173 (none)."`
 	SessionIdle     time.Duration `default:"15m" placeholder:"TIME" help:"A login held by the server ends after so long without a request (${default})."`
-	SessionMax      time.Duration `default:"8h" placeholder:"TIME" help:"A session or a cookie ends after so long (${default})."`
+	SessionMax      time.Duration `default:"8h" placeholder:"TIME" help:"A session or a cookie ends after so long, however often it is refreshed (${default})."`
 	AccessTTL       time.Duration `name:"access-ttl" default:"15m" placeholder:"TIME" help:"An access token is valid for so long (${default})."`
 	RefreshTTL      time.Duration `name:"refresh-ttl" default:"168h" placeholder:"TIME" help:"A token login ends after so long, however often it is refreshed (${default})."`
 	RefreshOverlap  time.Duration `default:"10s" placeholder:"TIME" help:"The previous refresh token still returns the same successor for so long (${default})."`
