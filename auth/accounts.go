@@ -23,6 +23,7 @@ type Accounts struct {
 	db       *sql.DB
 	hasher   Hasher
 	throttle throttle
+	shares   *shares // of the addresses that sign in
 	now      func() time.Time
 	random   io.Reader
 	patience time.Duration
@@ -47,7 +48,7 @@ type Config struct {
 // New returns the accounts in c.Database.
 func New(c Config) *Accounts {
 	return &Accounts{
-		db: c.Database, hasher: c.Hasher, throttle: throttle{c.Counter, c.Now}, now: c.Now, random: c.Rand,
+		db: c.Database, hasher: c.Hasher, throttle: throttle{c.Counter, c.Now}, shares: newShares(maxQueued), now: c.Now, random: c.Rand,
 		patience: cmp.Or(c.Patience, DefaultPatience), published: c.Published,
 	}
 }
@@ -214,7 +215,7 @@ func (a *Accounts) verify(ctx context.Context, r row, username, password, addres
 		password = "" // nobody has it: no need to hash what may be long
 		r.hash = ""
 	}
-	ok, outdated, err := a.hasher.Compare(ctx, password, r.hash)
+	ok, outdated, err := a.compare(ctx, password, r.hash, address)
 	if err != nil {
 		return "", err
 	}
@@ -234,6 +235,17 @@ func (a *Accounts) verify(ctx context.Context, r row, username, password, addres
 		}
 	}
 	return r.hash, nil
+}
+
+// compare is Hasher.Compare for a client at the address, which gets no more than
+// its share of the queue.
+func (a *Accounts) compare(ctx context.Context, password, hash, address string) (ok, outdated bool, err error) {
+	giveBack, err := a.shares.take(address)
+	if err != nil {
+		return false, false, err
+	}
+	defer giveBack()
+	return a.hasher.Compare(ctx, password, hash)
 }
 
 // setHash replaces an account's hash if it is still the old one, or returns

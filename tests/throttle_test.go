@@ -239,6 +239,45 @@ func TestAHasherWithoutRoomIsOverloadAndNoFailure(t *testing.T) {
 	})
 }
 
+// Registrations wait for hashing in a queue of their own, so that a flood of them
+// refuses no sign-in.
+func TestAFloodOfRegistrationsRefusesNoSignIn(t *testing.T) {
+	const connections, signIns = 80, 10
+	s := harness.NewServer(t, func(c *api.Config) { c.Hasher = auth.NewArgon2id(auth.ProductionParams()) })
+	done := make(chan struct{})
+	refused := make([]int, connections)
+	var flood sync.WaitGroup
+	for i := range connections {
+		c := s.Client(t, "")
+		flood.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				a := c.Do("POST", "/accounts", harness.Object{"username": fmt.Sprintf("flood-%d-%d", i, n), "password": "twinkle twinkle"})
+				if a.Status == http.StatusServiceUnavailable {
+					refused[i]++
+				}
+			}
+		})
+	}
+	require.Eventually(t, func() bool { return s.Metric(t, "statelab_hashes_queued") > 50 }, time.Minute, time.Millisecond)
+	statuses := map[int]int{}
+	for range signIns {
+		statuses[s.Client(t, "session").Post("login", harness.Credentials(harness.Alice, harness.AlicePassword)).Status]++
+	}
+	close(done)
+	flood.Wait()
+	total := 0
+	for _, n := range refused {
+		total += n
+	}
+	require.Positive(t, total, "the queue of registrations has an end")
+	require.Equal(t, map[int]int{http.StatusOK: signIns}, statuses)
+}
+
 // slow is a hash that takes about a tenth of a second, and its memory.
 var slow = argon2id.Params{Memory: 19 * 1024, Iterations: 6, Parallelism: 1, SaltLength: 16, KeyLength: 32}
 
