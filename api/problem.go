@@ -70,7 +70,7 @@ var kinds = map[string]struct {
 	"unsupported_media_type":    {http.StatusUnsupportedMediaType, "The body has another media type than expected"},
 	"classroom_is_local":        {http.StatusMisdirectedRequest, "The classroom serves this machine only"},
 	"validation_failed":         {http.StatusUnprocessableEntity, "A value is out of range"},
-	"too_many_attempts":         {http.StatusTooManyRequests, "Sign-ins have failed too often"},
+	"too_many_attempts":         {http.StatusTooManyRequests, "There were too many attempts"},
 	"header_too_large":          {http.StatusRequestHeaderFieldsTooLarge, "The request carries too many cookies"},
 	"internal_error":            {http.StatusInternalServerError, "Something went wrong here"},
 	"not_supported_by_strategy": {http.StatusNotImplemented, "This strategy cannot do that"},

@@ -28,17 +28,22 @@ type Accounts struct {
 	random   io.Reader
 	patience time.Duration
 
-	published []string
+	limitRegistrations bool
+	published          []string
 }
 
 // Config is what Accounts are made of.
 type Config struct {
 	Database *sql.DB // with the tables of Migrations
 	Hasher   Hasher
-	Counter  Counter // counts failed sign-ins
+	Counter  Counter // counts failed sign-ins, and registrations
 	Now      func() time.Time
 	Rand     io.Reader     // for the ids of accounts
 	Patience time.Duration // of one statement; zero: DefaultPatience
+
+	// LimitRegistrations has an address register at most MaxRegistrations accounts
+	// within ThrottleWindow. False: as many as it likes, as in a classroom.
+	LimitRegistrations bool
 
 	// Published are passwords that everybody knows, such as those of the demo
 	// accounts: nobody may choose one, and none opens an account, whoever made it.
@@ -49,16 +54,17 @@ type Config struct {
 func New(c Config) *Accounts {
 	return &Accounts{
 		db: c.Database, hasher: c.Hasher, throttle: throttle{c.Counter, c.Now}, shares: newShares(maxQueued), now: c.Now, random: c.Rand,
-		patience: cmp.Or(c.Patience, DefaultPatience), published: c.Published,
+		patience: cmp.Or(c.Patience, DefaultPatience), limitRegistrations: c.LimitRegistrations, published: c.Published,
 	}
 }
 
 var usernames = regexp.MustCompile(`^[a-z0-9._-]{3,32}$`)
 
-// Register makes a member account.
-// Errors: *InvalidError, ErrUsernameTaken, ErrOverloaded.
-func (a *Accounts) Register(ctx context.Context, username, password, displayName string) (Account, error) {
-	return a.create(ctx, username, password, displayName, RoleMember, a.checkPassword)
+// Register makes a member account for a client at the address, by which
+// registrations are counted.
+// Errors: *InvalidError, *ThrottledError, ErrUsernameTaken, ErrOverloaded.
+func (a *Accounts) Register(ctx context.Context, username, password, displayName, address string) (Account, error) {
+	return a.create(ctx, username, password, displayName, RoleMember, creation{limited: a.limitRegistrations, address: address})
 }
 
 // Demo makes an account unless it exists. Its password is published, so it is
@@ -67,14 +73,21 @@ func (a *Accounts) Demo(ctx context.Context, username, password, displayName, ro
 	if _, err := a.find(ctx, "username", username); !errors.Is(err, ErrNotFound) {
 		return err
 	}
-	_, err := a.create(ctx, username, password, displayName, role, func(string, string) error { return nil })
+	_, err := a.create(ctx, username, password, displayName, role, creation{anyPassword: true})
 	if errors.Is(err, ErrUsernameTaken) {
 		return nil
 	}
 	return err
 }
 
-func (a *Accounts) create(ctx context.Context, username, password, displayName, role string, check func(member, password string) error) (Account, error) {
+// A creation is what holds for a new account besides the form of its members.
+type creation struct {
+	anyPassword bool   // the password is taken as it is
+	limited     bool   // the address registers at most MaxRegistrations accounts
+	address     string // of the client
+}
+
+func (a *Accounts) create(ctx context.Context, username, password, displayName, role string, as creation) (Account, error) {
 	username = strings.ToLower(username)
 	if !usernames.MatchString(username) {
 		return Account{}, &InvalidError{"username", "A username has 3 to 32 of the characters a-z 0-9 . _ -"}
@@ -84,8 +97,15 @@ func (a *Accounts) create(ctx context.Context, username, password, displayName, 
 	if n := utf8.RuneCountInString(displayName); n < 1 || n > 64 || strings.ContainsFunc(displayName, unicode.IsControl) {
 		return Account{}, &InvalidError{"display_name", "A display name has 1 to 64 characters, none of them a control character."}
 	}
-	if err := check("password", password); err != nil {
-		return Account{}, err
+	if !as.anyPassword {
+		if err := a.checkPassword("password", password); err != nil {
+			return Account{}, err
+		}
+	}
+	if as.limited {
+		if err := a.throttle.checkRegistration(ctx, as.address); err != nil {
+			return Account{}, err
+		}
 	}
 	// Asked before hashing, to spare the work; the INSERT decides.
 	if _, err := a.find(ctx, "username", username); !errors.Is(err, ErrNotFound) {
@@ -94,6 +114,12 @@ func (a *Accounts) create(ctx context.Context, username, password, displayName, 
 	hash, err := a.hasher.Hash(ctx, password)
 	if err != nil {
 		return Account{}, err
+	}
+	if as.limited {
+		// Counted also if the client has left: the account may be made all the same.
+		if err := a.throttle.countRegistration(context.WithoutCancel(ctx), as.address); err != nil {
+			return Account{}, err
+		}
 	}
 	now := a.now()
 	id, err := ulid.New(ulid.Timestamp(now), a.random)
