@@ -92,7 +92,7 @@ func shareWith(origins []string) gin.HandlerFunc {
 		AllowOriginFunc:  func(origin string) bool { return slices.Contains(origins, origin) },
 		AllowedMethods:   []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"},
 		AllowedHeaders:   []string{"Authorization", "Content-Type", "If-Match", "If-None-Match"},
-		ExposedHeaders:   []string{"ETag", "Retry-After", "X-Request-Id", "Cache-Status", "Server-Timing"},
+		ExposedHeaders:   []string{"ETag", "Link", "Retry-After", "X-Request-Id", "Cache-Status", "Server-Timing"},
 		AllowCredentials: true,
 		MaxAge:           600, // seconds that a browser may remember a preflight
 	})

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"regexp"
 	"slices"
 	"strings"
@@ -59,6 +60,9 @@ func New(c Config) *Accounts {
 }
 
 var usernames = regexp.MustCompile(`^[a-z0-9._-]{3,32}$`)
+
+// IsUsername reports whether an account can have this username, in lower case.
+func IsUsername(text string) bool { return usernames.MatchString(text) }
 
 // Register makes a member account for a client at the address, by which
 // registrations are counted.
@@ -345,24 +349,57 @@ func (a *Accounts) Account(ctx context.Context, id string) (Account, error) {
 	return r.Account, err
 }
 
-// List returns all accounts in the order of their usernames.
-func (a *Accounts) List(ctx context.Context) ([]Account, error) {
+// MaxPage is how many accounts Page returns at most.
+const MaxPage = 100
+
+// Page returns at most limit accounts, and MaxPage at most, in the order of their
+// usernames, from the first one past the username after on; "" is before all.
+// More reports whether another page follows.
+func (a *Accounts) Page(ctx context.Context, after string, limit int) (page []Account, more bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, a.patience)
 	defer cancel()
-	rows, err := a.db.QueryContext(ctx, `SELECT id, username, display_name, role, disabled FROM accounts ORDER BY username`)
+	limit = min(limit, MaxPage)
+	rows, err := a.db.QueryContext(ctx, // the index of usernames serves it; the row past the limit says whether there are more
+		`SELECT id, username, display_name, role, disabled FROM accounts WHERE username > $1 ORDER BY username LIMIT $2`, after, limit+1)
 	if err != nil {
-		return nil, fmt.Errorf("auth: listing accounts: %w", err)
+		return nil, false, fmt.Errorf("auth: listing accounts: %w", err)
 	}
 	defer func() { _ = rows.Close() }()
-	var all []Account
 	for rows.Next() {
 		var x Account
 		if err := rows.Scan(&x.ID, &x.Username, &x.DisplayName, &x.Role, &x.Disabled); err != nil {
-			return nil, fmt.Errorf("auth: listing accounts: %w", err)
+			return nil, false, fmt.Errorf("auth: listing accounts: %w", err)
 		}
-		all = append(all, x)
+		page = append(page, x)
 	}
-	return all, rows.Err()
+	if err := rows.Err(); err != nil {
+		return nil, false, fmt.Errorf("auth: listing accounts: %w", err)
+	}
+	if more = len(page) > limit; more {
+		page = page[:limit]
+	}
+	return page, more, nil
+}
+
+// All returns every account in the order of their usernames, page by page. An
+// error is the last thing that it yields.
+func (a *Accounts) All(ctx context.Context) iter.Seq2[Account, error] {
+	return func(yield func(Account, error) bool) {
+		for after, more := "", true; more; {
+			var page []Account
+			var err error
+			if page, more, err = a.Page(ctx, after, MaxPage); err != nil {
+				yield(Account{}, err)
+				return
+			}
+			for _, x := range page {
+				if !yield(x, nil) {
+					return
+				}
+				after = x.Username
+			}
+		}
+	}
 }
 
 // Ping returns nil if the database answers.

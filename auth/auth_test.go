@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -275,4 +277,41 @@ func TestAPasswordThatMayNotBeChosenIsNotHashed(t *testing.T) {
 		var invalid *auth.InvalidError
 		require.ErrorAs(t, err, &invalid, "%d bytes", len(password))
 	}
+}
+
+func TestPagesHaveEveryAccountOnce(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(t)
+	a := auth.New(auth.Config{Database: db, Now: time.Now})
+	const accounts = 2*auth.MaxPage + 5
+	for i := range accounts {
+		_, err := db.ExecContext(t.Context(), `INSERT INTO accounts (id, username, display_name, role, password_hash, created_at) VALUES ($1, $2, '', 'member', '', 0)`,
+			i, fmt.Sprintf("account-%03d", accounts-i))
+		require.NoError(t, err)
+	}
+	var all []string
+	for x, err := range a.All(t.Context()) {
+		require.NoError(t, err)
+		all = append(all, x.Username)
+	}
+	require.Len(t, all, accounts)
+	require.True(t, slices.IsSorted(all))
+	page, more, err := a.Page(t.Context(), all[1], 3)
+	require.NoError(t, err)
+	require.True(t, more)
+	require.Equal(t, all[2:5], []string{page[0].Username, page[1].Username, page[2].Username})
+	page, more, err = a.Page(t.Context(), all[accounts-4], 3)
+	require.NoError(t, err)
+	require.False(t, more, "the last page is full")
+	require.Len(t, page, 3)
+	page, more, err = a.Page(t.Context(), "", accounts)
+	require.NoError(t, err)
+	require.True(t, more)
+	require.Len(t, page, auth.MaxPage, "no page is longer")
+
+	var plan string
+	var ignored any
+	require.NoError(t, db.QueryRowContext(t.Context(), `EXPLAIN QUERY PLAN SELECT id FROM accounts WHERE username > $1 ORDER BY username LIMIT $2`, "a", 1).
+		Scan(&ignored, &ignored, &ignored, &plan))
+	require.Contains(t, plan, "SEARCH accounts USING INDEX")
 }

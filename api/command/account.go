@@ -138,13 +138,12 @@ type listAccounts struct{}
 
 func (listAccounts) Run(ctx context.Context, c *commands, p Program, s streams) error {
 	return c.Account.do(ctx, p, func(accounts *auth.Accounts) error {
-		all, err := accounts.List(ctx)
-		if err != nil {
-			return err
-		}
 		w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 		_, _ = fmt.Fprintln(w, "USERNAME\tROLE\tSTATUS\tDISPLAY NAME\tID")
-		for _, a := range all {
+		for a, err := range accounts.All(ctx) {
+			if err != nil {
+				return err
+			}
 			status := "enabled"
 			if a.Disabled {
 				status = "disabled"
