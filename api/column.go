@@ -298,6 +298,8 @@ func (p *patch) check() error {
 		demand(isLanguage(v.Value), "/language", "A language is a tag of BCP 47, such as en or ko-KR.")
 	}
 	demand(utf8.RuneCountInString(p.Nickname.Value) <= 64, "/nickname", "A nickname has at most 64 characters.")
+	demand(!auth.HasHidden(p.Nickname.Value), "/nickname",
+		"A nickname has no control characters of the direction of text, and no separators of lines.")
 	demand(utf8.RuneCountInString(p.Note.Value) <= 256, "/note", "A note has at most 256 characters.")
 	demand(len(p.Cart.Value) <= 200, "/cart", "A cart has at most 200 items.")
 	for i, item := range p.Cart.Value {

@@ -64,6 +64,16 @@ var usernames = regexp.MustCompile(`^[a-z0-9._-]{3,32}$`)
 // IsUsername reports whether an account can have this username, in lower case.
 func IsUsername(text string) bool { return usernames.MatchString(text) }
 
+// HasHidden reports whether a name has characters that cannot be seen and change
+// how the text around them is shown: the controls of its direction, which make
+// names look like others (Unicode Standard Annex 9), and the separators of lines
+// and paragraphs, which would break a line of a log or a list.
+func HasHidden(name string) bool {
+	return strings.ContainsFunc(name, func(r rune) bool {
+		return unicode.In(r, unicode.Bidi_Control, unicode.Zl, unicode.Zp)
+	})
+}
+
 // Register makes a member account for a client at the address, by which
 // registrations are counted.
 // Errors: *InvalidError, *ThrottledError, ErrUsernameTaken, ErrOverloaded.
@@ -98,11 +108,12 @@ func (a *Accounts) create(ctx context.Context, username, password, displayName, 
 	}
 	// A control character would write lines of its own into terminals, and NUL is
 	// one that PostgreSQL does not take.
-	if n := utf8.RuneCountInString(displayName); n < 1 || n > 64 || strings.ContainsFunc(displayName, unicode.IsControl) {
-		return Account{}, &InvalidError{"display_name", "A display name has 1 to 64 characters, none of them a control character."}
+	if n := utf8.RuneCountInString(displayName); n < 1 || n > 64 || strings.ContainsFunc(displayName, unicode.IsControl) || HasHidden(displayName) {
+		return Account{}, &InvalidError{"display_name",
+			"A display name has 1 to 64 characters: no control character, also of the direction of text, and no separator of lines."}
 	}
 	if !as.anyPassword {
-		if err := a.checkPassword("password", password); err != nil {
+		if err := a.checkPassword("password", username, password); err != nil {
 			return Account{}, err
 		}
 	}
@@ -306,7 +317,7 @@ func (a *Accounts) ChangePassword(ctx context.Context, id, currentPassword, newP
 	if err != nil {
 		return err
 	}
-	if err := a.checkPassword("new_password", newPassword); err != nil {
+	if err := a.checkPassword("new_password", r.Username, newPassword); err != nil {
 		return err
 	}
 	verified, err := a.verify(ctx, r, r.Username, currentPassword, address)

@@ -36,14 +36,24 @@ var common = sync.OnceValue(func() map[string]struct{} {
 	return m
 })
 
-// checkPassword returns an *InvalidError if a password may not be chosen. It
-// looks at it exactly as received.
-func (a *Accounts) checkPassword(member, password string) error {
+// productName is a password that attackers try first at this product (OWASP ASVS
+// 5.0, 6.2.11).
+const productName = "statelab"
+
+// checkPassword returns an *InvalidError if the account with this username may not
+// choose a password. It looks at it exactly as received.
+func (a *Accounts) checkPassword(member, username, password string) error {
 	switch n := utf8.RuneCountInString(password); {
 	case n < MinPassword:
 		return &InvalidError{member, fmt.Sprintf("A password has at least %d characters.", MinPassword)}
 	case n > MaxPassword:
 		return &InvalidError{member, fmt.Sprintf("A password has at most %d characters.", MaxPassword)}
+	}
+	switch lower := strings.ToLower(password); lower {
+	case strings.ToLower(username):
+		return &InvalidError{member, "The password is the username, which is tried first. Choose another."}
+	case productName:
+		return &InvalidError{member, "The password is the name of this product, which is tried first. Choose another."}
 	}
 	if _, ok := common()[strings.ToLower(password)]; ok || slices.Contains(a.published, password) {
 		return &InvalidError{member, "This password is one of the most common ones, which are tried first. Choose another."}

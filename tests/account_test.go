@@ -132,6 +132,9 @@ func TestRefusalsOfTheAccountCommand(t *testing.T) {
 		{"short\n", "at least 8", []string{"add", "carol"}},
 		{"password123\n", "most common", []string{"add", "carol"}},
 		{harness.AlicePassword + "\n", "most common", []string{"add", harness.Alice}}, // or no service would start beside it
+		{"statelab\n", "the name of this product", []string{"add", "carol"}},
+		{"Carol.Carol\n", "the username", []string{"add", "carol.carol"}},
+		{"correct horse battery\n", "direction of text", []string{"add", "carol", "--display-name", "Carol\u202e"}},
 		{"correct horse battery\n", "3 to 32", []string{"add", "c"}},
 		{"", "expected", []string{"role"}},
 	} {
