@@ -119,6 +119,28 @@ func TestTheAccountCommandAndThePlatformsDatabase(t *testing.T) {
 	require.NotContains(t, account(nil, "list"), "carol")
 }
 
+func TestTheAccountCommandPrintsWhatItDid(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, c := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"add", "Carol", "--role", "admin"}, "added carol as admin"},
+		{[]string{"role", "CAROL", "member"}, "carol is member now: a running server ends its logins within five seconds"},
+		{[]string{"disable", "carol"}, "disabled carol: a running server ends its logins within five seconds"},
+		{[]string{"enable", "carol"}, "enabled carol: it can sign in again"},
+		{[]string{"remove", "carol"}, "removed carol: a running server ends its logins within five seconds"},
+	} {
+		cmd := harness.Command(t, dir, nil, append([]string{"account", "--database", "sqlite:x.db"}, c.args...)...)
+		cmd.Stdin = strings.NewReader("correct horse battery\n")
+		out, err := cmd.Output()
+		require.NoError(t, err)
+		require.Equal(t, c.says+"\n", string(out))
+		require.Contains(t, harness.Readme(t), c.says, "the README shows it")
+	}
+}
+
 func TestRefusalsOfTheAccountCommand(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
