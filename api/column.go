@@ -298,6 +298,8 @@ func (p *patch) check() error {
 		demand(isLanguage(v.Value), "/language", "A language is a tag of BCP 47, such as en or ko-KR.")
 	}
 	demand(utf8.RuneCountInString(p.Nickname.Value) <= 64, "/nickname", "A nickname has at most 64 characters.")
+	demand(!auth.HasHidden(p.Nickname.Value), "/nickname",
+		"A nickname has no control characters of the direction of text, and no separators of lines.")
 	demand(utf8.RuneCountInString(p.Note.Value) <= 256, "/note", "A note has at most 256 characters.")
 	demand(len(p.Cart.Value) <= 200, "/cart", "A cart has at most 200 items.")
 	for i, item := range p.Cart.Value {
@@ -564,39 +566,6 @@ func (col *column) password(c *gin.Context) (int, any, error) {
 	}
 	col.audit(c, "revocation", slog.String("of", "others"), slog.String("by", "password_change"))
 	return http.StatusNoContent, nil, nil
-}
-
-// Members is the answer of GET /{s}/members.
-type Members struct {
-	Members []Member `json:"members"`
-}
-
-// Member is one account, as an admin sees it.
-type Member struct {
-	Username    string `json:"username"`
-	DisplayName string `json:"display_name"`
-	Role        string `json:"role"`
-}
-
-// members goes by the role in the login, as any application does that asks its
-// session and not its database: how fresh it is depends on the strategy.
-func (col *column) members(c *gin.Context) (int, any, error) {
-	l, err := col.load(c)
-	if err != nil {
-		return 0, nil, err
-	}
-	if err := onlyAdmin(l); err != nil {
-		return 0, nil, err
-	}
-	accounts, err := col.accounts.List(c.Request.Context())
-	if err != nil {
-		return 0, nil, failed(err)
-	}
-	out := Members{Members: make([]Member, len(accounts))}
-	for i, a := range accounts {
-		out.Members[i] = Member{a.Username, a.DisplayName, a.Role}
-	}
-	return http.StatusOK, out, nil
 }
 
 // Inspection is the answer of GET /{s}/inspect: what the request carried, what

@@ -267,11 +267,10 @@ var errEnough = errors.New("api: enough records")
 
 // eachRecord calls f with each record of the strategy until f returns an error.
 func (col *column) eachRecord(ctx context.Context, f func(auth.Account, state.Entry) error) error {
-	accounts, err := col.accounts.List(ctx)
-	if err != nil {
-		return failed(err)
-	}
-	for _, a := range accounts {
+	for a, err := range col.accounts.All(ctx) {
+		if err != nil {
+			return failed(err)
+		}
 		entries, err := col.records(ctx, a.ID)
 		if err != nil {
 			return err

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/gin-gonic/gin"
+	"github.com/go-json-experiment/json"
 	"github.com/rs/cors"
 )
 
@@ -56,10 +57,34 @@ func (s *Server) recover(c *gin.Context) {
 // page that has had its own name pointed here (DNS rebinding), and a forwarding
 // header is a proxy in front.
 func (s *Server) onlyLocal(c *gin.Context) {
-	if !isLocal(c.Request.Host) || isForwarded(c.Request.Header) {
-		s.fail(c, faultf("classroom_is_local", "Open it as http://localhost, without a proxy."))
+	if isForeign(c.Request) {
+		s.fail(c, errForeign)
 	}
 }
+
+var errForeign = &fault{code: "classroom_is_local", detail: "Open it as http://localhost, without a proxy."}
+
+// OnlyLocal refuses what a classroom refuses, for a handler that the classroom
+// serves on a listener of its own.
+func OnlyLocal(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !isForeign(r) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		p := problemOf(errForeign, r, requestID())
+		h := w.Header()
+		h["X-Request-Id"] = []string{p.RequestID}
+		h["X-Content-Type-Options"] = headerNoSniff
+		h["Content-Type"] = headerProblem
+		h["Cache-Control"] = headerNoStore
+		w.WriteHeader(p.Status)
+		_ = json.MarshalWrite(w, p, deterministic) // the client may have left
+	})
+}
+
+// isForeign reports whether a request comes by a foreign name or through a proxy.
+func isForeign(r *http.Request) bool { return !isLocal(r.Host) || isForwarded(r.Header) }
 
 func isLocal(host string) bool {
 	if h, port, err := net.SplitHostPort(host); err == nil {
@@ -92,7 +117,7 @@ func shareWith(origins []string) gin.HandlerFunc {
 		AllowOriginFunc:  func(origin string) bool { return slices.Contains(origins, origin) },
 		AllowedMethods:   []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"},
 		AllowedHeaders:   []string{"Authorization", "Content-Type", "If-Match", "If-None-Match"},
-		ExposedHeaders:   []string{"ETag", "Retry-After", "X-Request-Id", "Cache-Status", "Server-Timing"},
+		ExposedHeaders:   []string{"ETag", "Link", "Retry-After", "X-Request-Id", "Cache-Status", "Server-Timing"},
 		AllowCredentials: true,
 		MaxAge:           600, // seconds that a browser may remember a preflight
 	})

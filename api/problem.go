@@ -70,7 +70,7 @@ var kinds = map[string]struct {
 	"unsupported_media_type":    {http.StatusUnsupportedMediaType, "The body has another media type than expected"},
 	"classroom_is_local":        {http.StatusMisdirectedRequest, "The classroom serves this machine only"},
 	"validation_failed":         {http.StatusUnprocessableEntity, "A value is out of range"},
-	"too_many_attempts":         {http.StatusTooManyRequests, "Sign-ins have failed too often"},
+	"too_many_attempts":         {http.StatusTooManyRequests, "There were too many attempts"},
 	"header_too_large":          {http.StatusRequestHeaderFieldsTooLarge, "The request carries too many cookies"},
 	"internal_error":            {http.StatusInternalServerError, "Something went wrong here"},
 	"not_supported_by_strategy": {http.StatusNotImplemented, "This strategy cannot do that"},
@@ -161,16 +161,21 @@ func faultOf(err error) *fault {
 	return &fault{code: "internal_error", detail: "It has been logged under the request id."}
 }
 
+// problemOf returns the body that tells a client of a fault.
+func problemOf(f *fault, r *http.Request, requestID string) Problem {
+	return Problem{
+		Type: "urn:statelab:problem:" + f.code, Title: kinds[f.code].title, Status: kinds[f.code].status, Detail: f.detail,
+		Instance: instance(r), Code: f.code, RequestID: requestID, Errors: f.errors,
+	}
+}
+
 // fail answers with the problem that err is, and ends the request.
 func (s *Server) fail(c *gin.Context, err error) {
 	x := of(c)
 	f := faultOf(err)
 	kind := kinds[f.code]
 	x.code = f.code
-	p := Problem{
-		Type: "urn:statelab:problem:" + f.code, Title: kind.title, Status: kind.status, Detail: f.detail,
-		Instance: instance(c.Request), Code: f.code, RequestID: x.id[0], Errors: f.errors,
-	}
+	p := problemOf(f, c.Request, x.id[0])
 	h := c.Writer.Header()
 	if x.column != nil {
 		if challenge := x.column.challenge(c.Request, kind.status, f.code); challenge != "" {

@@ -34,7 +34,7 @@ import (
 // here; nothing is read from the environment or kept in a global.
 type Config struct {
 	Database      *sql.DB        // of accounts and catalogue, as store.OpenDatabase returns it with Migrations
-	Store         state.Store    // of logins, refresh families and counts of failed sign-ins
+	Store         state.Store    // of logins, refresh families and counts of failed sign-ins and registrations
 	DatabaseStore state.Store    // the same in the database, for strategies that are placed there
 	Process       *state.Process // what strategies keep without a store; zero: nothing yet
 	Strategies    []string       // slugs of those to mount besides those that always are
@@ -167,6 +167,7 @@ func New(config Config) (*Server, error) {
 	s.accounts = auth.New(auth.Config{
 		Database: config.Database, Hasher: config.Hasher, Counter: s.counter,
 		Now: config.Now, Rand: config.Rand, Patience: config.Patience, Published: published,
+		LimitRegistrations: !config.Classroom,
 	})
 	stores := map[state.Place]state.Store{state.PlaceStore: config.Store, state.PlaceDatabase: config.DatabaseStore}
 	for _, d := range state.Definitions() {

@@ -296,7 +296,7 @@ func (s *Server) register(c *gin.Context) (int, any, error) {
 	if err := s.addDemoAccounts(c.Request.Context()); err != nil {
 		return 0, nil, err
 	}
-	a, err := s.accounts.Register(c.Request.Context(), in.Username.Value, in.Password.Value, *in.DisplayName)
+	a, err := s.accounts.Register(c.Request.Context(), in.Username.Value, in.Password.Value, *in.DisplayName, of(c).client)
 	if err != nil {
 		return 0, nil, failed(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"regexp"
 	"slices"
 	"strings"
@@ -23,21 +24,27 @@ type Accounts struct {
 	db       *sql.DB
 	hasher   Hasher
 	throttle throttle
+	shares   *shares // of the addresses that sign in
 	now      func() time.Time
 	random   io.Reader
 	patience time.Duration
 
-	published []string
+	limitRegistrations bool
+	published          []string
 }
 
 // Config is what Accounts are made of.
 type Config struct {
 	Database *sql.DB // with the tables of Migrations
 	Hasher   Hasher
-	Counter  Counter // counts failed sign-ins
+	Counter  Counter // counts failed sign-ins, and registrations
 	Now      func() time.Time
 	Rand     io.Reader     // for the ids of accounts
 	Patience time.Duration // of one statement; zero: DefaultPatience
+
+	// LimitRegistrations has an address register at most MaxRegistrations accounts
+	// within ThrottleWindow. False: as many as it likes, as in a classroom.
+	LimitRegistrations bool
 
 	// Published are passwords that everybody knows, such as those of the demo
 	// accounts: nobody may choose one, and none opens an account, whoever made it.
@@ -47,17 +54,31 @@ type Config struct {
 // New returns the accounts in c.Database.
 func New(c Config) *Accounts {
 	return &Accounts{
-		db: c.Database, hasher: c.Hasher, throttle: throttle{c.Counter, c.Now}, now: c.Now, random: c.Rand,
-		patience: cmp.Or(c.Patience, DefaultPatience), published: c.Published,
+		db: c.Database, hasher: c.Hasher, throttle: throttle{c.Counter, c.Now}, shares: newShares(maxQueued), now: c.Now, random: c.Rand,
+		patience: cmp.Or(c.Patience, DefaultPatience), limitRegistrations: c.LimitRegistrations, published: c.Published,
 	}
 }
 
 var usernames = regexp.MustCompile(`^[a-z0-9._-]{3,32}$`)
 
-// Register makes a member account.
-// Errors: *InvalidError, ErrUsernameTaken, ErrOverloaded.
-func (a *Accounts) Register(ctx context.Context, username, password, displayName string) (Account, error) {
-	return a.create(ctx, username, password, displayName, RoleMember, a.checkPassword)
+// IsUsername reports whether an account can have this username, in lower case.
+func IsUsername(text string) bool { return usernames.MatchString(text) }
+
+// HasHidden reports whether a name has characters that cannot be seen and change
+// how the text around them is shown: the controls of its direction, which make
+// names look like others (Unicode Standard Annex 9), and the separators of lines
+// and paragraphs, which would break a line of a log or a list.
+func HasHidden(name string) bool {
+	return strings.ContainsFunc(name, func(r rune) bool {
+		return unicode.In(r, unicode.Bidi_Control, unicode.Zl, unicode.Zp)
+	})
+}
+
+// Register makes a member account for a client at the address, by which
+// registrations are counted.
+// Errors: *InvalidError, *ThrottledError, ErrUsernameTaken, ErrOverloaded.
+func (a *Accounts) Register(ctx context.Context, username, password, displayName, address string) (Account, error) {
+	return a.create(ctx, username, password, displayName, RoleMember, creation{limited: a.limitRegistrations, address: address})
 }
 
 // Demo makes an account unless it exists. Its password is published, so it is
@@ -66,25 +87,40 @@ func (a *Accounts) Demo(ctx context.Context, username, password, displayName, ro
 	if _, err := a.find(ctx, "username", username); !errors.Is(err, ErrNotFound) {
 		return err
 	}
-	_, err := a.create(ctx, username, password, displayName, role, func(string, string) error { return nil })
+	_, err := a.create(ctx, username, password, displayName, role, creation{anyPassword: true})
 	if errors.Is(err, ErrUsernameTaken) {
 		return nil
 	}
 	return err
 }
 
-func (a *Accounts) create(ctx context.Context, username, password, displayName, role string, check func(member, password string) error) (Account, error) {
+// A creation is what holds for a new account besides the form of its members.
+type creation struct {
+	anyPassword bool   // the password is taken as it is
+	limited     bool   // the address registers at most MaxRegistrations accounts
+	address     string // of the client
+}
+
+func (a *Accounts) create(ctx context.Context, username, password, displayName, role string, as creation) (Account, error) {
 	username = strings.ToLower(username)
 	if !usernames.MatchString(username) {
 		return Account{}, &InvalidError{"username", "A username has 3 to 32 of the characters a-z 0-9 . _ -"}
 	}
 	// A control character would write lines of its own into terminals, and NUL is
 	// one that PostgreSQL does not take.
-	if n := utf8.RuneCountInString(displayName); n < 1 || n > 64 || strings.ContainsFunc(displayName, unicode.IsControl) {
-		return Account{}, &InvalidError{"display_name", "A display name has 1 to 64 characters, none of them a control character."}
+	if n := utf8.RuneCountInString(displayName); n < 1 || n > 64 || strings.ContainsFunc(displayName, unicode.IsControl) || HasHidden(displayName) {
+		return Account{}, &InvalidError{"display_name",
+			"A display name has 1 to 64 characters: no control character, also of the direction of text, and no separator of lines."}
 	}
-	if err := check("password", password); err != nil {
-		return Account{}, err
+	if !as.anyPassword {
+		if err := a.checkPassword("password", username, password); err != nil {
+			return Account{}, err
+		}
+	}
+	if as.limited {
+		if err := a.throttle.checkRegistration(ctx, as.address); err != nil {
+			return Account{}, err
+		}
 	}
 	// Asked before hashing, to spare the work; the INSERT decides.
 	if _, err := a.find(ctx, "username", username); !errors.Is(err, ErrNotFound) {
@@ -93,6 +129,12 @@ func (a *Accounts) create(ctx context.Context, username, password, displayName, 
 	hash, err := a.hasher.Hash(ctx, password)
 	if err != nil {
 		return Account{}, err
+	}
+	if as.limited {
+		// Counted also if the client has left: the account may be made all the same.
+		if err := a.throttle.countRegistration(context.WithoutCancel(ctx), as.address); err != nil {
+			return Account{}, err
+		}
 	}
 	now := a.now()
 	id, err := ulid.New(ulid.Timestamp(now), a.random)
@@ -214,7 +256,7 @@ func (a *Accounts) verify(ctx context.Context, r row, username, password, addres
 		password = "" // nobody has it: no need to hash what may be long
 		r.hash = ""
 	}
-	ok, outdated, err := a.hasher.Compare(ctx, password, r.hash)
+	ok, outdated, err := a.compare(ctx, password, r.hash, address)
 	if err != nil {
 		return "", err
 	}
@@ -234,6 +276,17 @@ func (a *Accounts) verify(ctx context.Context, r row, username, password, addres
 		}
 	}
 	return r.hash, nil
+}
+
+// compare is Hasher.Compare for a client at the address, which gets no more than
+// its share of the queue.
+func (a *Accounts) compare(ctx context.Context, password, hash, address string) (ok, outdated bool, err error) {
+	giveBack, err := a.shares.take(address)
+	if err != nil {
+		return false, false, err
+	}
+	defer giveBack()
+	return a.hasher.Compare(ctx, password, hash)
 }
 
 // setHash replaces an account's hash if it is still the old one, or returns
@@ -264,7 +317,7 @@ func (a *Accounts) ChangePassword(ctx context.Context, id, currentPassword, newP
 	if err != nil {
 		return err
 	}
-	if err := a.checkPassword("new_password", newPassword); err != nil {
+	if err := a.checkPassword("new_password", r.Username, newPassword); err != nil {
 		return err
 	}
 	verified, err := a.verify(ctx, r, r.Username, currentPassword, address)
@@ -307,24 +360,57 @@ func (a *Accounts) Account(ctx context.Context, id string) (Account, error) {
 	return r.Account, err
 }
 
-// List returns all accounts in the order of their usernames.
-func (a *Accounts) List(ctx context.Context) ([]Account, error) {
+// MaxPage is how many accounts Page returns at most.
+const MaxPage = 100
+
+// Page returns at most limit accounts, and MaxPage at most, in the order of their
+// usernames, from the first one past the username after on; "" is before all.
+// More reports whether another page follows.
+func (a *Accounts) Page(ctx context.Context, after string, limit int) (page []Account, more bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, a.patience)
 	defer cancel()
-	rows, err := a.db.QueryContext(ctx, `SELECT id, username, display_name, role, disabled FROM accounts ORDER BY username`)
+	limit = min(limit, MaxPage)
+	rows, err := a.db.QueryContext(ctx, // the index of usernames serves it; the row past the limit says whether there are more
+		`SELECT id, username, display_name, role, disabled FROM accounts WHERE username > $1 ORDER BY username LIMIT $2`, after, limit+1)
 	if err != nil {
-		return nil, fmt.Errorf("auth: listing accounts: %w", err)
+		return nil, false, fmt.Errorf("auth: listing accounts: %w", err)
 	}
 	defer func() { _ = rows.Close() }()
-	var all []Account
 	for rows.Next() {
 		var x Account
 		if err := rows.Scan(&x.ID, &x.Username, &x.DisplayName, &x.Role, &x.Disabled); err != nil {
-			return nil, fmt.Errorf("auth: listing accounts: %w", err)
+			return nil, false, fmt.Errorf("auth: listing accounts: %w", err)
 		}
-		all = append(all, x)
+		page = append(page, x)
 	}
-	return all, rows.Err()
+	if err := rows.Err(); err != nil {
+		return nil, false, fmt.Errorf("auth: listing accounts: %w", err)
+	}
+	if more = len(page) > limit; more {
+		page = page[:limit]
+	}
+	return page, more, nil
+}
+
+// All returns every account in the order of their usernames, page by page. An
+// error is the last thing that it yields.
+func (a *Accounts) All(ctx context.Context) iter.Seq2[Account, error] {
+	return func(yield func(Account, error) bool) {
+		for after, more := "", true; more; {
+			var page []Account
+			var err error
+			if page, more, err = a.Page(ctx, after, MaxPage); err != nil {
+				yield(Account{}, err)
+				return
+			}
+			for _, x := range page {
+				if !yield(x, nil) {
+					return
+				}
+				after = x.Username
+			}
+		}
+	}
 }
 
 // Ping returns nil if the database answers.

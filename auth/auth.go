@@ -44,11 +44,12 @@ type InvalidError struct {
 
 func (e *InvalidError) Error() string { return fmt.Sprintf("auth: %s: %s", e.Member, e.Reason) }
 
-// ThrottledError says that sign-ins have failed too often.
+// ThrottledError says that sign-ins have failed too often, or that an address has
+// registered too many accounts.
 type ThrottledError struct {
 	RetryAfter time.Duration
 }
 
 func (e *ThrottledError) Error() string {
-	return fmt.Sprintf("auth: too many failed sign-ins, wait %s", e.RetryAfter.Round(time.Second))
+	return fmt.Sprintf("auth: too many attempts, wait %s", e.RetryAfter.Round(time.Second))
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -100,7 +102,7 @@ func TestUnknownUsersCostAComparisonToo(t *testing.T) {
 	t.Parallel()
 	r := &recording{Hasher: newHasher(cheap())}
 	a, _ := newAccounts(t, r)
-	_, err := a.Register(t.Context(), "alice", "down the rabbit hole", "Alice")
+	_, err := a.Register(t.Context(), "alice", "down the rabbit hole", "Alice", "address")
 	require.NoError(t, err)
 	for i, username := range []string{"alice", "nobody", "no such name!", ""} {
 		_, _, err := a.SignIn(t.Context(), username, "wrong", "address")
@@ -130,7 +132,7 @@ func TestTheWorkFactorIsRaisedAtSignIn(t *testing.T) {
 		require.NoError(t, db.QueryRowContext(t.Context(), `SELECT password_hash FROM accounts`).Scan(&h))
 		return h
 	}
-	_, err := open(cheap()).Register(t.Context(), "alice", "down the rabbit hole", "Alice")
+	_, err := open(cheap()).Register(t.Context(), "alice", "down the rabbit hole", "Alice", "address")
 	require.NoError(t, err)
 	require.Contains(t, hash(), "m=64,t=1,p=1")
 
@@ -155,7 +157,7 @@ func TestARenewedHashOvertakesNobody(t *testing.T) {
 		return auth.New(auth.Config{Database: db, Hasher: h, Counter: newCounts(), Now: time.Now, Rand: seeded.Reader(t)})
 	}
 	a := open(newHasher(cheap()))
-	_, err := a.Register(t.Context(), "alice", "down the rabbit hole", "Alice")
+	_, err := a.Register(t.Context(), "alice", "down the rabbit hole", "Alice", "address")
 	require.NoError(t, err)
 	_, still, err := a.SignIn(t.Context(), "alice", "down the rabbit hole", "address")
 	require.NoError(t, err)
@@ -186,7 +188,7 @@ func TestOneNameIsRegisteredOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range results {
 		wg.Go(func() {
-			_, results[i] = a.Register(t.Context(), "Alice", "down the rabbit hole", "Alice")
+			_, results[i] = a.Register(t.Context(), "Alice", "down the rabbit hole", "Alice", "address")
 		})
 	}
 	wg.Wait()
@@ -204,7 +206,7 @@ func TestOneNameIsRegisteredOnce(t *testing.T) {
 func TestOfTwoPasswordChangesOneCounts(t *testing.T) {
 	t.Parallel()
 	a, _ := newAccounts(t, newHasher(cheap()))
-	alice, err := a.Register(t.Context(), "alice", "down the rabbit hole", "Alice")
+	alice, err := a.Register(t.Context(), "alice", "down the rabbit hole", "Alice", "address")
 	require.NoError(t, err)
 	passwords := []string{"through the looking glass", "the queen of hearts"}
 	results := make([]error, 2)
@@ -230,11 +232,11 @@ func TestUsernames(t *testing.T) {
 	t.Parallel()
 	a, _ := newAccounts(t, newHasher(cheap()))
 	for _, good := range []string{"abc", "a.b-c_9", strings.Repeat("x", 32), "UPPER"} {
-		_, err := a.Register(t.Context(), good, "down the rabbit hole", "Alice")
+		_, err := a.Register(t.Context(), good, "down the rabbit hole", "Alice", "address")
 		require.NoError(t, err, good)
 	}
 	for _, bad := range []string{"", "ab", strings.Repeat("x", 33), "with space", "앨리스", "a/b", "a\x00bc", "abc\n", "admin@x"} {
-		_, err := a.Register(t.Context(), bad, "down the rabbit hole", "Alice")
+		_, err := a.Register(t.Context(), bad, "down the rabbit hole", "Alice", "address")
 		var invalid *auth.InvalidError
 		require.ErrorAs(t, err, &invalid, "%q", bad)
 		require.Equal(t, "username", invalid.Member)
@@ -264,15 +266,52 @@ func TestAPasswordThatMayNotBeChosenIsNotHashed(t *testing.T) {
 	require.Greater(t, len(common), 3000)
 	for _, password := range common[:3000] { // OWASP ASVS 5.0, 6.2.4
 		for _, spelled := range []string{password, strings.ToUpper(password), strings.ToUpper(password[:1]) + password[1:]} {
-			_, err := a.Register(t.Context(), "alice", spelled, "Alice")
+			_, err := a.Register(t.Context(), "alice", spelled, "Alice", "address")
 			var invalid *auth.InvalidError
 			require.ErrorAs(t, err, &invalid, spelled)
 			require.Contains(t, invalid.Error(), "most common", "a refusal has its reason")
 		}
 	}
 	for _, password := range []string{"", strings.Repeat("😀", 7), strings.Repeat("x", 129), strings.Repeat("x", 60_000), strings.Repeat("😀", 129)} {
-		_, err := a.Register(t.Context(), "alice", password, "Alice")
+		_, err := a.Register(t.Context(), "alice", password, "Alice", "address")
 		var invalid *auth.InvalidError
 		require.ErrorAs(t, err, &invalid, "%d bytes", len(password))
 	}
+}
+
+func TestPagesHaveEveryAccountOnce(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(t)
+	a := auth.New(auth.Config{Database: db, Now: time.Now})
+	const accounts = 2*auth.MaxPage + 5
+	for i := range accounts {
+		_, err := db.ExecContext(t.Context(), `INSERT INTO accounts (id, username, display_name, role, password_hash, created_at) VALUES ($1, $2, '', 'member', '', 0)`,
+			i, fmt.Sprintf("account-%03d", accounts-i))
+		require.NoError(t, err)
+	}
+	var all []string
+	for x, err := range a.All(t.Context()) {
+		require.NoError(t, err)
+		all = append(all, x.Username)
+	}
+	require.Len(t, all, accounts)
+	require.True(t, slices.IsSorted(all))
+	page, more, err := a.Page(t.Context(), all[1], 3)
+	require.NoError(t, err)
+	require.True(t, more)
+	require.Equal(t, all[2:5], []string{page[0].Username, page[1].Username, page[2].Username})
+	page, more, err = a.Page(t.Context(), all[accounts-4], 3)
+	require.NoError(t, err)
+	require.False(t, more, "the last page is full")
+	require.Len(t, page, 3)
+	page, more, err = a.Page(t.Context(), "", accounts)
+	require.NoError(t, err)
+	require.True(t, more)
+	require.Len(t, page, auth.MaxPage, "no page is longer")
+
+	var plan string
+	var ignored any
+	require.NoError(t, db.QueryRowContext(t.Context(), `EXPLAIN QUERY PLAN SELECT id FROM accounts WHERE username > $1 ORDER BY username LIMIT $2`, "a", 1).
+		Scan(&ignored, &ignored, &ignored, &plan))
+	require.Contains(t, plan, "SEARCH accounts USING INDEX")
 }

@@ -36,14 +36,24 @@ var common = sync.OnceValue(func() map[string]struct{} {
 	return m
 })
 
-// checkPassword returns an *InvalidError if a password may not be chosen. It
-// looks at it exactly as received.
-func (a *Accounts) checkPassword(member, password string) error {
+// productName is a password that attackers try first at this product (OWASP ASVS
+// 5.0, 6.2.11).
+const productName = "statelab"
+
+// checkPassword returns an *InvalidError if the account with this username may not
+// choose a password. It looks at it exactly as received.
+func (a *Accounts) checkPassword(member, username, password string) error {
 	switch n := utf8.RuneCountInString(password); {
 	case n < MinPassword:
 		return &InvalidError{member, fmt.Sprintf("A password has at least %d characters.", MinPassword)}
 	case n > MaxPassword:
 		return &InvalidError{member, fmt.Sprintf("A password has at most %d characters.", MaxPassword)}
+	}
+	switch lower := strings.ToLower(password); lower {
+	case strings.ToLower(username):
+		return &InvalidError{member, "The password is the username, which is tried first. Choose another."}
+	case productName:
+		return &InvalidError{member, "The password is the name of this product, which is tried first. Choose another."}
 	}
 	if _, ok := common()[strings.ToLower(password)]; ok || slices.Contains(a.published, password) {
 		return &InvalidError{member, "This password is one of the most common ones, which are tried first. Choose another."}
@@ -53,6 +63,8 @@ func (a *Accounts) checkPassword(member, password string) error {
 
 // Hasher hashes passwords and compares them. It is safe for concurrent use and
 // bounds the work that may go on at once: ErrOverloaded is its answer to more.
+// Hash and Compare wait in queues of their own, so that a flood of registrations
+// does not refuse sign-ins, nor the other way round.
 type Hasher interface {
 	// Hash returns a password's hash with everything that is needed to compare.
 	Hash(ctx context.Context, password string) (string, error)
@@ -68,15 +80,12 @@ type Argon2id struct {
 	// take as much memory again.
 	Spent func()
 
-	params   argon2id.Params
-	nobody   string // a hash that no password has
-	permits  chan struct{}
-	queue    chan struct{}
-	patience time.Duration
+	params argon2id.Params
+	nobody string // a hash that no password has
+	gate   *gate
 }
 
-// Hashing at most so many passwords at once keeps memory flat in a flood: each
-// one takes 19 MiB. Those that wait are bounded in number and in time.
+// Bounds on the passwords that wait to be hashed, for each kind of work.
 const (
 	maxQueued   = 64
 	maxPatience = 1500 * time.Millisecond
@@ -89,13 +98,12 @@ func ProductionParams() argon2id.Params {
 }
 
 // NewArgon2id returns a hasher with these parameters that hashes at most as
-// many passwords at once as there are processors.
+// many passwords at once as there are processors. Hash uses at most half of
+// them, and at least one.
 func NewArgon2id(params argon2id.Params) *Argon2id {
 	h := &Argon2id{
-		params:   params,
-		permits:  make(chan struct{}, runtime.GOMAXPROCS(0)),
-		queue:    make(chan struct{}, maxQueued),
-		patience: maxPatience,
+		params: params,
+		gate:   newGate(runtime.GOMAXPROCS(0)),
 	}
 	// The right parameters and a key of zeros, so comparing costs what it costs
 	// for an account. No password is known to lead to it.
@@ -107,38 +115,28 @@ func NewArgon2id(params argon2id.Params) *Argon2id {
 // base64Len is the length of n bytes in base64 without padding.
 func base64Len(n uint32) int { return int(n*8+5) / 6 }
 
-// admit waits for a permit, or returns ErrOverloaded. The permit is held until
-// release, also if the client leaves meanwhile: the work goes on, so it counts.
-func (h *Argon2id) admit(ctx context.Context) (release func(), err error) {
-	select {
-	case h.queue <- struct{}{}:
-		defer func() { <-h.queue }()
-	default:
-		return nil, ErrOverloaded
+// admit waits for a permit. The permit is held until release, also if the client
+// leaves meanwhile: the work goes on, so it counts. Errors: ErrOverloaded, and
+// ctx's.
+func (h *Argon2id) admit(ctx context.Context, kind work) (release func(), err error) {
+	if err := h.gate.enter(ctx, kind); err != nil {
+		return nil, err
 	}
-	patience := time.NewTimer(h.patience)
-	defer patience.Stop()
-	select {
-	case h.permits <- struct{}{}:
-		return func() {
-			if h.Spent != nil {
-				h.Spent()
-			}
-			<-h.permits
-		}, nil
-	case <-patience.C:
-		return nil, ErrOverloaded
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	return func() {
+		if h.Spent != nil {
+			h.Spent()
+		}
+		h.gate.leave(kind)
+	}, nil
 }
 
-// Busy returns how many passwords are being hashed, and how many wait for it.
-func (h *Argon2id) Busy() (hashing, queued int) { return len(h.permits), len(h.queue) }
+// Busy returns how many passwords are being hashed, and how many wait for it, in
+// both queues.
+func (h *Argon2id) Busy() (hashing, queued int) { return h.gate.busy() }
 
 // Hash implements Hasher.
 func (h *Argon2id) Hash(ctx context.Context, password string) (string, error) {
-	release, err := h.admit(ctx)
+	release, err := h.admit(ctx, register)
 	if err != nil {
 		return "", err
 	}
@@ -148,7 +146,7 @@ func (h *Argon2id) Hash(ctx context.Context, password string) (string, error) {
 
 // Compare implements Hasher.
 func (h *Argon2id) Compare(ctx context.Context, password, hash string) (ok, outdated bool, err error) {
-	release, err := h.admit(ctx)
+	release, err := h.admit(ctx, signIn)
 	if err != nil {
 		return false, false, err
 	}

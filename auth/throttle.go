@@ -25,6 +25,10 @@ const (
 	MaxPerAddress  = 30
 )
 
+// MaxRegistrations is how many accounts an address registers within
+// ThrottleWindow, where Config.LimitRegistrations is set.
+const MaxRegistrations = 30
+
 // throttle refuses sign-ins after too many failures. An address over its limit
 // has to wait. While an account is over its limit, addresses that have failed
 // on it have to wait; from any other the right password still opens it, so
@@ -45,6 +49,7 @@ func network(address string) string {
 }
 
 func addressKey(address string) string        { return "address\x00" + address }
+func registrationKey(address string) string   { return "registration\x00" + address }
 func accountKey(username string) string       { return "account\x00" + username }
 func pairKey(username, address string) string { return "pair\x00" + username + "\x00" + address }
 
@@ -92,6 +97,27 @@ func (t throttle) fail(ctx context.Context, username, address string) error {
 		return t.wait(accountUntil)
 	}
 	return nil
+}
+
+// checkRegistration returns a *ThrottledError if the address has registered as
+// many accounts as it may.
+func (t throttle) checkRegistration(ctx context.Context, address string) error {
+	n, until, err := t.counter.Count(ctx, registrationKey(network(address)))
+	if err == nil && n >= MaxRegistrations {
+		err = t.wait(until)
+	}
+	return err
+}
+
+// countRegistration counts an account that is about to be made. It returns a
+// *ThrottledError if the limit had been reached before it, as happens to
+// registrations that ran beside each other.
+func (t throttle) countRegistration(ctx context.Context, address string) error {
+	n, until, err := t.counter.Add(ctx, registrationKey(network(address)), ThrottleWindow)
+	if err == nil && n > MaxRegistrations {
+		err = t.wait(until)
+	}
+	return err
 }
 
 func (t throttle) wait(until time.Time) error {

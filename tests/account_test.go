@@ -119,6 +119,28 @@ func TestTheAccountCommandAndThePlatformsDatabase(t *testing.T) {
 	require.NotContains(t, account(nil, "list"), "carol")
 }
 
+func TestTheAccountCommandPrintsWhatItDid(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, c := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"add", "Carol", "--role", "admin"}, "added carol as admin"},
+		{[]string{"role", "CAROL", "member"}, "carol is member now: a running server ends its logins within five seconds"},
+		{[]string{"disable", "carol"}, "disabled carol: a running server ends its logins within five seconds"},
+		{[]string{"enable", "carol"}, "enabled carol: it can sign in again"},
+		{[]string{"remove", "carol"}, "removed carol: a running server ends its logins within five seconds"},
+	} {
+		cmd := harness.Command(t, dir, nil, append([]string{"account", "--database", "sqlite:x.db"}, c.args...)...)
+		cmd.Stdin = strings.NewReader("correct horse battery\n")
+		out, err := cmd.Output()
+		require.NoError(t, err)
+		require.Equal(t, c.says+"\n", string(out))
+		require.Contains(t, harness.Readme(t), c.says, "the README shows it")
+	}
+}
+
 func TestRefusalsOfTheAccountCommand(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -132,6 +154,9 @@ func TestRefusalsOfTheAccountCommand(t *testing.T) {
 		{"short\n", "at least 8", []string{"add", "carol"}},
 		{"password123\n", "most common", []string{"add", "carol"}},
 		{harness.AlicePassword + "\n", "most common", []string{"add", harness.Alice}}, // or no service would start beside it
+		{"statelab\n", "the name of this product", []string{"add", "carol"}},
+		{"Carol.Carol\n", "the username", []string{"add", "carol.carol"}},
+		{"correct horse battery\n", "direction of text", []string{"add", "carol", "--display-name", "Carol\u202e"}},
 		{"correct horse battery\n", "3 to 32", []string{"add", "c"}},
 		{"", "expected", []string{"role"}},
 	} {

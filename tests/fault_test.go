@@ -460,6 +460,19 @@ func TestTheThrottleOutlivesItsStore(t *testing.T) {
 	})
 }
 
+func TestTheLimitOfRegistrationsOutlivesItsStore(t *testing.T) {
+	t.Parallel()
+	s, f := harness.NewFaultyServer(t, service)
+	f.BreakWith(harness.ErrDown)
+	register := func(n int) *harness.Answer {
+		return s.Client(t, "").Do("POST", "/accounts", harness.Object{"username": fmt.Sprintf("account-%d", n), "password": "twinkle twinkle"})
+	}
+	for n := range auth.MaxRegistrations {
+		register(n).Is(http.StatusCreated)
+	}
+	register(auth.MaxRegistrations).Throttled(auth.ThrottleWindow)
+}
+
 func TestADatabaseThatFailsStopsSignInsOnly(t *testing.T) {
 	t.Parallel()
 	s := harness.NewServer(t)

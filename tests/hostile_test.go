@@ -301,6 +301,49 @@ func TestRangesAreExactAndCountCodePoints(t *testing.T) {
 	})
 }
 
+// hidden returns names with a character each that cannot be seen and changes how
+// the text around it is shown: the controls of its direction, and the separators
+// of lines and paragraphs.
+func hidden() (all []string) {
+	for _, r := range []rune{0x061c, 0x200e, 0x200f, 0x2028, 0x2029, 0x202a, 0x202b, 0x202c, 0x202d, 0x202e, 0x2066, 0x2067, 0x2068, 0x2069} {
+		all = append(all, "a"+string(r)+"b")
+	}
+	return all
+}
+
+func TestNicknamesHaveNoHiddenCharacters(t *testing.T) {
+	t.Parallel()
+	s := harness.NewServer(t)
+	harness.Each(t, func(t *testing.T, slug string) {
+		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+		before := c.Profile()
+		for _, name := range hidden() {
+			a := c.Patch(harness.Object{"nickname": name}).Is(http.StatusUnprocessableEntity, "validation_failed")
+			require.Equal(t, "/nickname", a.At("errors").([]any)[0].(map[string]any)["pointer"])
+		}
+		require.Equal(t, before, c.Profile())
+		c.Patch(harness.Object{"nickname": "عليس\u200d앨리스"}).Is(http.StatusOK) // a joiner belongs to scripts and emoji
+	})
+}
+
+func TestAPasswordIsNotTheUsername(t *testing.T) {
+	t.Parallel()
+	s := harness.NewServer(t)
+	harness.Each(t, func(t *testing.T, slug string) {
+		username := "member-" + slug
+		s.Client(t, "").Do("POST", "/accounts", harness.Object{"username": username, "password": "twinkle twinkle"}).Is(http.StatusCreated)
+		c := s.Login(t, slug, username, "twinkle twinkle")
+		for _, password := range []string{username, strings.ToUpper(username), "StateLab"} {
+			a := c.Route("PUT", "password", harness.Object{"current_password": "twinkle twinkle", "new_password": password}).
+				Is(http.StatusUnprocessableEntity, "validation_failed")
+			reason := a.At("errors").([]any)[0].(map[string]any)
+			require.Equal(t, "/new_password", reason["pointer"])
+			require.Contains(t, reason["detail"], "tried first")
+		}
+		c.Route("PUT", "password", harness.Object{"current_password": "twinkle twinkle", "new_password": username + "!"}).Is(http.StatusNoContent)
+	})
+}
+
 func TestRangesOfAnAccount(t *testing.T) {
 	t.Parallel()
 	s := harness.NewServer(t)
@@ -315,19 +358,22 @@ func TestRangesOfAnAccount(t *testing.T) {
 	}
 	for pointer, values := range map[string][]string{
 		"username":     {"", "ab", harness.Long("x", 33), "al ice", "älice", "ａｌｉｃｅ", "alice\u0000", "alice\n", "al/ice", "alice@x", "😀😀😀"},
-		"password":     {"", harness.Long("😀", 7), harness.Long("x", 129), harness.Long("가", 129)},
+		"password":     {"nobodyname", "NobodyName", "STATELAB", "StateLab", "", harness.Long("😀", 7), harness.Long("x", 129), harness.Long("가", 129)},
 		"display_name": {"", harness.Long("x", 65), harness.Long("가", 65), harness.Long("😀", 65), "a\u0000b"}, // NUL: not every database takes it
 	} {
+		if pointer == "display_name" {
+			values = append(values, hidden()...)
+		}
 		for _, value := range values {
 			t.Run(fmt.Sprintf("%s %.20q", pointer, value), func(t *testing.T) {
-				body := harness.Object{"username": "nobody", "password": password}
+				body := harness.Object{"username": "nobodyname", "password": password}
 				body[pointer] = value
 				a := c.In(t).Do("POST", "/accounts", body).Is(http.StatusUnprocessableEntity, "validation_failed")
 				require.Equal(t, "/"+pointer, a.At("errors").([]any)[0].(map[string]any)["pointer"])
 			})
 		}
 	}
-	s.Client(t, "session").Post("login", harness.Credentials("nobody", password)).Is(http.StatusUnauthorized, "bad_login")
+	s.Client(t, "session").Post("login", harness.Credentials("nobodyname", password)).Is(http.StatusUnauthorized, "bad_login")
 	c.Do("POST", "/accounts", harness.Object{"username": "ALICE", "password": password}).Is(http.StatusConflict, "username_taken")
 }
 

@@ -207,6 +207,45 @@ func TestTheMetricsHaveAListenerOfTheirOwn(t *testing.T) {
 	require.Zero(t, p.Ends())
 }
 
+// A page that has had its own name pointed here (DNS rebinding) reads no metrics of
+// the classroom. A service may be scraped by any name.
+func TestTheListenerOfMetricsIsLocalInTheClassroom(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	harness.ServiceKeys(t, dir)
+	for args, foreign := range map[string]int{"--classroom": http.StatusMisdirectedRequest, "--no-classroom": http.StatusOK} {
+		p := harness.Start(t, dir, nil, "--listen", "localhost:0", "--metrics", "localhost:0", args)
+		found := regexp.MustCompile(`metrics\s+(http://\S+)/metrics`).FindStringSubmatch(p.Banner)
+		require.NotNil(t, found, p.Banner)
+		ask := func(host, header string) *http.Response {
+			r, err := http.NewRequestWithContext(t.Context(), "GET", found[1]+"/metrics", nil)
+			require.NoError(t, err)
+			r.Host = host
+			if header != "" {
+				r.Header.Set(header, "203.0.113.1")
+			}
+			resp, err := harness.Transport.RoundTrip(r)
+			require.NoError(t, err)
+			t.Cleanup(func() { _ = resp.Body.Close() })
+			return resp
+		}
+		require.Equal(t, http.StatusOK, ask("localhost", "").StatusCode)
+		require.Equal(t, http.StatusOK, ask("127.0.0.1:9464", "").StatusCode)
+		for host, header := range map[string]string{"evil.example": "", "localhost": "Via", "localhost:1": "X-Forwarded-For", "127.0.0.1": "Forwarded"} {
+			resp := ask(host, header)
+			require.Equal(t, foreign, resp.StatusCode, "%s %s %s", args, host, header)
+			if foreign == http.StatusOK {
+				continue
+			}
+			body, err := io.ReadAll(resp.Body)
+			require.NoError(t, err)
+			require.Contains(t, string(body), `"code":"classroom_is_local"`)
+			require.NotContains(t, string(body), "statelab_request")
+			require.Equal(t, "application/problem+json; charset=utf-8", resp.Header.Get("Content-Type"))
+		}
+	}
+}
+
 func TestReadmeMetricsAreTheServers(t *testing.T) {
 	t.Parallel()
 	s := harness.NewServer(t, func(c *api.Config) { c.CredentialCache = 1 })

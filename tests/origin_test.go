@@ -96,7 +96,7 @@ func TestAnAllowedOriginReadsEveryAnswer(t *testing.T) {
 		require.Equal(t, []string{"true"}, a.Header["Access-Control-Allow-Credentials"])
 		require.Contains(t, strings.Join(a.Header["Vary"], ", "), "Origin", "a cache would give it to another origin")
 		exposed := strings.Split(strings.ToLower(a.Header.Get("Access-Control-Expose-Headers")), ", ")
-		require.ElementsMatch(t, []string{"etag", "retry-after", "x-request-id", "cache-status", "server-timing"}, exposed)
+		require.ElementsMatch(t, []string{"etag", "link", "retry-after", "x-request-id", "cache-status", "server-timing"}, exposed)
 	}
 	harness.Each(t, func(t *testing.T, slug string) {
 		for _, origin := range []string{harness.AllowedOrigin, "https://app.example"} {

@@ -196,6 +196,65 @@ func TestWhatIsNoAttemptDoesNotCount(t *testing.T) {
 	})
 }
 
+// registers asks for one more account from an address, which the server believes.
+func registers(s *harness.Server, t *testing.T, address string, n int) *harness.Answer {
+	return s.Client(t, "").Do("POST", "/accounts", harness.Object{"username": fmt.Sprintf("account-%d", n), "password": "twinkle twinkle"},
+		harness.Header("X-Forwarded-For", address))
+}
+
+func TestThirtyRegistrationsOfAnAddressAreTheLast(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, 30, auth.MaxRegistrations)
+	s := harness.NewServer(t, service, behind("127.0.0.0/8"))
+	n := 0
+	for ; n < auth.MaxRegistrations; n++ {
+		// What makes no account does not count.
+		if n > 0 {
+			registers(s, t, "2001:db8::1", n-1).Is(http.StatusConflict)
+		}
+		s.Client(t, "").Do("POST", "/accounts", harness.Object{"username": "x", "password": "short"},
+			harness.Header("X-Forwarded-For", "2001:db8::1")).Is(http.StatusUnprocessableEntity)
+		registers(s, t, "2001:db8::1", n).Is(http.StatusCreated)
+	}
+	registers(s, t, "2001:db8::1", n).Throttled(auth.ThrottleWindow)
+	registers(s, t, "2001:db8::2", n).Throttled(auth.ThrottleWindow) // a client has a whole /64 to itself
+	registers(s, t, "2001:db8::1", 0).Throttled(auth.ThrottleWindow) // nor does it learn which names are taken
+	registers(s, t, "2001:db8:0:1::1", n).Is(http.StatusCreated)
+	s.Client(t, "session").Do("POST", "/session/login", harness.Credentials("account-0", "twinkle twinkle"),
+		harness.Header("X-Forwarded-For", "2001:db8::1")).Is(http.StatusOK) // sign-ins are counted apart
+	s.Clock.Advance(auth.ThrottleWindow - time.Second)
+	registers(s, t, "2001:db8::1", n+1).Throttled(time.Second)
+	s.Clock.Advance(time.Second)
+	registers(s, t, "2001:db8::1", n+1).Is(http.StatusCreated)
+}
+
+func TestRegistrationsBesideEachOtherAreNoMoreThanThirty(t *testing.T) {
+	t.Parallel()
+	s := harness.NewServer(t, service, behind("127.0.0.0/8"))
+	var mu sync.Mutex
+	statuses := map[int]int{}
+	var wg sync.WaitGroup
+	const callers = auth.MaxRegistrations + 10
+	for n := range callers {
+		wg.Go(func() {
+			a := registers(s, t, "192.0.2.1", n)
+			mu.Lock()
+			defer mu.Unlock()
+			statuses[a.Status]++
+		})
+	}
+	wg.Wait()
+	require.Equal(t, map[int]int{201: auth.MaxRegistrations, 429: callers - auth.MaxRegistrations}, statuses)
+}
+
+func TestTheClassroomRegistersAsManyAccountsAsItLikes(t *testing.T) {
+	t.Parallel()
+	s := harness.NewServer(t)
+	for n := range auth.MaxRegistrations + 1 {
+		s.Client(t, "").Do("POST", "/accounts", harness.Object{"username": fmt.Sprintf("account-%d", n), "password": "twinkle twinkle"}).Is(http.StatusCreated)
+	}
+}
+
 // blockingHasher hashes when it is told to, and has no room for more than one.
 type blockingHasher struct {
 	auth.Hasher
@@ -237,6 +296,45 @@ func TestAHasherWithoutRoomIsOverloadAndNoFailure(t *testing.T) {
 		(<-first).Is(http.StatusOK)
 		require.NotEmpty(t, c.Held())
 	})
+}
+
+// Registrations wait for hashing in a queue of their own, so that a flood of them
+// refuses no sign-in.
+func TestAFloodOfRegistrationsRefusesNoSignIn(t *testing.T) {
+	const connections, signIns = 80, 10
+	s := harness.NewServer(t, func(c *api.Config) { c.Hasher = auth.NewArgon2id(auth.ProductionParams()) })
+	done := make(chan struct{})
+	refused := make([]int, connections)
+	var flood sync.WaitGroup
+	for i := range connections {
+		c := s.Client(t, "")
+		flood.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				a := c.Do("POST", "/accounts", harness.Object{"username": fmt.Sprintf("flood-%d-%d", i, n), "password": "twinkle twinkle"})
+				if a.Status == http.StatusServiceUnavailable {
+					refused[i]++
+				}
+			}
+		})
+	}
+	require.Eventually(t, func() bool { return s.Metric(t, "statelab_hashes_queued") > 50 }, time.Minute, time.Millisecond)
+	statuses := map[int]int{}
+	for range signIns {
+		statuses[s.Client(t, "session").Post("login", harness.Credentials(harness.Alice, harness.AlicePassword)).Status]++
+	}
+	close(done)
+	flood.Wait()
+	total := 0
+	for _, n := range refused {
+		total += n
+	}
+	require.Positive(t, total, "the queue of registrations has an end")
+	require.Equal(t, map[int]int{http.StatusOK: signIns}, statuses)
 }
 
 // slow is a hash that takes about a tenth of a second, and its memory.

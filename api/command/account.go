@@ -86,7 +86,28 @@ func (a *addAccount) Run(ctx context.Context, c *commands, p Program, s streams)
 		return err
 	}
 	return c.Account.do(ctx, p, func(accounts *auth.Accounts) error {
-		_, err := accounts.Add(ctx, a.Username, password, cmp.Or(a.DisplayName, a.Username), a.Role)
+		added, err := accounts.Add(ctx, a.Username, password, cmp.Or(a.DisplayName, a.Username), a.Role)
+		if err == nil {
+			s.report("added %s as %s", added.Username, added.Role)
+		}
+		return err
+	})
+}
+
+// report prints what a command has done, in one line.
+func (s streams) report(format string, args ...any) { _, _ = fmt.Fprintf(s.out, format+"\n", args...) }
+
+// endsLogins is what follows from a change that ends the account's logins.
+const endsLogins = "a running server ends its logins within five seconds"
+
+// change makes one change to the account with this name and reports it: format has
+// a verb for the username as it is stored.
+func (c *accountCommand) change(ctx context.Context, p Program, s streams, username, format string, f func(*auth.Accounts) error) error {
+	return c.do(ctx, p, func(accounts *auth.Accounts) error {
+		err := f(accounts)
+		if err == nil {
+			s.report(format, strings.ToLower(username))
+		}
 		return err
 	})
 }
@@ -112,39 +133,46 @@ type accountRole struct {
 	Role string `arg:"" help:"member or admin."`
 }
 
-func (a *accountRole) Run(ctx context.Context, c *commands, p Program) error {
-	return c.Account.do(ctx, p, func(accounts *auth.Accounts) error { return accounts.SetRole(ctx, a.Username, a.Role) })
+func (a *accountRole) Run(ctx context.Context, c *commands, p Program, s streams) error {
+	return c.Account.change(ctx, p, s, a.Username, "%s is "+a.Role+" now: "+endsLogins, func(accounts *auth.Accounts) error {
+		return accounts.SetRole(ctx, a.Username, a.Role)
+	})
 }
 
 type disableAccount struct{ account }
 
-func (a *disableAccount) Run(ctx context.Context, c *commands, p Program) error {
-	return c.Account.do(ctx, p, func(accounts *auth.Accounts) error { return accounts.Disable(ctx, a.Username) })
+func (a *disableAccount) Run(ctx context.Context, c *commands, p Program, s streams) error {
+	return c.Account.change(ctx, p, s, a.Username, "disabled %s: "+endsLogins, func(accounts *auth.Accounts) error {
+		return accounts.Disable(ctx, a.Username)
+	})
 }
 
 type enableAccount struct{ account }
 
-func (a *enableAccount) Run(ctx context.Context, c *commands, p Program) error {
-	return c.Account.do(ctx, p, func(accounts *auth.Accounts) error { return accounts.Enable(ctx, a.Username) })
+func (a *enableAccount) Run(ctx context.Context, c *commands, p Program, s streams) error {
+	return c.Account.change(ctx, p, s, a.Username, "enabled %s: it can sign in again", func(accounts *auth.Accounts) error {
+		return accounts.Enable(ctx, a.Username)
+	})
 }
 
 type removeAccount struct{ account }
 
-func (a *removeAccount) Run(ctx context.Context, c *commands, p Program) error {
-	return c.Account.do(ctx, p, func(accounts *auth.Accounts) error { return accounts.Remove(ctx, a.Username) })
+func (a *removeAccount) Run(ctx context.Context, c *commands, p Program, s streams) error {
+	return c.Account.change(ctx, p, s, a.Username, "removed %s: "+endsLogins, func(accounts *auth.Accounts) error {
+		return accounts.Remove(ctx, a.Username)
+	})
 }
 
 type listAccounts struct{}
 
 func (listAccounts) Run(ctx context.Context, c *commands, p Program, s streams) error {
 	return c.Account.do(ctx, p, func(accounts *auth.Accounts) error {
-		all, err := accounts.List(ctx)
-		if err != nil {
-			return err
-		}
 		w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 		_, _ = fmt.Fprintln(w, "USERNAME\tROLE\tSTATUS\tDISPLAY NAME\tID")
-		for _, a := range all {
+		for a, err := range accounts.All(ctx) {
+			if err != nil {
+				return err
+			}
 			status := "enabled"
 			if a.Disabled {
 				status = "disabled"

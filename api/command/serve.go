@@ -105,9 +105,7 @@ func (s *serve) Run(ctx context.Context, out streams, p Program) error {
 			return err
 		}
 		beside += fmt.Sprintf("  metrics   http://%s/metrics\n", listener.Addr())
-		mux := http.NewServeMux()
-		mux.Handle("GET /metrics", server.Metrics())
-		defer serveBeside(ctx, listener, mux, p.Times, log)()
+		defer serveBeside(ctx, listener, s.metricsOf(server), p.Times, log)()
 	}
 	if a := config.Attacker; a != nil {
 		beside += fmt.Sprintf("  attacker  %s and %s\n", a.Origins()[0], a.Origins()[1])
@@ -123,6 +121,17 @@ func (s *serve) Run(ctx context.Context, out streams, p Program) error {
 		log.Warn("a restart forgets the logins of --store memory, and which copies held by clients have been ended: use database, or redis")
 	}
 	return serveUntil(ctx, listener, certificate, server, p.Times, log)
+}
+
+// metricsOf is what the listener of --metrics serves. In the classroom it answers
+// this machine alone, as everything of the classroom does.
+func (s *serve) metricsOf(server server) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", server.Metrics())
+	if s.Classroom {
+		return api.OnlyLocal(mux)
+	}
+	return mux
 }
 
 // ring returns the keys. The classroom makes its own; a service never does, or
