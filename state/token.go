@@ -324,6 +324,9 @@ func (s *token) Start(w http.ResponseWriter, r *http.Request, l Login) (Login, C
 	now := s.now()
 	l.ID, l.IssuedAt, l.ExpiresAt = k.String(), now, now.Add(s.RefreshTTL)
 	t, err := s.sign(r, l, s.expiry(now, l))
+	if err == nil {
+		err = l.storable() // a carrier may take more than the server stores
+	}
 	if err != nil {
 		return Login{}, Credential{}, err
 	}
@@ -368,6 +371,9 @@ func (s *token) Save(w http.ResponseWriter, r *http.Request, l Login) (Login, Cr
 		return Login{}, Credential{}, err
 	}
 	t, err := s.sign(r, l, held.Expires)
+	if err == nil {
+		err = l.storable() // as in Start
+	}
 	if err != nil {
 		return Login{}, Credential{}, err
 	}
