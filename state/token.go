@@ -408,7 +408,7 @@ func (s *token) change(ctx context.Context, id string, f func(*Record)) error {
 // revoke ends a family. Its record stays until its end, without the state, so
 // that a refresh token that turns up later is told what happened.
 func (s *token) revoke(ctx context.Context, k Key) error {
-	err := s.change(ctx, k.String(), (*Record).revoke)
+	err := s.change(ctx, k.String(), (*Record).Revoke)
 	if errors.Is(err, ErrRevoked) {
 		return nil
 	}
