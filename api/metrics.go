@@ -77,8 +77,8 @@ func newMetrics(config Config) *metrics {
 	}
 	// What a scrape would have to search for is left out: only a store that knows
 	// by itself is asked.
-	if s, ok := config.Store.(interface{ Logins() int64 }); ok {
-		gauge("statelab_live_logins", "Logins that the store in memory holds.", func() float64 { return float64(s.Logins()) })
+	if s, ok := config.Store.(interface{ LiveLogins() int64 }); ok {
+		gauge("statelab_live_logins", "Logins that the store in memory holds.", func() float64 { return float64(s.LiveLogins()) })
 	}
 	if h, ok := config.Hasher.(interface{ Busy() (hashing, queued int) }); ok {
 		gauge("statelab_hashes_in_flight", "Passwords that are being hashed.", func() float64 {

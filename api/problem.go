@@ -30,8 +30,8 @@ type Problem struct {
 	Code      string       `json:"code"`
 	RequestID string       `json:"request_id"`
 	Errors    []FieldError `json:"errors,omitempty"` // of validation_failed
-	Limit     int          `json:"limit,omitzero"`   // of credential_too_large, in bytes
-	Size      int          `json:"size,omitzero"`    // of credential_too_large, in bytes
+	Limit     int          `json:"limit,omitzero"`   // of credential_too_large and state_too_large, in bytes
+	Size      int          `json:"size,omitzero"`    // of credential_too_large and state_too_large, in bytes
 }
 
 // FieldError says what is wrong with one member of the body.
@@ -66,6 +66,7 @@ var kinds = map[string]struct {
 	"version_mismatch":          {http.StatusPreconditionFailed, "The state has another version by now"},
 	"payload_too_large":         {http.StatusRequestEntityTooLarge, "The body is too large"},
 	"credential_too_large":      {http.StatusRequestEntityTooLarge, "The state does not fit into what the client can hold"},
+	"state_too_large":           {http.StatusRequestEntityTooLarge, "The state is larger than the server stores"},
 	"uri_too_long":              {http.StatusRequestURITooLong, "The request target is too long"},
 	"unsupported_media_type":    {http.StatusUnsupportedMediaType, "The body has another media type than expected"},
 	"classroom_is_local":        {http.StatusMisdirectedRequest, "The classroom serves this machine only"},
@@ -95,6 +96,7 @@ const retryAfter = 2
 type fault struct {
 	code, detail string
 	errors       []FieldError
+	limit, size  int // of what is too large, in bytes
 }
 
 func (f *fault) Error() string { return "api: " + f.code + ": " + f.detail }
@@ -140,6 +142,7 @@ func faultOf(err error) *fault {
 		invalid   *auth.InvalidError
 		throttled *auth.ThrottledError
 		tooLarge  *state.TooLargeError
+		unstored  *state.StateTooLargeError
 	)
 	switch {
 	case errors.As(err, &f):
@@ -151,7 +154,11 @@ func faultOf(err error) *fault {
 		return &fault{code: "too_many_attempts", detail: "Wait as long as Retry-After says. Logins that exist are not affected."}
 	case errors.As(err, &tooLarge):
 		return &fault{code: "credential_too_large", detail: fmt.Sprintf(
-			"The credential would have %d bytes, and %d fit. The state stays as it was.", tooLarge.Size, tooLarge.Limit)}
+			"The credential would have %d bytes, and %d fit. The state stays as it was.", tooLarge.Size, tooLarge.Limit), limit: tooLarge.Limit, size: tooLarge.Size}
+	case errors.As(err, &unstored):
+		return &fault{code: "state_too_large", detail: fmt.Sprintf(
+			"The state would have %d bytes, and the server stores %d. The old state stays as it was.", unstored.Size, unstored.Limit),
+			limit: unstored.Limit, size: unstored.Size}
 	}
 	for _, s := range sentinels {
 		if errors.Is(err, s.err) {
@@ -165,7 +172,7 @@ func faultOf(err error) *fault {
 func problemOf(f *fault, r *http.Request, requestID string) Problem {
 	return Problem{
 		Type: "urn:statelab:problem:" + f.code, Title: kinds[f.code].title, Status: kinds[f.code].status, Detail: f.detail,
-		Instance: instance(r), Code: f.code, RequestID: requestID, Errors: f.errors,
+		Instance: instance(r), Code: f.code, RequestID: requestID, Errors: f.errors, Limit: f.limit, Size: f.size,
 	}
 }
 
@@ -187,9 +194,6 @@ func (s *Server) fail(c *gin.Context, err error) {
 	}
 	if t := (*auth.ThrottledError)(nil); errors.As(err, &t) {
 		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(t.RetryAfter.Seconds()))))
-	}
-	if t := (*state.TooLargeError)(nil); errors.As(err, &t) {
-		p.Limit, p.Size = t.Limit, t.Size
 	}
 	// The error itself is for the log alone, once, and only where the server
 	// is at fault: it may name hosts and paths.

@@ -144,6 +144,24 @@ func (s *cachedStore) Update(ctx context.Context, k Key, rev int64, r Record) er
 	return s.Store.Update(ctx, k, rev, r)
 }
 
+// EndSubject implements Store. It forgets what is remembered of the logins, and
+// has no read that began before it remembered: which keys end only the store knows.
+func (s *cachedStore) EndSubject(ctx context.Context, e Ending) (int, error) {
+	defer func() {
+		for i := range s.locks {
+			s.locks[i].Lock()
+			s.locks[i].writes++
+			s.locks[i].Unlock()
+		}
+		for k, found := range s.cache.All() {
+			if found.Login.Subject == e.Subject && found.Strategy == e.Strategy {
+				s.cache.Invalidate(k)
+			}
+		}
+	}()
+	return s.Store.EndSubject(ctx, e)
+}
+
 // Delete implements Store.
 func (s *cachedStore) Delete(ctx context.Context, k Key) error {
 	defer s.forget(k)

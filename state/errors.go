@@ -47,6 +47,15 @@ func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("state: the credential has %d bytes, at most %d fit", e.Size, e.Limit)
 }
 
+// StateTooLargeError says that a state is larger than the server stores.
+type StateTooLargeError struct {
+	Limit, Size int // bytes, as StateLimit counts them
+}
+
+func (e *StateTooLargeError) Error() string {
+	return fmt.Sprintf("state: the state has %d bytes, the server stores at most %d", e.Size, e.Limit)
+}
+
 // failed turns the error of a store into one of the package's: what the store
 // says on purpose stays, everything else is an outage.
 func failed(err error) error {

@@ -51,6 +51,8 @@ func (s *one) Create(_ context.Context, k Key, r Record) error {
 	return nil
 }
 
+func (s *one) Logins(context.Context, LoginQuery) ([]Entry, error) { return nil, nil }
+
 func (s *one) Load(_ context.Context, k Key) (Record, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -24,7 +24,8 @@ import (
 //     other change of privilege;
 //   - Save returns ErrConflict instead of overwriting what another request has
 //     saved, or bringing back what it has ended, meanwhile, and an error that
-//     wraps ErrUnavailable where the store failed;
+//     wraps ErrUnavailable where the store failed, and a *StateTooLargeError for
+//     encoded values over StateLimit: the old ones stay;
 //   - Options{MaxAge: -1} deletes the record, and the cookie with the attributes
 //     that it was set with;
 //   - the record expires on the server: MaxAge after the last Save, or
@@ -164,6 +165,9 @@ func (s *GinStore) record(session *sessions.Session) (Record, error) {
 	var buf bytes.Buffer
 	if err := gob.NewEncoder(&buf).Encode(values); err != nil {
 		return Record{}, err
+	}
+	if size := buf.Len(); size > StateLimit {
+		return Record{}, &StateTooLargeError{Limit: StateLimit, Size: size}
 	}
 	life := DefaultIdle
 	if session.Options.MaxAge > 0 {

@@ -89,7 +89,7 @@ func (b ledger) endReplaced(ctx context.Context, k Key, now Micros) error {
 		if err != nil {
 			return failed(err)
 		}
-		rec.revoke()
+		rec.Revoke()
 		if b.linger > 0 {
 			rec.Expires = min(rec.Expires, now.Add(b.linger))
 		}

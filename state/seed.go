@@ -104,6 +104,9 @@ func (s *seed) visit(r *http.Request) (id string, carried bool, l Login, err err
 // keep puts a login into a session, and tells the client the identifier unless it
 // has sent it.
 func (s *seed) keep(w http.ResponseWriter, id string, carried bool, l Login) (Login, Credential, error) {
+	if err := l.storable(); err != nil {
+		return Login{}, Credential{}, err
+	}
 	s.mu.Lock()
 	s.sessions[id] = l
 	s.mu.Unlock()

@@ -68,6 +68,9 @@ func (s *session) Start(w http.ResponseWriter, r *http.Request, l Login) (Login,
 	rec := Record{
 		Kind: KindLogin, Strategy: s.Slug, Login: l, Rotation: rotation, LastSeen: now, Expires: s.until(now, l),
 	}
+	if err := l.storable(); err != nil {
+		return Login{}, Credential{}, err
+	}
 	var old []Key
 	for presented := range s.values(r) { // garbage is no obstacle
 		switch o, _, err := open(r.Context(), s.Store, s.Slug, presented); {
@@ -112,6 +115,9 @@ func (s *session) Load(r *http.Request) (Login, error) {
 
 func (s *session) Save(w http.ResponseWriter, r *http.Request, l Login) (Login, Credential, error) {
 	o, rec, err := s.presented(r)
+	if err == nil {
+		err = l.storable()
+	}
 	if err != nil {
 		return Login{}, Credential{}, err
 	}

@@ -14,6 +14,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/go-json-experiment/json"
 )
 
 // Micros is a moment in microseconds since the Unix epoch. Integers compare
@@ -70,6 +72,36 @@ func (l *Login) complete() bool {
 		l.Theme != "" && l.Language != "" && l.Credits >= 0 && l.Version >= 1 && l.IssuedAt > 0 && l.ExpiresAt > l.IssuedAt && l.ExpiresAt < endOfDates
 }
 
+// StateLimit is the largest state that a server stores, in bytes of the Login as
+// a JSON document. What a strategy adds to it in a record, such as hashes and
+// dates, does not count: the same state fits into every strategy that stores it.
+const StateLimit = 24 << 10
+
+// Bounds of a Login as a JSON document. A byte of text takes at most six, as a
+// control character does, and an item of the cart has quotes and a comma.
+const (
+	escapedByte = len(`\u0000`)
+	loginFixed  = 512 // names of members, numbers and dates
+)
+
+// storable returns a *StateTooLargeError for a state over StateLimit. It encodes
+// only a state that its lengths do not show to fit.
+func (l *Login) storable() error {
+	text := len(l.ID) + len(l.Subject) + len(l.Username) + len(l.DisplayName) + len(l.Role) +
+		len(l.Theme) + len(l.Language) + len(l.Nickname) + len(l.Note)
+	for _, item := range l.Cart {
+		text += len(item) + len(`"",`)
+	}
+	if text*escapedByte+loginFixed <= StateLimit {
+		return nil
+	}
+	doc, err := json.Marshal(l)
+	if err == nil && len(doc) > StateLimit {
+		err = &StateTooLargeError{Limit: StateLimit, Size: len(doc)}
+	}
+	return err
+}
+
 // endOfDates is the first moment that RFC 3339 cannot write, the year 10000.
 const endOfDates Micros = 253402300800e6
 
@@ -116,7 +148,8 @@ type Strategy interface {
 	// carried, if any. It never adopts an identifier that came with r (OWASP
 	// Session Management: Renew the Session ID After Any Privilege Level
 	// Change). It returns the login with its id and dates. A credential that
-	// would not fit is a [*TooLargeError].
+	// would not fit is a [*TooLargeError], a state over StateLimit that the
+	// server would store a [*StateTooLargeError].
 	Start(w http.ResponseWriter, r *http.Request, l Login) (Login, Credential, error)
 
 	// Load returns the login that r carries. Having no ResponseWriter, it
@@ -128,7 +161,8 @@ type Strategy interface {
 	// Save keeps l, a changed copy of what Load returned for r. Where the
 	// strategy can tell that somebody else has changed the login since, it
 	// returns ErrConflict. A credential that would not fit is a
-	// [*TooLargeError] and leaves the old state intact.
+	// [*TooLargeError], and a state over StateLimit that the server would store
+	// is a [*StateTooLargeError]; both leave the old state intact.
 	Save(w http.ResponseWriter, r *http.Request, l Login) (Login, Credential, error)
 
 	// Refresh renews the login: a new credential, the same state. Presented is

@@ -102,6 +102,9 @@ const loginKey = "login"
 
 // save writes the whole session back, and sets its cookie again.
 func (s *stock) save(w http.ResponseWriter, r *http.Request, session *gorilla.Session, l Login) (Login, Credential, error) {
+	if err := l.storable(); err != nil {
+		return Login{}, Credential{}, err
+	}
 	text, err := json.Marshal(l)
 	if err != nil {
 		return Login{}, Credential{}, err

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"fmt"
 
 	"github.com/go-json-experiment/json"
 )
@@ -95,18 +96,64 @@ func DecodeRecord(doc []byte, rev int64) (Record, error) {
 	return d.Record, nil
 }
 
-// revoke ends the login of a record that stays to say so. What its user had
-// written into it goes.
-func (r *Record) revoke() {
+// Revoke ends the login of a record that stays to say so. Only whose login it
+// was and its dates stay: the state and the hashes of the secrets go.
+func (r *Record) Revoke() {
 	l := r.Login
-	r.Rotation.Revoked = true
-	r.Login = Login{ID: l.ID, Subject: l.Subject, IssuedAt: l.IssuedAt, ExpiresAt: l.ExpiresAt}
+	*r = Record{
+		Kind: r.Kind, Strategy: r.Strategy, Expires: r.Expires, Rev: r.Rev, Rotation: Rotation{Revoked: true},
+		Login: Login{ID: l.ID, Subject: l.Subject, IssuedAt: l.IssuedAt, ExpiresAt: r.Expires},
+	}
 }
 
 // Entry is a record with its key.
 type Entry struct {
 	Key Key
 	Record
+}
+
+// A LoginQuery names logins of a subject in one strategy.
+type LoginQuery struct {
+	Subject, Strategy string
+	// Ended asks for the logins that were revoked and whose records stay to say
+	// so; else it asks for the live ones.
+	Ended bool
+	// Skip leaves out so many of the newest. With 100 the answer is what a subject
+	// has beyond 100 logins, with 0 it is all of them.
+	Skip int
+}
+
+// An Ending names logins of a subject in one strategy that end.
+type Ending struct {
+	Subject, Strategy string
+	// Ended names the logins that were revoked before, whose records only Delete
+	// can end once more; else it names the live ones.
+	Ended bool
+	// Until is the last moment at which the logins began.
+	Until Micros
+	// Except is the id of a login that goes on, or "". The id of a login is the
+	// key of its record.
+	Except string
+	// Delete removes the records. Else they stay until they expire, as
+	// Record.Revoke leaves them, and have the Kind.
+	Delete bool
+	Kind   Kind
+}
+
+// Document returns the parts of the document that Record.Revoke leaves of a
+// login that e ends, for a store that writes it without reading the record.
+// Between them stand its key, its IssuedAt, and twice its Expires.
+func (e Ending) Document() (parts [5]string, err error) {
+	var quoted [3][]byte
+	for i, text := range []string{string(e.Kind), e.Strategy, e.Subject} {
+		if quoted[i], err = json.Marshal(text); err != nil {
+			return parts, err
+		}
+	}
+	return [5]string{
+		fmt.Sprintf(`{"v":%d,"kind":%s,"strategy":%s,"login":{"sub":%s,"sid":"`, recordVersion, quoted[0], quoted[1], quoted[2]),
+		`","issued_at":`, `,"expires_at":`, `},"rotation":{"revoked":true},"expires":`, `}`,
+	}, nil
 }
 
 // Store keeps records until they expire.
@@ -126,13 +173,22 @@ type Store interface {
 	Load(ctx context.Context, k Key) (Record, error)
 	// Update replaces the record if its revision is still rev, which becomes
 	// rev+1, else it returns ErrConflict. It returns ErrNotFound if the record is gone: it never
-	// re-creates what a logout has deleted. A record keeps its kind and subject.
+	// re-creates what a logout has deleted. A record keeps its kind, its strategy,
+	// its subject and the moment at which its login began.
 	Update(ctx context.Context, k Key, rev int64, r Record) error
 	// Delete removes the record. It is no error if there is none.
 	Delete(ctx context.Context, k Key) error
-	// BySubject returns the live records whose login belongs to the subject,
-	// by an index and not by a scan.
+	// BySubject returns the records that have not expired and whose login belongs
+	// to the subject, in all strategies, by an index and not by a scan.
 	BySubject(ctx context.Context, subject string) ([]Entry, error)
+	// Logins returns the logins that q names, by an index and not by a scan: the
+	// one that began first is the first, and of two that began in one moment the
+	// order is the same for every caller. To have none is no error.
+	Logins(ctx context.Context, q LoginQuery) ([]Entry, error)
+	// EndSubject ends the logins that e names, as one operation of the back end
+	// where it has one, and returns how many there were. To have none is no error.
+	// After an error any of them may have ended.
+	EndSubject(ctx context.Context, e Ending) (ended int, err error)
 	// Ping returns nil if the store can serve requests.
 	Ping(ctx context.Context) error
 	// Close frees what the store holds. It is called once, after the last use.

@@ -321,6 +321,9 @@ func (s *token) Start(w http.ResponseWriter, r *http.Request, l Login) (Login, C
 	now := s.now()
 	l.ID, l.IssuedAt, l.ExpiresAt = k.String(), now, now.Add(s.RefreshTTL)
 	t, err := s.sign(r, l, s.expiry(now, l))
+	if err == nil {
+		err = l.storable() // a carrier may take more than the server stores
+	}
 	if err != nil {
 		return Login{}, Credential{}, err
 	}
@@ -365,6 +368,9 @@ func (s *token) Save(w http.ResponseWriter, r *http.Request, l Login) (Login, Cr
 		return Login{}, Credential{}, err
 	}
 	t, err := s.sign(r, l, held.Expires)
+	if err == nil {
+		err = l.storable() // as in Start
+	}
 	if err != nil {
 		return Login{}, Credential{}, err
 	}
@@ -399,7 +405,7 @@ func (s *token) change(ctx context.Context, id string, f func(*Record)) error {
 // revoke ends a family. Its record stays until its end, without the state, so
 // that a refresh token that turns up later is told what happened.
 func (s *token) revoke(ctx context.Context, k Key) error {
-	err := s.change(ctx, k.String(), (*Record).revoke)
+	err := s.change(ctx, k.String(), (*Record).Revoke)
 	if errors.Is(err, ErrRevoked) {
 		return nil
 	}

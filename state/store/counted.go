@@ -30,11 +30,13 @@ const (
 	Update
 	Delete
 	BySubject
+	Logins
+	EndSubject
 	Operations // is how many there are
 )
 
 func (o Operation) String() string {
-	return [Operations]string{"create", "load", "update", "delete", "by_subject"}[o]
+	return [Operations]string{"create", "load", "update", "delete", "by_subject", "logins", "end_subject"}[o]
 }
 
 // A Result is what came of an operation.
@@ -87,7 +89,7 @@ type counted struct {
 func (s counted) done(ctx context.Context, start time.Time, o Operation, err error) {
 	took := time.Since(start)
 	if c, ok := ctx.Value(CostKey).(*Cost); ok {
-		if o == Load || o == BySubject {
+		if o == Load || o == BySubject || o == Logins {
 			c.Reads++
 		} else {
 			c.Writes++
@@ -132,4 +134,18 @@ func (s counted) BySubject(ctx context.Context, subject string) ([]state.Entry, 
 	all, err := s.Store.BySubject(ctx, subject)
 	s.done(ctx, start, BySubject, err)
 	return all, err
+}
+
+func (s counted) Logins(ctx context.Context, q state.LoginQuery) ([]state.Entry, error) {
+	start := time.Now()
+	all, err := s.Store.Logins(ctx, q)
+	s.done(ctx, start, Logins, err)
+	return all, err
+}
+
+func (s counted) EndSubject(ctx context.Context, e state.Ending) (int, error) {
+	start := time.Now()
+	n, err := s.Store.EndSubject(ctx, e)
+	s.done(ctx, start, EndSubject, err)
+	return n, err
 }

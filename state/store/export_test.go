@@ -4,6 +4,9 @@ package store
 const (
 	SQLLoad       = sqlLoad
 	SQLBySubject  = sqlBySubject
+	SQLLogins     = sqlLogins
+	SQLDelete     = sqlDelete
+	SQLRevoke     = sqlRevoke
 	SQLSweep      = sqlSweep
 	SQLSweepBatch = sqlSweepBatch
 )

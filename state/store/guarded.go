@@ -102,6 +102,16 @@ func (g *guarded) BySubject(ctx context.Context, subject string) (all []state.En
 	return all, err
 }
 
+func (g *guarded) Logins(ctx context.Context, q state.LoginQuery) (all []state.Entry, err error) {
+	err = g.guard(ctx, &g.reads, func(ctx context.Context) (err error) { all, err = g.Store.Logins(ctx, q); return err })
+	return all, err
+}
+
+func (g *guarded) EndSubject(ctx context.Context, e state.Ending) (n int, err error) {
+	err = g.guard(ctx, &g.writes, func(ctx context.Context) (err error) { n, err = g.Store.EndSubject(ctx, e); return err })
+	return n, err
+}
+
 // Ping asks the store itself, whether or not it rests: readiness is not to be
 // guessed. If it answers, its rest is over.
 func (g *guarded) Ping(ctx context.Context) error {

@@ -1,11 +1,14 @@
 package store
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
 	"hash/maphash"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -179,17 +182,10 @@ func (s *Memory) Delete(ctx context.Context, k state.Key) error {
 
 // BySubject implements state.Store.
 func (s *Memory) BySubject(ctx context.Context, subject string) ([]state.Entry, error) {
-	if subject == "" {
+	keys := s.keys(subject)
+	if len(keys) == 0 {
 		return nil, ctx.Err()
 	}
-	var keys []state.Key
-	x := s.subjectShard(subject)
-	x.mu.Lock()
-	for e := x.m[subject]; e != nil; e = e.next {
-		keys = append(keys, e.key)
-	}
-	x.mu.Unlock()
-
 	entries := make([]state.Entry, 0, len(keys))
 	for _, k := range keys {
 		r, err := s.Load(ctx, k)
@@ -202,6 +198,75 @@ func (s *Memory) BySubject(ctx context.Context, subject string) ([]state.Entry, 
 		entries = append(entries, state.Entry{Key: k, Record: r})
 	}
 	return entries, nil
+}
+
+// keys returns the keys of a subject's records, the newest first.
+func (s *Memory) keys(subject string) []state.Key {
+	if subject == "" {
+		return nil
+	}
+	var keys []state.Key
+	x := s.subjectShard(subject)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for e := x.m[subject]; e != nil; e = e.next {
+		keys = append(keys, e.key)
+	}
+	return keys
+}
+
+// Logins implements state.Store. It walks all records of the subject.
+func (s *Memory) Logins(ctx context.Context, q state.LoginQuery) ([]state.Entry, error) {
+	all, err := s.BySubject(ctx, q.Subject)
+	if err != nil {
+		return nil, err
+	}
+	all = slices.DeleteFunc(all, func(e state.Entry) bool { return e.Strategy != q.Strategy || e.Rotation.Revoked != q.Ended })
+	return oldest(all, q.Skip), nil
+}
+
+// oldest sorts logins as state.Store has it, and leaves out the newest.
+func oldest(all []state.Entry, skip int) []state.Entry {
+	slices.SortFunc(all, func(a, b state.Entry) int {
+		return cmp.Or(cmp.Compare(a.Login.IssuedAt, b.Login.IssuedAt), bytes.Compare(a.Key[:], b.Key[:]))
+	})
+	return all[:max(0, len(all)-skip)]
+}
+
+// EndSubject implements state.Store. It walks all records of the subject, and
+// ends each under the lock of its shard.
+func (s *Memory) EndSubject(ctx context.Context, e state.Ending) (int, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	ended := 0
+	for _, k := range s.keys(e.Subject) {
+		if s.endOne(k, e) {
+			ended++
+		}
+	}
+	return ended, nil
+}
+
+// endOne ends the login under k if e names it.
+func (s *Memory) endOne(k state.Key, e state.Ending) bool {
+	now, sh := s.clock(), s.shard(k)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	old, ok := sh.m[k]
+	switch {
+	case !ok || now >= old.Expires, old.Login.Subject != e.Subject, old.Strategy != e.Strategy, old.Rotation.Revoked != e.Ended:
+		return false
+	case old.Login.IssuedAt > e.Until, e.Except != "" && k.String() == e.Except:
+		return false
+	case e.Delete:
+		s.remove(sh, old)
+	default:
+		old.Revoke()
+		old.Kind = e.Kind
+		old.Rev++
+	}
+	return true
 }
 
 // remove takes an entry out. The caller holds the shard's lock.
@@ -249,9 +314,9 @@ func (s *Memory) unindex(e *entry) {
 	}
 }
 
-// Logins returns how many logins there are, those included that have ended and
+// LiveLogins returns how many logins there are, those included that have ended and
 // not been swept. It costs nothing.
-func (s *Memory) Logins() int64 { return s.logins.Load() }
+func (s *Memory) LiveLogins() int64 { return s.logins.Load() }
 
 // Len returns how many records take up memory, expired ones included.
 func (s *Memory) Len() int {

@@ -26,11 +26,9 @@ import (
 // server's own persistence goes: with appendfsync always all of it, with
 // everysec all but the last second, without either none.
 //
-// A record is one string, "REV EXPIRES\nDOCUMENT", with the server's own expiry. A
-// sorted set for each subject lists its records by the time of their creation.
-// On a cluster the two lie in different slots, so the index is written first,
-// and entries that lead nowhere are dropped when they are read, once they are
-// too old to be those of a record that is just being created.
+// A record is one string, "REV EXPIRES\nDOCUMENT", with the server's own expiry.
+// Two sorted sets for each subject and strategy list its live logins and its
+// revoked ones, by the time at which they began: see redis_index.go.
 type Redis struct {
 	client redis.UniversalClient
 	now    func() time.Time
@@ -138,8 +136,8 @@ func parseRedis(address string) (*redis.UniversalOptions, error) {
 
 const redisPrefix = "statelab:"
 
-func recordKey(k state.Key) string     { return redisPrefix + "record:" + k.String() }
-func subjectKey(subject string) string { return redisPrefix + "subject:" + subject }
+func recordKey(k state.Key) string { return redisPrefix + "record:" + k.String() }
+
 func wire(rev int64, expires state.Micros, doc []byte) string {
 	return fmt.Sprintf("%d %d\n%s", rev, expires, doc)
 }
@@ -165,10 +163,8 @@ func (s *Redis) Create(ctx context.Context, k state.Key, r state.Record) error {
 	if err != nil {
 		return err
 	}
-	if subject := r.Login.Subject; subject != "" {
-		// Idle expiry moves with use, so the index lasts until the absolute end.
-		life := max(s.life(r), r.Login.ExpiresAt.Sub(state.MicrosOf(s.now())))
-		if err := s.index(ctx, subject, k, life); err != nil {
+	if r.Login.Subject != "" {
+		if err := s.index(ctx, k, r); err != nil {
 			return err
 		}
 	}
@@ -190,15 +186,6 @@ func (s *Redis) Create(ctx context.Context, k state.Key, r state.Record) error {
 	}
 }
 
-// index lists the key for its subject, at least as long as the record lives.
-func (s *Redis) index(ctx context.Context, subject string, k state.Key, life time.Duration) error {
-	err := indexScript.Run(ctx, s.client, []string{subjectKey(subject)}, k.String(), life.Milliseconds(), s.now().UnixMilli()).Err()
-	if err != nil {
-		return fmt.Errorf("store: %w", err)
-	}
-	return nil
-}
-
 var (
 	// Returns what is there, or nil if it was nothing, of another type or what
 	// may be replaced.
@@ -207,13 +194,6 @@ local old = redis.pcall('GET', KEYS[1])
 if type(old) == 'string' and old ~= ARGV[3] then return old end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return false`)
-
-	indexScript = redis.NewScript(`
-local kind = redis.call('TYPE', KEYS[1]).ok
-if kind ~= 'zset' and kind ~= 'none' then redis.call('DEL', KEYS[1]) end
-redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1])
-if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
-return 1`)
 
 	// 1: done, 0: another revision, -1: none
 	updateScript = redis.NewScript(`
@@ -271,6 +251,9 @@ func (s *Redis) Update(ctx context.Context, k state.Key, rev int64, r state.Reco
 	case done == 0:
 		return state.ErrConflict
 	}
+	if r.Rotation.Revoked && r.Login.Subject != "" {
+		_ = s.index(ctx, k, r) // or the next reader of the index moves it
+	}
 	return nil
 }
 
@@ -280,58 +263,6 @@ func (s *Redis) Delete(ctx context.Context, k state.Key) error {
 		return fmt.Errorf("store: %w", err)
 	}
 	return nil
-}
-
-// BySubject implements state.Store: the index, then its records in one go.
-func (s *Redis) BySubject(ctx context.Context, subject string) ([]state.Entry, error) {
-	if subject == "" {
-		return nil, ctx.Err()
-	}
-	members, err := s.client.ZRangeWithScores(ctx, subjectKey(subject), 0, -1).Result()
-	if redis.HasErrorPrefix(err, "WRONGTYPE") {
-		return nil, nil
-	}
-	if err != nil || len(members) == 0 {
-		return nil, wrap(err)
-	}
-	pipe := s.client.Pipeline()
-	texts := make([]*redis.StringCmd, len(members))
-	for i, m := range members {
-		texts[i] = pipe.Get(ctx, redisPrefix+"record:"+name(m))
-	}
-	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) && !redis.HasErrorPrefix(err, "WRONGTYPE") {
-		return nil, wrap(err)
-	}
-	var entries []state.Entry
-	var stale []any
-	settled := float64(s.now().Add(-indexSettles).UnixMilli())
-	for i, m := range members {
-		text, err := texts[i].Bytes()
-		if err != nil && !errors.Is(err, redis.Nil) && !redis.HasErrorPrefix(err, "WRONGTYPE") {
-			return nil, wrap(err)
-		}
-		k, ok := state.ParseKey(name(m))
-		r, decodeErr := s.decode(text)
-		if err != nil || !ok || decodeErr != nil {
-			if m.Score < settled {
-				stale = append(stale, m.Member)
-			}
-			continue
-		}
-		entries = append(entries, state.Entry{Key: k, Record: r})
-	}
-	if len(stale) > 0 {
-		_ = s.client.ZRem(ctx, subjectKey(subject), stale...).Err() // or the next reader's
-	}
-	return entries, nil
-}
-
-// indexSettles is how long an entry of an index may wait for its record.
-const indexSettles = time.Minute
-
-func name(m redis.Z) string {
-	s, _ := m.Member.(string)
-	return s
 }
 
 func wrap(err error) error {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,7 +38,13 @@ const (
 	sqlLoad = `SELECT rev, document FROM records WHERE key = $1 AND expires > $2`
 	// The index is partial: subject <> '' lets the planner use it.
 	sqlBySubject = `SELECT key, rev, document FROM records WHERE subject = $1 AND subject <> '' AND expires > $2`
-	sqlSweep     = `DELETE FROM records WHERE key IN (SELECT key FROM records WHERE expires <= $1 LIMIT $2)`
+	sqlLogins    = `SELECT key, rev, document FROM records WHERE subject = $1 AND subject <> '' AND strategy = $2 AND revoked = $3
+		AND expires > $4 ORDER BY issued_at DESC, key DESC LIMIT 2147483647 OFFSET $5`
+	sqlEnds   = ` WHERE subject = $1 AND subject <> '' AND strategy = $2 AND revoked = $3 AND issued_at <= $4 AND key <> $5 AND expires > $6`
+	sqlDelete = `DELETE FROM records` + sqlEnds
+	sqlRevoke = `UPDATE records SET revoked = TRUE, rev = rev + 1,
+		document = $7 || key || $8 || issued_at || $9 || expires || $10 || expires || $11` + sqlEnds
+	sqlSweep = `DELETE FROM records WHERE key IN (SELECT key FROM records WHERE expires <= $1 LIMIT $2)`
 )
 
 // NewSQL returns a store in db, which it does not close, and starts its sweep,
@@ -80,10 +87,11 @@ func (s *SQL) Create(ctx context.Context, k state.Key, r state.Record) error {
 	var gone any = ""
 	for {
 		err := s.one(ctx, state.ErrExists,
-			`INSERT INTO records (key, subject, rev, expires, document) VALUES ($1, $2, 1, $3, $4)
-			 ON CONFLICT (key) DO UPDATE SET subject = excluded.subject, rev = 1, expires = excluded.expires, document = excluded.document
-			 WHERE records.expires <= $5 OR records.document = $6`,
-			k.String(), r.Login.Subject, int64(r.Expires), string(doc), s.clock(), gone)
+			`INSERT INTO records (key, subject, strategy, issued_at, revoked, rev, expires, document) VALUES ($1, $2, $3, $4, $5, 1, $6, $7)
+			 ON CONFLICT (key) DO UPDATE SET subject = excluded.subject, strategy = excluded.strategy, issued_at = excluded.issued_at,
+			 revoked = excluded.revoked, rev = 1, expires = excluded.expires, document = excluded.document
+			 WHERE records.expires <= $8 OR records.document = $9`,
+			k.String(), r.Login.Subject, r.Strategy, int64(r.Login.IssuedAt), r.Rotation.Revoked, int64(r.Expires), string(doc), s.clock(), gone)
 		if !errors.Is(err, state.ErrExists) {
 			return err
 		}
@@ -165,8 +173,8 @@ func (s *SQL) Update(ctx context.Context, k state.Key, rev int64, r state.Record
 	for {
 		now := s.clock()
 		err := s.one(ctx, state.ErrConflict,
-			`UPDATE records SET rev = rev + 1, expires = $1, document = $2 WHERE key = $3 AND rev = $4 AND expires > $5`,
-			int64(r.Expires), string(doc), k.String(), rev, now)
+			`UPDATE records SET rev = rev + 1, revoked = $1, expires = $2, document = $3 WHERE key = $4 AND rev = $5 AND expires > $6`,
+			r.Rotation.Revoked, int64(r.Expires), string(doc), k.String(), rev, now)
 		if !errors.Is(err, state.ErrConflict) {
 			return err
 		}
@@ -192,10 +200,37 @@ func (s *SQL) Delete(ctx context.Context, k state.Key) error {
 
 // BySubject implements state.Store.
 func (s *SQL) BySubject(ctx context.Context, subject string) ([]state.Entry, error) {
-	if subject == "" {
-		return nil, ctx.Err()
+	return s.entries(ctx, sqlBySubject, subject, s.clock())
+}
+
+// Logins implements state.Store.
+func (s *SQL) Logins(ctx context.Context, q state.LoginQuery) ([]state.Entry, error) {
+	all, err := s.entries(ctx, sqlLogins, q.Subject, q.Strategy, q.Ended, s.clock(), q.Skip)
+	slices.Reverse(all)
+	return all, err
+}
+
+// EndSubject implements state.Store, in one statement.
+func (s *SQL) EndSubject(ctx context.Context, e state.Ending) (int, error) {
+	query, args := sqlDelete, []any{e.Subject, e.Strategy, e.Ended, int64(e.Until), e.Except, s.clock()}
+	if !e.Delete {
+		parts, err := e.Document()
+		if err != nil {
+			return 0, err
+		}
+		query = sqlRevoke
+		for _, part := range parts {
+			args = append(args, part)
+		}
 	}
-	rows, err := s.db.QueryContext(ctx, sqlBySubject, subject, s.clock())
+	n, err := s.exec(ctx, query, args...)
+	return int(n), err
+}
+
+// entries runs a query for keys, revisions and documents. What cannot be decoded
+// is left out.
+func (s *SQL) entries(ctx context.Context, query string, args ...any) ([]state.Entry, error) {
+	rows, err := s.db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}

@@ -39,8 +39,8 @@ func fill(t testing.TB, db *store.Database, n, oneOf int) {
 	t.Helper()
 	_, err := db.ExecContext(t.Context(), `
 		WITH RECURSIVE i(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM i WHERE n < `+fmt.Sprint(n)+`)
-		INSERT INTO records (key, subject, rev, expires, document)
-		SELECT substr('0000000000000000000000' || n, -22), CASE n % 100 WHEN 1 THEN 'alice' WHEN 2 THEN '' ELSE 'user' || n END, 1,
+		INSERT INTO records (key, subject, strategy, issued_at, revoked, rev, expires, document)
+		SELECT substr('0000000000000000000000' || n, -22), CASE n % 100 WHEN 1 THEN 'alice' WHEN 2 THEN '' ELSE 'user' || n END, 'session', n, FALSE, 1,
 			CASE n % `+fmt.Sprint(oneOf)+` WHEN 0 THEN 1 ELSE 2 END, '{"v":1,"kind":"login","expires":2}' FROM i`)
 	require.NoError(t, err)
 }
@@ -80,6 +80,9 @@ func TestEveryReadIsOneIndexedStatement(t *testing.T) {
 		}{
 			{store.SQLLoad, "", []any{key, int64(1)}}, // the primary key's, of which each database has its own name
 			{store.SQLBySubject, "records_by_subject", []any{"user1001", int64(1)}},
+			{store.SQLLogins, "records_by_subject", []any{"user1001", "session", false, int64(1), 100}},
+			{store.SQLDelete, "records_by_subject", []any{"user1001", "session", false, int64(1), "", int64(1)}},
+			{store.SQLRevoke, "records_by_subject", []any{"user1001", "session", false, int64(1), "", int64(1), "", "", "", "", ""}},
 			{store.SQLSweep, "records_by_expiry", []any{int64(1), store.SQLSweepBatch}},
 		} {
 			lines := plan(c.query, c.args...)

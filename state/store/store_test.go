@@ -198,7 +198,7 @@ func TestADatabaseWaitsForTheNodeThatMigrates(t *testing.T) {
 	require.Positive(t, version, "it is up to date before its first use")
 }
 
-// In Redis, a subject's list is a key of its own.
+// In Redis, a subject's index has keys of its own.
 func TestASpoiledListKeepsNobodyFromLoggingIn(t *testing.T) {
 	t.Parallel()
 	server := storetest.Redis(t)
@@ -207,7 +207,12 @@ func TestASpoiledListKeepsNobodyFromLoggingIn(t *testing.T) {
 	defer func() { require.NoError(t, s.Close()) }()
 	client := redis.NewClient(&redis.Options{Addr: strings.TrimPrefix(server.Address, "redis://")})
 	defer func() { require.NoError(t, client.Close()) }()
-	require.NoError(t, client.Set(t.Context(), "statelab:subject:alice", "\xff", 0).Err())
+	for _, key := range []string{"statelab:strategies:{alice}", "statelab:live:{alice}:session", "statelab:revoked:{alice}:session"} {
+		require.NoError(t, client.Set(t.Context(), key, "\xff", 0).Err())
+	}
+	logins, err := s.Logins(t.Context(), state.LoginQuery{Subject: "alice", Strategy: "session"})
+	require.NoError(t, err)
+	require.Empty(t, logins)
 
 	entries, err := s.BySubject(t.Context(), "alice")
 	require.NoError(t, err)

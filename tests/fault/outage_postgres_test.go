@@ -138,8 +138,8 @@ func TestAPostgresWithoutSpace(t *testing.T) {
 			"CREATE TABLE ballast TABLESPACE small AS SELECT repeat('x', 1000) FROM generate_series(1, 1000)")
 		for _, rows := range []int{1000, 100, 10, 1} { // to the last page
 			for {
-				_, err := db.ExecContext(t.Context(), `INSERT INTO records (key, subject, rev, expires, document)
-					SELECT gen_random_uuid(), '', 1, 1, repeat('x', 200) FROM generate_series(1, $1)`, rows)
+				_, err := db.ExecContext(t.Context(), `INSERT INTO records (key, subject, strategy, issued_at, revoked, rev, expires, document)
+					SELECT gen_random_uuid(), '', '', 0, FALSE, 1, 1, repeat('x', 200) FROM generate_series(1, $1)`, rows)
 				if err != nil {
 					require.ErrorContains(t, err, "SQLSTATE 53100")
 					break

@@ -118,6 +118,22 @@ func (f FaultyStore) BySubject(ctx context.Context, subject string) ([]state.Ent
 	return f.Store.BySubject(ctx, subject)
 }
 
+// Logins fails if the test has broken it.
+func (f FaultyStore) Logins(ctx context.Context, q state.LoginQuery) ([]state.Entry, error) {
+	if err := f.do(ctx, "Logins"); err != nil {
+		return nil, err
+	}
+	return f.Store.Logins(ctx, q)
+}
+
+// EndSubject fails if the test has broken it.
+func (f FaultyStore) EndSubject(ctx context.Context, e state.Ending) (int, error) {
+	if err := f.do(ctx, "EndSubject"); err != nil {
+		return 0, err
+	}
+	return f.Store.EndSubject(ctx, e)
+}
+
 // Ping fails if the test has broken it.
 func (f FaultyStore) Ping(ctx context.Context) error {
 	if err := f.do(ctx, "Ping"); err != nil {

@@ -14,12 +14,15 @@ import (
 	"statelab/state/store"
 )
 
+// A rule is one that every back end keeps.
+type rule struct {
+	name string
+	test func(t *testing.T, s state.Store, clock *testClock)
+}
+
 // Run holds a back end to the contract of state.Store, in named sub-tests.
 func Run(t *testing.T, open Open) {
-	for _, rule := range []struct {
-		name string
-		test func(t *testing.T, s state.Store, clock *testClock)
-	}{
+	for _, rule := range append([]rule{
 		{"keeps what was created, with its first revision", keepsWhatWasCreated},
 		{"knows nothing of a key that was not created", knowsNothingElse},
 		{"creates a key once", createsOnce},
@@ -35,7 +38,7 @@ func Run(t *testing.T, open Open) {
 		{"answers 64 callers as if they came one by one", isLinearizable},
 		{"honours a cancelled context", honoursContext},
 		{"hands out values that do not share memory", handsOutValues},
-	} {
+	}, loginRules...) {
 		t.Run(rule.name, func(t *testing.T) {
 			clock := newTestClock()
 			s, _ := open(t, store.Options{Now: clock.Now})
