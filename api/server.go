@@ -75,6 +75,7 @@ type Config struct {
 	salt     [16]byte   // of the fingerprints in the audit trail; zero: drawn anew
 	followed *followed  // nil: nothing yet
 	guests   *guestbook // nil: nobody yet
+	hints    *hints     // nil: none yet
 }
 
 // Check is a part that a server depends on. Ask returns what is wrong with it,
@@ -129,6 +130,9 @@ func New(config Config) (*Server, error) {
 	}
 	if config.followed == nil {
 		config.followed = newFollowed()
+	}
+	if config.hints == nil {
+		config.hints = &hints{origin: map[string]bool{}}
 	}
 	if config.guests == nil {
 		config.guests = &guestbook{lines: map[string][]guestbookLine{}}
@@ -213,6 +217,7 @@ func (s *Server) routes() *gin.Engine {
 	if s.config.Classroom {
 		e.Use(s.onlyLocal)
 	}
+	e.Use(s.hintAtOrigin)
 	if origins := s.config.AllowOrigins; len(origins) > 0 {
 		e.Use(shareWith(origins))
 	}

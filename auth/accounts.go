@@ -108,7 +108,8 @@ func (a *Accounts) create(ctx context.Context, username, password, displayName, 
 	}
 	// A control character would write lines of its own into terminals, and NUL is
 	// one that PostgreSQL does not take.
-	if n := utf8.RuneCountInString(displayName); n < 1 || n > 64 || strings.ContainsFunc(displayName, unicode.IsControl) || HasHidden(displayName) {
+	if n := utf8.RuneCountInString(displayName); n < 1 || n > 64 ||
+		strings.ContainsFunc(displayName, unicode.IsControl) || HasHidden(displayName) {
 		return Account{}, &InvalidError{"display_name",
 			"A display name has 1 to 64 characters: no control character, also of the direction of text, and no separator of lines."}
 	}

@@ -285,8 +285,8 @@ func TestPagesHaveEveryAccountOnce(t *testing.T) {
 	a := auth.New(auth.Config{Database: db, Now: time.Now})
 	const accounts = 2*auth.MaxPage + 5
 	for i := range accounts {
-		_, err := db.ExecContext(t.Context(), `INSERT INTO accounts (id, username, display_name, role, password_hash, created_at) VALUES ($1, $2, '', 'member', '', 0)`,
-			i, fmt.Sprintf("account-%03d", accounts-i))
+		_, err := db.ExecContext(t.Context(), `INSERT INTO accounts (id, username, display_name, role, password_hash, created_at)
+			VALUES ($1, $2, '', 'member', '', 0)`, i, fmt.Sprintf("account-%03d", accounts-i))
 		require.NoError(t, err)
 	}
 	var all []string
@@ -299,7 +299,7 @@ func TestPagesHaveEveryAccountOnce(t *testing.T) {
 	page, more, err := a.Page(t.Context(), all[1], 3)
 	require.NoError(t, err)
 	require.True(t, more)
-	require.Equal(t, all[2:5], []string{page[0].Username, page[1].Username, page[2].Username})
+	require.Equal(t, []string{all[2], all[3], all[4]}, []string{page[0].Username, page[1].Username, page[2].Username})
 	page, more, err = a.Page(t.Context(), all[accounts-4], 3)
 	require.NoError(t, err)
 	require.False(t, more, "the last page is full")
@@ -311,7 +311,7 @@ func TestPagesHaveEveryAccountOnce(t *testing.T) {
 
 	var plan string
 	var ignored any
-	require.NoError(t, db.QueryRowContext(t.Context(), `EXPLAIN QUERY PLAN SELECT id FROM accounts WHERE username > $1 ORDER BY username LIMIT $2`, "a", 1).
-		Scan(&ignored, &ignored, &ignored, &plan))
+	const query = `EXPLAIN QUERY PLAN SELECT id FROM accounts WHERE username > $1 ORDER BY username LIMIT $2`
+	require.NoError(t, db.QueryRowContext(t.Context(), query, "a", 1).Scan(&ignored, &ignored, &ignored, &plan))
 	require.Contains(t, plan, "SEARCH accounts USING INDEX")
 }

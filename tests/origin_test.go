@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -176,6 +177,33 @@ func TestPreflights(t *testing.T) {
 	w := s.Preflight("/session/profile", "example.com", harness.AllowedOrigin, "PATCH", "")
 	require.Equal(t, http.StatusMisdirectedRequest, w.Code, "a preflight for a foreign host")
 	require.Empty(t, w.Header().Get("Access-Control-Allow-Origin"))
+}
+
+func TestAPreflightThatIsNotAllowedNamesTheFlag(t *testing.T) {
+	t.Parallel()
+	for _, options := range [][]harness.Option{nil, {harness.Allowing(harness.AllowedOrigin)}} {
+		s := harness.NewServer(t, options...)
+		preflight := func(origin string) { s.Preflight("/session/profile", "localhost", origin, "PATCH", "content-type") }
+		named := func(origin string) int { return strings.Count(s.Canary.Log.String(), "--allow-origin "+origin+`"`) }
+		for range 3 {
+			preflight("http://localhost:3000")
+			preflight("https://app.example")
+		}
+		require.Equal(t, []int{1, 1}, []int{named("http://localhost:3000"), named("https://app.example")}, "once each")
+		before := strings.Count(s.Canary.Log.String(), "--allow-origin")
+		for _, odd := range []string{"null", "*", "", "http://evil.example\n", "http://evil.example/", "http://user@evil.example", "http://" + harness.Long("x", 200)} {
+			preflight(odd)
+		}
+		if options != nil {
+			preflight(harness.AllowedOrigin)
+		}
+		s.Client(t, "").Do("GET", "/", nil, harness.From("cross-site", "http://localhost:4000")).Is(http.StatusOK)
+		require.Equal(t, before, strings.Count(s.Canary.Log.String(), "--allow-origin"), "nothing that could not be allowed, and preflights alone")
+		for i := range 300 {
+			preflight(fmt.Sprintf("http://localhost:%d", 10000+i))
+		}
+		require.Equal(t, 100, strings.Count(s.Canary.Log.String(), "--allow-origin"), "the log has an end")
+	}
 }
 
 func TestOriginsThatCannotBeAllowed(t *testing.T) {
