@@ -39,6 +39,18 @@ func (s *Server) audit(c *gin.Context, event string, attrs ...slog.Attr) {
 // about notes whose login the request turned out to be about.
 func (x *exchange) about(l state.Login) { x.subject, x.login = l.Subject, l.ID }
 
+// limited writes a line about a login that has ended because a newer one of its
+// account began beyond the limit.
+func (s *Server) limited(ctx context.Context, slug string, ended state.Login) {
+	attrs := []slog.Attr{
+		slog.String("strategy", slug), slog.String("subject", ended.Subject), slog.String("ended", s.fingerprint(ended.ID)),
+	}
+	if x, ok := ctx.Value(exchangeKey{}).(*exchange); ok {
+		attrs = append(attrs, slog.String("address", x.client), slog.String("request_id", x.id[0]))
+	}
+	s.auditLine(ctx, "login_limit", attrs...)
+}
+
 // fingerprint is the same for the same text as long as the process lives, so that
 // the lines about one login are found (OWASP Session Management: Logging Sessions
 // Life Cycle), and says nothing else of it.

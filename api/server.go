@@ -54,19 +54,20 @@ type Config struct {
 	Rand   io.Reader        // zero: crypto/rand; must be cryptographically secure
 	Logger *slog.Logger     // zero: no log
 
-	Lifetimes       state.Lifetimes // zero: state.DefaultLifetimes
-	TokenAlg        string          // "EdDSA" (the zero value) or "HS256"
-	Denylist        bool            // logins that clients hold can be ended, for a look-up with each request
-	SameSite        http.SameSite   // of the strategies' cookies; zero: Lax
-	NoOriginCheck   bool            // strategies take requests from pages of any origin: a lesson
-	NoSizeCheck     bool            // strategies set cookies that browsers drop for their size: a lesson
-	CredentialCache int             // verified credentials that each client-held strategy may remember; zero: none
-	AllowOrigins    []string        // whose pages may use the API with credentials; zero: only our own
-	OpenAPI         []byte          // openapi.yaml
-	Version         string          // of the program
-	Checks          []Check         // what /readyz asks besides the database and the store
-	Patience        time.Duration   // of one statement about accounts or the catalogue; zero: their DefaultPatience
-	FollowEvery     time.Duration   // how often the database is asked what operators have changed; zero: DefaultFollowEvery
+	Lifetimes        state.Lifetimes // zero: state.DefaultLifetimes
+	TokenAlg         string          // "EdDSA" (the zero value) or "HS256"
+	Denylist         bool            // logins that clients hold can be ended, for a look-up with each request
+	SameSite         http.SameSite   // of the strategies' cookies; zero: Lax
+	NoOriginCheck    bool            // strategies take requests from pages of any origin: a lesson
+	NoSizeCheck      bool            // strategies set cookies that browsers drop for their size: a lesson
+	CredentialCache  int             // verified credentials that each client-held strategy may remember; zero: none
+	LoginsPerAccount int             // live logins of an account in each strategy, 1 to 100; zero: state.DefaultLoginsPerAccount
+	AllowOrigins     []string        // whose pages may use the API with credentials; zero: only our own
+	OpenAPI          []byte          // openapi.yaml
+	Version          string          // of the program
+	Checks           []Check         // what /readyz asks besides the database and the store
+	Patience         time.Duration   // of one statement about accounts or the catalogue; zero: their DefaultPatience
+	FollowEvery      time.Duration   // how often the database is asked what operators have changed; zero: DefaultFollowEvery
 
 	Attacker *attacker.Attacker // the other origin of a classroom's lessons; nil: none
 
@@ -121,6 +122,9 @@ func New(config Config) (*Server, error) {
 	}
 	if config.TokenAlg == "" {
 		config.TokenAlg = jwt.SigningMethodEdDSA.Alg()
+	}
+	if config.LoginsPerAccount == 0 {
+		config.LoginsPerAccount = state.DefaultLoginsPerAccount
 	}
 	if config.FollowEvery == 0 {
 		config.FollowEvery = DefaultFollowEvery
@@ -186,6 +190,7 @@ func New(config Config) (*Server, error) {
 			Slug: d.Slug, Store: counted, Keys: config.Keys, Roles: s.role, Now: config.Now, Rand: config.Rand,
 			Lifetimes: config.Lifetimes, TokenAlg: config.TokenAlg, Denylist: config.Denylist, CredentialCache: config.CredentialCache,
 			SameSite: config.SameSite, NoSizeCheck: config.NoSizeCheck, Process: config.Process,
+			LoginsPerAccount: config.LoginsPerAccount, Limited: func(ctx context.Context, ended state.Login) { s.limited(ctx, d.Slug, ended) },
 		})
 		if err != nil {
 			return nil, err

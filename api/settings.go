@@ -18,7 +18,7 @@ type LimitError struct{ Flag, Reason string }
 func (e *LimitError) Error() string { return "--" + e.Flag + " " + e.Reason }
 
 // CheckLimits returns a *LimitError unless a server can be made with these.
-func CheckLimits(l state.Lifetimes, credentialCache int) error {
+func CheckLimits(l state.Lifetimes, credentialCache, loginsPerAccount int) error {
 	for _, life := range []struct {
 		flag string
 		d    time.Duration
@@ -34,6 +34,8 @@ func CheckLimits(l state.Lifetimes, credentialCache int) error {
 		return &LimitError{"refresh-overlap", fmt.Sprintf("%s is out of range: use 0s to 1m, since a thief has as long", l.RefreshOverlap)}
 	case credentialCache < 0:
 		return &LimitError{"credential-cache", fmt.Sprintf("%d is no number of credentials: use 0 for none", credentialCache)}
+	case loginsPerAccount < 1 || loginsPerAccount > state.DefaultLoginsPerAccount:
+		return &LimitError{"logins-per-account", fmt.Sprintf("%d is out of range: use 1 to %d", loginsPerAccount, state.DefaultLoginsPerAccount)}
 	case l.AccessTTL > time.Hour:
 		return &LimitError{"access-ttl", fmt.Sprintf("%s is too long for a token that cannot be called back: use at most 1h", l.AccessTTL)}
 	}
@@ -162,7 +164,7 @@ func (in *changes) apply(config *Config) error {
 		*life.target = d
 	}
 	var limit *LimitError
-	if errors.As(CheckLimits(*l, config.CredentialCache), &limit) {
+	if errors.As(CheckLimits(*l, config.CredentialCache, config.LoginsPerAccount), &limit) {
 		return invalid("/"+strings.ReplaceAll(limit.Flag, "-", "_"), limit.Reason)
 	}
 	return nil

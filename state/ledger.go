@@ -14,23 +14,35 @@ type ledger struct {
 	store Store
 	slug  string
 	kind  Kind
-	end   func(context.Context, Key) error
+	end   func(ctx context.Context, subject string, k Key) error
 	// linger is how long the record of a login that was replaced is kept, or 0:
 	// until it expires, so that a refresh token that turns up is told why.
 	linger time.Duration
+	// limit is how many live logins a subject has at most, and limited is told of
+	// each that has ended for a newer one.
+	limit   int
+	limited func(context.Context, Login)
+}
+
+// DefaultLoginsPerAccount is the limit of live logins that an account has in each
+// strategy that keeps a record for each login.
+const DefaultLoginsPerAccount = 100
+
+// newLedger returns the ledger of a strategy that ends a login with end.
+func newLedger(c Config, kind Kind, end func(context.Context, string, Key) error, linger time.Duration) ledger {
+	limit := cmp.Or(c.LoginsPerAccount, DefaultLoginsPerAccount)
+	return ledger{store: c.Store, slug: c.Slug, kind: kind, end: end, linger: linger, limit: limit, limited: c.Limited}
 }
 
 var _ Lister = ledger{}
 
-// entries returns the live records of a subject, the oldest login first.
-func (b ledger) entries(ctx context.Context, subject string) ([]Entry, error) {
-	all, err := b.store.BySubject(ctx, subject)
-	if err != nil {
-		return nil, failed(err)
-	}
-	mine := slices.DeleteFunc(all, func(e Entry) bool { return !b.live(e.Record) })
-	slices.SortFunc(mine, func(a, b Entry) int { return cmp.Compare(a.Login.IssuedAt, b.Login.IssuedAt) })
-	return mine, nil
+// maxEndedLogins bounds the logins of a subject that stay to say that they have
+// ended.
+const maxEndedLogins = 100
+
+// query names the subject's logins in this ledger but for the newest skip.
+func (b ledger) query(subject string, ended bool, skip int) LoginQuery {
+	return LoginQuery{Subject: subject, Strategy: b.slug, Ended: ended, Skip: skip}
 }
 
 // live says whether a record is a login of this ledger that has not been ended.
@@ -56,7 +68,7 @@ func (b ledger) byID(ctx context.Context, id string) (Key, Record, error) {
 }
 
 // replace creates the record of a new login and then ends those under the old
-// keys. In this order a store that fails on the way logs nobody out; what it may
+// keys, and the oldest of the subject's beyond the limit. In this order a store that fails on the way logs nobody out; what it may
 // leave is a record that nobody holds the secret of, if it cannot even be asked
 // to take that one back.
 func (b ledger) replace(ctx context.Context, old []Key, k Key, r Record, now Micros) error {
@@ -69,12 +81,22 @@ func (b ledger) replace(ctx context.Context, old []Key, k Key, r Record, now Mic
 			_ = b.store.Delete(context.WithoutCancel(ctx), k)
 		}
 	}()
+	surplus, err := b.surplus(ctx, r.Login.Subject, k, old)
+	if err != nil {
+		return err
+	}
+	if len(old) > 0 && b.kind == KindFamily { // they stay, as ended ones
+		if err := b.trim(ctx, r.Login.Subject, maxEndedLogins-len(old)); err != nil {
+			return err
+		}
+	}
 	for _, o := range old {
 		if err := b.endReplaced(ctx, o, now); err != nil {
 			return err
 		}
 	}
 	done = true
+	b.endSurplus(ctx, surplus)
 	return nil
 }
 
@@ -103,9 +125,9 @@ func (b ledger) endReplaced(ctx context.Context, k Key, now Micros) error {
 
 // Logins implements Lister.
 func (b ledger) Logins(ctx context.Context, subject string) ([]LoginInfo, error) {
-	entries, err := b.entries(ctx, subject)
+	entries, err := b.store.Logins(ctx, b.query(subject, false, 0))
 	if err != nil {
-		return nil, err
+		return nil, failed(err)
 	}
 	infos := make([]LoginInfo, len(entries))
 	for i, e := range entries {
@@ -124,24 +146,56 @@ func (b ledger) EndLogin(ctx context.Context, subject, id string) error {
 	if rec.Login.Subject != subject {
 		return ErrUnknown
 	}
-	return failed(b.end(ctx, k))
+	return failed(b.end(ctx, subject, k))
 }
 
 // EndAll implements Ender.
 func (b ledger) EndAll(ctx context.Context, subject, except string, until Micros) error {
-	entries, err := b.entries(ctx, subject)
+	_, err := b.store.EndSubject(ctx, Ending{
+		Subject: subject, Strategy: b.slug, Until: until, Except: except, Delete: b.kind == KindLogin, Kind: b.kind,
+	})
+	if err != nil || b.kind == KindLogin {
+		return failed(err)
+	}
+	return b.trim(ctx, subject, maxEndedLogins)
+}
+
+// trim deletes the records of the subject's ended logins but for the newest keep.
+func (b ledger) trim(ctx context.Context, subject string, keep int) error {
+	oldest, err := b.store.Logins(ctx, b.query(subject, true, keep))
+	if err != nil || len(oldest) == 0 {
+		return failed(err)
+	}
+	_, err = b.store.EndSubject(ctx, Ending{
+		Subject: subject, Strategy: b.slug, Ended: true, Until: oldest[len(oldest)-1].Login.IssuedAt, Delete: true, Kind: b.kind,
+	})
+	return failed(err)
+}
+
+// surplus returns the logins of a subject that are over the limit once the login
+// under k has begun and those under old have ended, the oldest first. It never
+// returns the one under k: of two logins that begin at once each may find the
+// other, and since the order is the same for both, the later one ends the earlier.
+// One that was dated before another and stored after it, or by a clock that is
+// behind, may stay over the limit until the next login ends it.
+func (b ledger) surplus(ctx context.Context, subject string, k Key, old []Key) ([]Entry, error) {
+	oldest, err := b.store.Logins(ctx, b.query(subject, false, b.limit))
 	if err != nil {
-		return err
+		return nil, failed(err)
 	}
-	for _, e := range entries {
-		if e.Login.ID == except || e.Login.IssuedAt > until {
-			continue
-		}
-		if err := b.end(ctx, e.Key); err != nil {
-			return failed(err)
+	over := len(oldest) - len(old)
+	oldest = slices.DeleteFunc(oldest, func(e Entry) bool { return e.Key == k || slices.Contains(old, e.Key) })
+	return oldest[:max(0, min(over, len(oldest)))], nil
+}
+
+// endSurplus ends logins that are over the limit. A failure is no failure of the
+// login that has begun: the next one ends what is still over the limit.
+func (b ledger) endSurplus(ctx context.Context, surplus []Entry) {
+	for _, e := range surplus {
+		if b.end(ctx, e.Login.Subject, e.Key) == nil && b.limited != nil {
+			b.limited(ctx, e.Login)
 		}
 	}
-	return nil
 }
 
 func (b ledger) describe(r Record) (*Held, error) { return Describe(b.store, r) }

@@ -2,6 +2,7 @@ package state
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"net/http"
 	"time"
@@ -38,7 +39,8 @@ var (
 
 // NewSession returns the strategy that keeps logins in c.Store.
 func NewSession(c Config) Strategy {
-	return &session{c, newJar(c), ledger{c.Store, c.Slug, KindLogin, c.Store.Delete, 10 * time.Second}}
+	end := func(ctx context.Context, _ string, k Key) error { return c.Store.Delete(ctx, k) }
+	return &session{c, newJar(c), newLedger(c, KindLogin, end, 10*time.Second)}
 }
 
 func (s *session) Traits() Traits {

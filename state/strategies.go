@@ -33,6 +33,12 @@ type Config struct {
 	// none, each is verified each time.
 	CredentialCache int
 	Denylist        bool // what clients hold can be ended, for a look-up with each request
+	// LoginsPerAccount is how many live logins an account has at most, where the
+	// strategy keeps a record for each; zero: DefaultLoginsPerAccount. The next
+	// login ends the oldest.
+	LoginsPerAccount int
+	// Limited is told of each login that has ended for that; nil: it is not reported.
+	Limited func(ctx context.Context, ended Login)
 	// SameSite is the attribute of the strategy's cookies; zero: Lax.
 	SameSite http.SameSite
 	// NoSizeCheck lets cookies grow past CookieLimit. Browsers then drop the new one

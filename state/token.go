@@ -85,7 +85,7 @@ func newToken(c Config, carrier carrier) *token {
 	if c.TokenAlg == jwt.SigningMethodHS256.Alg() {
 		s.method, s.purpose = jwt.SigningMethodHS256, keys.TokenHS256
 	}
-	s.ledger = ledger{c.Store, c.Slug, KindFamily, s.revoke, 0}
+	s.ledger = newLedger(c, KindFamily, s.revoke, 0)
 	s.opened = newOpened[claims](c, s.purpose)
 	s.parser = jwt.NewParser(
 		jwt.WithValidMethods([]string{s.method.Alg()}), // one algorithm, chosen by us (RFC 8725, 3.1)
@@ -402,9 +402,12 @@ func (s *token) change(ctx context.Context, id string, f func(*Record)) error {
 	return ErrConflict
 }
 
-// revoke ends a family. Its record stays until its end, without the state, so
+// revoke ends a family of the subject. Its record stays until its end, without the state, so
 // that a refresh token that turns up later is told what happened.
-func (s *token) revoke(ctx context.Context, k Key) error {
+func (s *token) revoke(ctx context.Context, subject string, k Key) error {
+	if err := s.trim(ctx, subject, maxEndedLogins-1); err != nil {
+		return err
+	}
 	err := s.change(ctx, k.String(), (*Record).Revoke)
 	if errors.Is(err, ErrRevoked) {
 		return nil
@@ -432,7 +435,7 @@ func (s *token) Refresh(w http.ResponseWriter, r *http.Request, presented string
 	case errors.Is(err, ErrReuse), errors.Is(err, ErrRevoked):
 		// The server cannot tell the thief from the owner, so both are out; or
 		// the account is gone.
-		return rec.Login, Credential{}, cmp.Or(s.revoke(r.Context(), o.key), err)
+		return rec.Login, Credential{}, cmp.Or(s.revoke(r.Context(), rec.Login.Subject, o.key), err)
 	case err != nil:
 		return Login{}, Credential{}, err
 	}
@@ -457,7 +460,7 @@ func (s *token) endLogin(ctx context.Context, l Login) error {
 	if !ok {
 		return ErrUnknown
 	}
-	return s.revoke(ctx, k)
+	return s.revoke(ctx, l.Subject, k)
 }
 
 func (s *token) Inspect(r *http.Request) (Inspection, error) {
@@ -501,7 +504,7 @@ func (s bearerToken) Present(ctx context.Context, presented string) (Login, erro
 	case rec.Rotation.Revoked:
 		return Login{}, ErrRevoked
 	case rec.Rotation.judge(o.secret, s.now(), s.RefreshOverlap) == stale:
-		if err := s.revoke(ctx, o.key); err != nil {
+		if err := s.revoke(ctx, rec.Login.Subject, o.key); err != nil {
 			return Login{}, err
 		}
 		return rec.Login, ErrReuse

@@ -113,6 +113,8 @@ func TestRefusalsAreOneLineAndStatusTwo(t *testing.T) {
 		{[]string{"--session-idle", "0s"}, "--session-idle"},
 		{[]string{"--access-ttl", "24h"}, "--access-ttl"},
 		{[]string{"--refresh-overlap", "2h"}, "--refresh-overlap"},
+		{[]string{"--logins-per-account", "0"}, "--logins-per-account"},
+		{[]string{"--logins-per-account", "101"}, "--logins-per-account"},
 		{[]string{"--token-alg", "none"}, "--token-alg"},
 		{[]string{"--allow-origin", "http://localhost:5173/path"}, "origin"},
 		{[]string{"--log-level", "loud"}, "--log-level"},

@@ -22,7 +22,7 @@ import (
 )
 
 // operations are what a store does for a request.
-var operations = []string{"Create", "Load", "Update", "Delete", "BySubject"}
+var operations = []string{"Create", "Load", "Update", "Delete", "BySubject", "Logins", "EndSubject"}
 
 // outages are what a store that is down says.
 var outages = []error{
@@ -208,7 +208,7 @@ func TestAnOutageOnTheWayLogsNobodyOut(t *testing.T) {
 // the second try fails, and whoever knew the old password is still in.
 func TestAPasswordChangeThatFailedHasChangedNothing(t *testing.T) {
 	t.Parallel()
-	for _, operation := range []string{"Load", "Update", "Delete", "BySubject", "all"} {
+	for _, operation := range []string{"Load", "Update", "Delete", "EndSubject", "all"} {
 		t.Run(operation, func(t *testing.T) {
 			s, f := harness.NewFaultyServer(t)
 			harness.Each(t, func(t *testing.T, slug string) {
@@ -298,7 +298,7 @@ func TestALoginBesideAPasswordChangeEndsWithThePassword(t *testing.T) {
 		c, beside := s.Login(t, slug, username, "the first password"), s.Client(t, listable[0])
 		sweeps := 0
 		f.Set(func(_ context.Context, operation string) error {
-			if operation == "BySubject" {
+			if operation == "EndSubject" {
 				if sweeps++; sweeps == len(listable) {
 					beside.Post("login", harness.Credentials(username, "the first password"))
 				}

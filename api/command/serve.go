@@ -75,7 +75,7 @@ func (s *serve) Run(ctx context.Context, out streams, p Program) error {
 		Database: db.DB, Store: logins, DatabaseStore: database, CacheMemory: memory, CacheShared: shared, Keys: ring, Hasher: p.Hasher, Rand: p.Rand, Logger: log,
 		OpenAPI: p.OpenAPI, Patience: p.Times.Accounts, FollowEvery: p.Times.FollowAccounts, Version: version(),
 		Classroom: s.Classroom, Strategies: s.Strategies, TrustedProxies: proxies,
-		AllowOrigins: s.AllowOrigin, TokenAlg: s.TokenAlg, Denylist: s.Revocation == "denylist", CredentialCache: s.CredentialCache,
+		AllowOrigins: s.AllowOrigin, TokenAlg: s.TokenAlg, Denylist: s.Revocation == "denylist", CredentialCache: s.CredentialCache, LoginsPerAccount: s.LoginsPerAccount,
 		Checks: []api.Check{{Name: "keys", Ask: watch.Health}}, Lifetimes: s.lifetimes(),
 	}
 	var attackerListener net.Listener // until it is served, connections wait

@@ -58,6 +58,7 @@ func (g *guarded) guard(ctx context.Context, its *rest, f func(context.Context) 
 	defer cancel()
 	err := f(bounded)
 	switch {
+	case errors.Is(err, errLate): // neither an outage nor the end of one
 	case !isOutage(err):
 		its.Store(0)
 	case ctx.Err() == nil: // it was the store, and not the client that has left
@@ -69,6 +70,29 @@ func (g *guarded) guard(ctx context.Context, its *rest, f func(context.Context) 
 	}
 	return err
 }
+
+// guardSubject is guard for an operation by subject. That it takes too long says
+// something of this subject, whose records may be many or large, and nothing of
+// the store: the request fails, and the store gets no rest.
+func (g *guarded) guardSubject(ctx context.Context, its *rest, f func(context.Context) error) error {
+	var late error
+	err := g.guard(ctx, its, func(ctx context.Context) error {
+		err := f(ctx)
+		var slow interface{ Timeout() bool } // a deadline of the context, or of the connection
+		if errors.As(err, &slow) && slow.Timeout() {
+			late = fmt.Errorf("%w: %w", state.ErrUnavailable, err)
+			return errLate
+		}
+		return err
+	})
+	if late != nil {
+		return late
+	}
+	return err
+}
+
+// errLate stands for an operation that took too long for its subject.
+var errLate = errors.New("store: an operation by subject took too long")
 
 // isOutage says whether an error is none that a healthy store returns.
 func isOutage(err error) bool {
@@ -98,17 +122,17 @@ func (g *guarded) Delete(ctx context.Context, k state.Key) error {
 }
 
 func (g *guarded) BySubject(ctx context.Context, subject string) (all []state.Entry, err error) {
-	err = g.guard(ctx, &g.reads, func(ctx context.Context) (err error) { all, err = g.Store.BySubject(ctx, subject); return err })
+	err = g.guardSubject(ctx, &g.reads, func(ctx context.Context) (err error) { all, err = g.Store.BySubject(ctx, subject); return err })
 	return all, err
 }
 
 func (g *guarded) Logins(ctx context.Context, q state.LoginQuery) (all []state.Entry, err error) {
-	err = g.guard(ctx, &g.reads, func(ctx context.Context) (err error) { all, err = g.Store.Logins(ctx, q); return err })
+	err = g.guardSubject(ctx, &g.reads, func(ctx context.Context) (err error) { all, err = g.Store.Logins(ctx, q); return err })
 	return all, err
 }
 
 func (g *guarded) EndSubject(ctx context.Context, e state.Ending) (n int, err error) {
-	err = g.guard(ctx, &g.writes, func(ctx context.Context) (err error) { n, err = g.Store.EndSubject(ctx, e); return err })
+	err = g.guardSubject(ctx, &g.writes, func(ctx context.Context) (err error) { n, err = g.Store.EndSubject(ctx, e); return err })
 	return n, err
 }
 
