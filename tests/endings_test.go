@@ -45,12 +45,12 @@ type hangingStore struct {
 	subject atomic.Pointer[string]
 }
 
-func (s *hangingStore) BySubject(ctx context.Context, subject string) ([]state.Entry, error) {
-	if hangs := s.subject.Load(); hangs != nil && subject == *hangs {
+func (s *hangingStore) EndSubject(ctx context.Context, e state.Ending) (int, error) {
+	if hangs := s.subject.Load(); hangs != nil && e.Subject == *hangs {
 		<-ctx.Done()
-		return nil, ctx.Err()
+		return 0, ctx.Err()
 	}
-	return s.Store.BySubject(ctx, subject)
+	return s.Store.EndSubject(ctx, e)
 }
 
 // An ending that takes long, since its account has very many logins, holds up no other.

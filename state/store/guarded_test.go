@@ -45,7 +45,7 @@ func TestASlowSubjectRestsNoStore(t *testing.T) {
 		memory := store.NewMemory(store.Options{})
 		defer func() { require.NoError(t, memory.Close()) }()
 		slow := &slowSubjects{Store: memory}
-		s := store.Guarded(slow)
+		s := store.Guarded(slow, store.Options{})
 		k, r := state.KeyOf("k"), record(state.KindLogin, "alice", state.MicrosOf(time.Now()).Add(time.Hour))
 		require.NoError(t, s.Create(t.Context(), k, r))
 		for name, operation := range map[string]func() error{
