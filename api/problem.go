@@ -142,7 +142,7 @@ func faultOf(err error) *fault {
 		invalid   *auth.InvalidError
 		throttled *auth.ThrottledError
 		tooLarge  *state.TooLargeError
-		unstored  *state.RecordTooLargeError
+		unstored  *state.UnstorableError
 	)
 	switch {
 	case errors.As(err, &f):

@@ -47,12 +47,12 @@ func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("state: the credential has %d bytes, at most %d fit", e.Size, e.Limit)
 }
 
-// RecordTooLargeError says that a state is larger than the server stores.
-type RecordTooLargeError struct {
+// UnstorableError says that a state is larger than the server stores.
+type UnstorableError struct {
 	Limit, Size int // bytes, as StateLimit counts them
 }
 
-func (e *RecordTooLargeError) Error() string {
+func (e *UnstorableError) Error() string {
 	return fmt.Sprintf("state: the state has %d bytes, the server stores at most %d", e.Size, e.Limit)
 }
 

@@ -24,7 +24,7 @@ import (
 //     other change of privilege;
 //   - Save returns ErrConflict instead of overwriting what another request has
 //     saved, or bringing back what it has ended, meanwhile, and an error that
-//     wraps ErrUnavailable where the store failed, and a *RecordTooLargeError for
+//     wraps ErrUnavailable where the store failed, and a *UnstorableError for
 //     encoded values over StateLimit: the old ones stay;
 //   - Options{MaxAge: -1} deletes the record, and the cookie with the attributes
 //     that it was set with;
@@ -167,7 +167,7 @@ func (s *GinStore) record(session *sessions.Session) (Record, error) {
 		return Record{}, err
 	}
 	if size := buf.Len(); size > StateLimit {
-		return Record{}, &RecordTooLargeError{Limit: StateLimit, Size: size}
+		return Record{}, &UnstorableError{Limit: StateLimit, Size: size}
 	}
 	life := DefaultIdle
 	if session.Options.MaxAge > 0 {

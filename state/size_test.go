@@ -36,9 +36,9 @@ func TestAStoredStateHasALimit(t *testing.T) {
 			require.NoError(t, err)
 			w := httptest.NewRecorder()
 			_, _, err = s.Save(w, r, filled(t, before, state.StateLimit+1))
-			var tooLarge *state.RecordTooLargeError
+			var tooLarge *state.UnstorableError
 			require.ErrorAs(t, err, &tooLarge)
-			require.Equal(t, &state.RecordTooLargeError{Limit: state.StateLimit, Size: state.StateLimit + 1}, tooLarge)
+			require.Equal(t, &state.UnstorableError{Limit: state.StateLimit, Size: state.StateLimit + 1}, tooLarge)
 			require.Empty(t, w.Header(), "no cookie is set")
 			after, err := s.Load(r)
 			require.NoError(t, err)
@@ -64,7 +64,7 @@ func TestAFamilyStoresNoStateOverTheLimit(t *testing.T) {
 	l, err := s.Load(r)
 	require.NoError(t, err)
 	_, _, err = s.Save(httptest.NewRecorder(), r, filled(t, l, state.StateLimit+1))
-	var tooLarge *state.RecordTooLargeError
+	var tooLarge *state.UnstorableError
 	require.ErrorAs(t, err, &tooLarge)
 	_, _, err = s.Save(httptest.NewRecorder(), r, filled(t, l, state.StateLimit-1))
 	require.NoError(t, err)
@@ -78,7 +78,7 @@ func TestAGinStoreStoresNoValuesOverTheLimit(t *testing.T) {
 	require.NoError(t, err)
 	session.Values["note"] = strings.Repeat("x", state.StateLimit)
 	w := httptest.NewRecorder()
-	var tooLarge *state.RecordTooLargeError
+	var tooLarge *state.UnstorableError
 	require.ErrorAs(t, s.Save(r, w, session), &tooLarge)
 	require.Empty(t, w.Header())
 	session.Values["note"] = strings.Repeat("x", state.StateLimit-100)

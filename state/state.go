@@ -84,7 +84,7 @@ const (
 	loginFixed  = 512 // names of members, numbers and dates
 )
 
-// storable returns a *RecordTooLargeError for a state over StateLimit. It encodes
+// storable returns a *UnstorableError for a state over StateLimit. It encodes
 // only a state that its lengths do not show to fit.
 func (l *Login) storable() error {
 	text := len(l.ID) + len(l.Subject) + len(l.Username) + len(l.DisplayName) + len(l.Role) +
@@ -97,7 +97,7 @@ func (l *Login) storable() error {
 	}
 	doc, err := json.Marshal(l)
 	if err == nil && len(doc) > StateLimit {
-		err = &RecordTooLargeError{Limit: StateLimit, Size: len(doc)}
+		err = &UnstorableError{Limit: StateLimit, Size: len(doc)}
 	}
 	return err
 }
@@ -149,7 +149,7 @@ type Strategy interface {
 	// Session Management: Renew the Session ID After Any Privilege Level
 	// Change). It returns the login with its id and dates. A credential that
 	// would not fit is a [*TooLargeError], a state over StateLimit that the
-	// server would store a [*RecordTooLargeError].
+	// server would store a [*UnstorableError].
 	Start(w http.ResponseWriter, r *http.Request, l Login) (Login, Credential, error)
 
 	// Load returns the login that r carries. Having no ResponseWriter, it
@@ -162,7 +162,7 @@ type Strategy interface {
 	// strategy can tell that somebody else has changed the login since, it
 	// returns ErrConflict. A credential that would not fit is a
 	// [*TooLargeError], and a state over StateLimit that the server would store
-	// is a [*RecordTooLargeError]; both leave the old state intact.
+	// is a [*UnstorableError]; both leave the old state intact.
 	Save(w http.ResponseWriter, r *http.Request, l Login) (Login, Credential, error)
 
 	// Refresh renews the login: a new credential, the same state. Presented is

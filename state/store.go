@@ -41,8 +41,7 @@ func (k Key) String() string { return base64.RawURLEncoding.EncodeToString(k[:])
 // Kind says what a record is.
 type Kind string
 
-// The kinds of records. Only logins count against a store's cap: they are what
-// a visitor can make at will.
+// The kinds of records. All of them count against a store's cap.
 const (
 	KindLogin   Kind = "login"   // a server-held login
 	KindFamily  Kind = "family"  // a family of refresh tokens with its state
@@ -166,13 +165,14 @@ type Store interface {
 	// Name says what the store is, in one word: "memory", "sqlite", "postgres"
 	// or "redis".
 	Name() string
-	// Create keeps a new record, or returns ErrExists, or ErrFull for a login
-	// above the cap: a live login is never evicted for a new one.
+	// Create keeps a new record, or returns ErrExists, or ErrFull for a record
+	// above the cap: a live record is never evicted for a new one.
 	Create(ctx context.Context, k Key, r Record) error
 	// Load returns the record with its Rev, or ErrNotFound.
 	Load(ctx context.Context, k Key) (Record, error)
 	// Update replaces the record if its revision is still rev, which becomes
-	// rev+1, else it returns ErrConflict. It returns ErrNotFound if the record is gone: it never
+	// rev+1, else it returns ErrConflict. It returns ErrFull for a record that would
+	// grow above the cap. It returns ErrNotFound if the record is gone: it never
 	// re-creates what a logout has deleted. A record keeps its kind, its strategy,
 	// its subject and the moment at which its login began.
 	Update(ctx context.Context, k Key, rev int64, r Record) error

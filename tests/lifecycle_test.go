@@ -541,17 +541,17 @@ func TestWhoHasNoAccountIsNotRefreshed(t *testing.T) {
 func TestTheCapOnLoginsNeverEvicts(t *testing.T) {
 	t.Parallel()
 	inModes(t, []mode{denylisted}, func(t *testing.T, with harness.Option) {
-		s := harness.NewServer(t, with, func(c *api.Config) {
-			require.NoError(t, c.Store.Close())
-			c.Store = store.NewMemory(store.Options{Now: c.Now, MaxLogins: 3})
-		})
 		harness.Each(t, func(t *testing.T, slug string) {
+			s := harness.NewServer(t, with, func(c *api.Config) {
+				require.NoError(t, c.Store.Close())
+				c.Store = store.NewMemory(store.Options{Now: c.Now, MaxRecords: 3})
+			})
 			var live []*harness.Client
 			for range 3 {
 				live = append(live, s.Login(t, slug, harness.Alice, harness.AlicePassword))
 			}
 			a := s.Client(t, slug).Post("login", harness.Credentials(harness.Alice, harness.AlicePassword))
-			if traits := s.Traits(t, slug); traits.Holder == state.HolderServer && traits.KeptIn == state.PlaceStore {
+			if traits := s.Traits(t, slug); traits.Listable && traits.KeptIn == state.PlaceStore {
 				a.Is(http.StatusServiceUnavailable, "overloaded")
 			} else {
 				a.Is(http.StatusOK)

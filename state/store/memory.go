@@ -16,9 +16,33 @@ import (
 	"statelab/state"
 )
 
-// DefaultMaxLogins is the cap of a memory store: at about 650 bytes each, two
-// thirds of a gigabyte of logins.
-const DefaultMaxLogins = 1_000_000
+// The caps of a memory store: a million records of every kind, which at about 650
+// bytes each are two thirds of a gigabyte, and as many bytes, however few records
+// have them.
+const (
+	DefaultMaxRecords = 1_000_000
+	DefaultMaxBytes   = recordBytes * DefaultMaxRecords
+	recordBytes       = 650
+)
+
+// size returns about how many bytes of memory a record takes: that of one with
+// short texts, and its texts.
+func size(r *state.Record) int64 {
+	l := &r.Login
+	n := recordBytes + len(l.Nickname) + len(l.Note) + len(r.Foreign)
+	for _, item := range l.Cart {
+		n += len(item) + stringHeader
+	}
+	if r.Ended != nil {
+		n += len(r.Ended.Logins) * endedBytes
+	}
+	return int64(n)
+}
+
+const (
+	stringHeader = 16 // of a string in a slice
+	endedBytes   = 64 // of a login in state.Ended, with its id
+)
 
 const (
 	shards     = 256             // so that a lock is held for a 256th of the records at most
@@ -28,9 +52,9 @@ const (
 // Memory is a state.Store in the memory of the process. It hands out values
 // without encoding them, and forgets everything when the process ends.
 type Memory struct {
-	now    func() time.Time
-	cap    int64
-	logins atomic.Int64 // live or not yet swept
+	now                  func() time.Time
+	maxRecords, maxBytes int64
+	count, bytes, logins atomic.Int64 // live or not yet swept
 
 	records  [shards]recordShard
 	subjects [shards]subjectShard
@@ -66,12 +90,15 @@ var _ state.Store = (*Memory)(nil)
 
 // NewMemory returns an empty store and starts its sweep, which Close stops.
 func NewMemory(o Options) *Memory {
-	s := &Memory{now: o.Now, cap: int64(o.MaxLogins), seed: maphash.MakeSeed(), stop: make(chan struct{})}
+	s := &Memory{now: o.Now, maxRecords: int64(o.MaxRecords), maxBytes: o.MaxBytes, seed: maphash.MakeSeed(), stop: make(chan struct{})}
 	if s.now == nil {
 		s.now = time.Now
 	}
-	if s.cap <= 0 {
-		s.cap = DefaultMaxLogins
+	if s.maxRecords <= 0 {
+		s.maxRecords = DefaultMaxRecords
+	}
+	if s.maxBytes <= 0 {
+		s.maxBytes = DefaultMaxBytes
 	}
 	for i := range s.records {
 		s.records[i].m = make(map[state.Key]*entry)
@@ -119,9 +146,11 @@ func (s *Memory) Create(ctx context.Context, k state.Key, r state.Record) error 
 		}
 		s.remove(sh, old)
 	}
-	if r.Kind == state.KindLogin && s.logins.Add(1) > s.cap {
-		s.logins.Add(-1)
+	if !s.reserve(1, size(&r)) {
 		return state.ErrFull
+	}
+	if r.Kind == state.KindLogin {
+		s.logins.Add(1)
 	}
 	e := &entry{Record: r, key: k}
 	e.Rev = 1
@@ -129,6 +158,18 @@ func (s *Memory) Create(ctx context.Context, k state.Key, r state.Record) error 
 	sh.peak = max(sh.peak, len(sh.m))
 	s.index(e)
 	return nil
+}
+
+// reserve counts records and bytes more, unless they would exceed a cap. Fewer
+// bytes always fit.
+func (s *Memory) reserve(records, bytes int64) bool {
+	n, b := s.count.Add(records), s.bytes.Add(bytes)
+	if records > 0 && n > s.maxRecords || bytes > 0 && b > s.maxBytes {
+		s.count.Add(-records)
+		s.bytes.Add(-bytes)
+		return false
+	}
+	return true
 }
 
 // Load implements state.Store.
@@ -160,6 +201,9 @@ func (s *Memory) Update(ctx context.Context, k state.Key, rev int64, r state.Rec
 		return state.ErrNotFound
 	case old.Rev != rev:
 		return state.ErrConflict
+	}
+	if !s.reserve(0, size(&r)-size(&old.Record)) {
+		return state.ErrFull
 	}
 	r.Rev = rev + 1
 	old.Record = r
@@ -262,7 +306,9 @@ func (s *Memory) endOne(k state.Key, e state.Ending) bool {
 	case e.Delete:
 		s.remove(sh, old)
 	default:
+		before := size(&old.Record)
 		old.Revoke()
+		s.bytes.Add(size(&old.Record) - before)
 		old.Kind = e.Kind
 		old.Rev++
 	}
@@ -273,6 +319,8 @@ func (s *Memory) endOne(k state.Key, e state.Ending) bool {
 func (s *Memory) remove(sh *recordShard, e *entry) {
 	delete(sh.m, e.key)
 	s.unindex(e)
+	s.count.Add(-1)
+	s.bytes.Add(-size(&e.Record))
 	if e.Kind == state.KindLogin {
 		s.logins.Add(-1)
 	}

@@ -16,9 +16,11 @@ import (
 type Options struct {
 	// Now is the clock that expiry is judged by; the zero value is time.Now.
 	Now func() time.Time
-	// MaxLogins caps the live logins of a memory store; zero means
-	// DefaultMaxLogins.
-	MaxLogins int
+	// MaxRecords caps the records of a memory store, of every kind; zero means
+	// DefaultMaxRecords.
+	MaxRecords int
+	// MaxBytes caps the memory that its records take; zero means DefaultMaxBytes.
+	MaxBytes int64
 	// Patience is how long one operation may take before it counts as an outage, and
 	// how long Redis may take for a command, a connection or a place in the pool; zero
 	// means less than a second, as a request needs it.

@@ -76,7 +76,7 @@ func TestExpiredRecordsAreSweptWithinSeconds(t *testing.T) {
 func TestTheCapCountsWhatLives(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_800_000_000, 0)
-	s := store.NewMemory(store.Options{Now: func() time.Time { return now }, MaxLogins: 2})
+	s := store.NewMemory(store.Options{Now: func() time.Time { return now }, MaxRecords: 2})
 	defer func() { require.NoError(t, s.Close()) }()
 	soon := state.MicrosOf(now).Add(time.Minute)
 	for round := range 3 {
@@ -84,9 +84,32 @@ func TestTheCapCountsWhatLives(t *testing.T) {
 			require.NoError(t, s.Create(t.Context(), state.KeyOf(fmt.Sprint(round, i)), record(state.KindLogin, "alice", soon)))
 		}
 		require.ErrorIs(t, s.Create(t.Context(), state.KeyOf("one more"), record(state.KindLogin, "alice", soon)), state.ErrFull)
-		require.NoError(t, s.Create(t.Context(), state.KeyOf("a count", fmt.Sprint(round)), record(state.KindCounter, "", soon)))
+		for _, kind := range []state.Kind{state.KindFamily, state.KindCounter, state.KindEnded, state.KindForeign} {
+			require.ErrorIs(t, s.Create(t.Context(), state.KeyOf("one more"), record(kind, "", soon)), state.ErrFull, kind)
+		}
 		now, soon = now.Add(time.Minute), soon.Add(time.Minute)
 		s.Sweep()
+	}
+}
+
+func TestTheCapCountsBytes(t *testing.T) {
+	t.Parallel()
+	s := store.NewMemory(store.Options{MaxBytes: 10_000})
+	defer func() { require.NoError(t, s.Close()) }()
+	large := record(state.KindForeign, "", state.MicrosOf(time.Now()).Add(time.Hour))
+	large.Foreign = make([]byte, 8_000)
+	k, other := state.KeyOf("k"), state.KeyOf("other")
+	for range 3 { // what was deleted takes no memory
+		require.NoError(t, s.Create(t.Context(), k, large))
+		require.ErrorIs(t, s.Create(t.Context(), other, large), state.ErrFull)
+		small := large
+		small.Foreign = nil
+		require.NoError(t, s.Create(t.Context(), other, small))
+		require.ErrorIs(t, s.Update(t.Context(), other, 1, large), state.ErrFull)
+		require.NoError(t, s.Update(t.Context(), k, 1, small), "what shrinks fits")
+		require.NoError(t, s.Update(t.Context(), other, 1, large))
+		require.NoError(t, s.Delete(t.Context(), k))
+		require.NoError(t, s.Delete(t.Context(), other))
 	}
 }
 
@@ -119,7 +142,7 @@ func (all *observed) Observe(o store.Operation, r store.Result, _ time.Duration)
 func TestAnObserverIsToldWhatCameOfIt(t *testing.T) {
 	t.Parallel()
 	var told observed
-	s := store.Counted(store.NewMemory(store.Options{MaxLogins: 1}), &told)
+	s := store.Counted(store.NewMemory(store.Options{MaxRecords: 1}), &told)
 	defer func() { require.NoError(t, s.Close()) }()
 	k, r := state.KeyOf("k"), record(state.KindLogin, "alice", state.MicrosOf(time.Now()).Add(time.Hour))
 	require.NoError(t, s.Create(t.Context(), k, r))
