@@ -2,17 +2,13 @@ package tests
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
-	"runtime"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/alexedwards/argon2id"
 	"github.com/stretchr/testify/require"
 
 	"statelab/api"
@@ -335,58 +331,4 @@ func TestAFloodOfRegistrationsRefusesNoSignIn(t *testing.T) {
 	}
 	require.Positive(t, total, "the queue of registrations has an end")
 	require.Equal(t, map[int]int{http.StatusOK: signIns}, statuses)
-}
-
-// slow is a hash that takes about a tenth of a second, and its memory.
-var slow = argon2id.Params{Memory: 19 * 1024, Iterations: 6, Parallelism: 1, SaltLength: 16, KeyLength: 32}
-
-func TestHashesBesideEachOtherAreBounded(t *testing.T) {
-	const callers, mib = 200, 1 << 20
-	hasher := auth.NewArgon2id(slow)
-	defer debug.SetGCPercent(debug.SetGCPercent(100)) // as in service; hence it runs alone
-	runtime.GC()
-	var base, now runtime.MemStats
-	runtime.ReadMemStats(&base)
-	peak, done := uint64(0), make(chan struct{})
-	var sampling sync.WaitGroup
-	sampling.Go(func() {
-		for {
-			select {
-			case <-done:
-				return
-			default:
-				runtime.ReadMemStats(&now)
-				peak = max(peak, now.HeapInuse)
-				runtime.Gosched()
-			}
-		}
-	})
-	var mu sync.Mutex
-	answered, overloaded := 0, 0
-	var wg sync.WaitGroup
-	for range callers {
-		wg.Go(func() {
-			ok, _, err := hasher.Compare(t.Context(), harness.Wrong, "")
-			mu.Lock()
-			defer mu.Unlock()
-			switch {
-			case err == nil && !ok:
-				answered++
-			case errors.Is(err, auth.ErrOverloaded):
-				overloaded++
-			}
-		})
-	}
-	wg.Wait()
-	close(done)
-	sampling.Wait()
-	require.Equal(t, callers, answered+overloaded, "every caller gets one of two answers")
-	require.Positive(t, answered)
-	require.GreaterOrEqual(t, overloaded, callers-64-answered, "the queue has an end")
-	limit := base.HeapInuse + uint64(float64(runtime.GOMAXPROCS(0))*19*mib*2.5) + 16*mib
-	require.Less(t, peak, limit, "%d MiB for %d processors", peak/mib, runtime.GOMAXPROCS(0))
-
-	ok, _, err := hasher.Compare(t.Context(), harness.Wrong, "") // the flood has left nothing behind
-	require.NoError(t, err)
-	require.False(t, ok)
 }
