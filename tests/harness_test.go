@@ -17,7 +17,5 @@ func TestMain(m *testing.M) {
 // repository, miss on this machine and how to get it: go test -v -run Lacks ./tests
 func TestWhatThisMachineLacks(t *testing.T) {
 	t.Parallel()
-	if lacks := harness.Lacks(); lacks != "" {
-		t.Skip(lacks)
-	}
+	harness.NeedSystem(t, harness.Lacks() == "", harness.Lacks())
 }

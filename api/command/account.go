@@ -38,7 +38,7 @@ func (c *accountCommand) AfterApply(s streams) error {
 	return nil
 }
 
-// open returns the accounts. Nobody signs in here, so nothing counts failures.
+// open returns the accounts. No client signs in here, so nothing counts failures.
 func (c *accountCommand) open(ctx context.Context, p Program) (*auth.Accounts, io.Closer, error) {
 	db, err := store.OpenDatabase(ctx, c.Database, api.Migrations()...)
 	if err != nil {
@@ -112,7 +112,7 @@ func (c *accountCommand) change(ctx context.Context, p Program, s streams, usern
 	})
 }
 
-// secret reads a line that nobody is to see: not from an argument, which other
+// secret reads a line that no other user is to see: not from an argument, which other
 // users of the machine can read.
 func (s streams) secret(prompt string) (string, error) {
 	if f, ok := s.in.(*os.File); ok && term.IsTerminal(int(f.Fd())) {

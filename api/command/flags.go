@@ -83,7 +83,7 @@ func (s *serve) check() error {
 		return refuse("--listen %s would show the classroom, with its published passwords, to others: use localhost, or --no-classroom", s.Listen)
 	}
 	if s.Classroom && len(s.TrustedProxy) > 0 {
-		return refuse("--trusted-proxy: the classroom answers nobody behind a proxy: leave it out, or add --no-classroom")
+		return refuse("--trusted-proxy: the classroom answers no request that came through a proxy: leave it out, or add --no-classroom")
 	}
 	if s.Cache != "none" && redisOf(s.Cache) == "" {
 		return refuse("--cache: use redis://HOST:PORT, rediss://HOST:PORT or none")

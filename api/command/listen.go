@@ -45,7 +45,7 @@ func serveBeside(ctx context.Context, listener net.Listener, handler http.Handle
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), times.DrainNotice)
 		defer cancel()
 		if h.Shutdown(grace) != nil {
-			_ = h.Close() // whoever is slow here comes again
+			_ = h.Close() // a client that is slow here comes again
 		}
 		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 			log.Error("a listener was not served to the end", slog.Any("address", listener.Addr()), slog.Any("error", err))
