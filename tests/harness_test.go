@@ -17,5 +17,5 @@ func TestMain(m *testing.M) {
 // repository, miss on this machine and how to get it: go test -v -run Lacks ./tests
 func TestWhatThisMachineLacks(t *testing.T) {
 	t.Parallel()
-	harness.NeedSystem(t, harness.Lacks() == "", harness.Lacks())
+	harness.NeedSystem(t, harness.Lacks() == "", "less than the tests want:\n"+harness.Lacks())
 }
