@@ -23,7 +23,7 @@ func (s *Server) auditLine(ctx context.Context, event string, attrs ...slog.Attr
 // audit writes a line about the request: on top of attrs its strategy, whose it
 // is as far as that is known, where it comes from, and its id.
 func (s *Server) audit(c *gin.Context, event string, attrs ...slog.Attr) {
-	x := of(c)
+	x := requestOf(c)
 	if x.column != nil {
 		attrs = append(attrs, slog.String("strategy", x.column.slug))
 	}
@@ -37,18 +37,29 @@ func (s *Server) audit(c *gin.Context, event string, attrs ...slog.Attr) {
 }
 
 // about notes whose login the request turned out to be about.
-func (x *exchange) about(l state.Login) { x.subject, x.login = l.Subject, l.ID }
+func (x *request) about(l state.Login) { x.subject, x.login = l.Subject, l.ID }
 
 // limited writes a line about a login that has ended because a newer one of its
-// account began beyond the limit.
-func (s *Server) limited(ctx context.Context, slug string, ended state.Login) {
-	attrs := []slog.Attr{
-		slog.String("strategy", slug), slog.String("subject", ended.Subject), slog.String("ended", s.fingerprint(ended.ID)),
-	}
-	if x, ok := ctx.Value(exchangeKey{}).(*exchange); ok {
+// account began beyond the limit, and counts it.
+func (s *Server) limited(ctx context.Context, slug, subject, ended string) {
+	s.auditEnded(ctx, "login_limit", slug, subject, ended)
+	s.metrics.refusals.add(boundLogins)
+}
+
+// replaced writes a line about a login that has ended because the client that carried it
+// signed in to another account.
+func (s *Server) replaced(ctx context.Context, slug string, ended state.Login) {
+	s.auditEnded(ctx, "revocation", slug, ended.Subject, ended.ID, slog.String("of", "one"), slog.String("by", "sign_in"))
+}
+
+// auditEnded writes a line about a login that ends by the request of another login.
+func (s *Server) auditEnded(ctx context.Context, event, slug, subject, ended string, attrs ...slog.Attr) {
+	attrs = append(attrs,
+		slog.String("strategy", slug), slog.String("subject", subject), slog.String("ended", s.fingerprint(ended)))
+	if x, ok := ctx.Value(requestKey{}).(*request); ok {
 		attrs = append(attrs, slog.String("address", x.client), slog.String("request_id", x.id[0]))
 	}
-	s.auditLine(ctx, "login_limit", attrs...)
+	s.auditLine(ctx, event, attrs...)
 }
 
 // fingerprint is the same for the same text as long as the process lives, so that
@@ -60,14 +71,19 @@ func (s *Server) fingerprint(text string) string {
 	return hex.EncodeToString(mac.Sum(nil)[:8])
 }
 
-// attempted tells the audit trail and the metrics how a sign-in went. A username
-// may be a password that was typed into the wrong field, so all that is told of
-// it is whether it is the same as another one.
+// usernameAttr is what a line says of a username that a client sent: whether it is the
+// same as another one, and nothing else, since it may be a password that was typed into
+// the wrong field.
+func (s *Server) usernameAttr(username string) slog.Attr {
+	return slog.String("username", s.fingerprint(strings.ToLower(username)))
+}
+
+// attempted tells the audit trail and the metrics how a sign-in went.
 func (col *column) attempted(c *gin.Context, username string, l state.Login, err error) {
-	attrs := []slog.Attr{slog.String("username", col.fingerprint(strings.ToLower(username)))}
+	attrs := []slog.Attr{col.usernameAttr(username)}
 	event, code := "sign_in", ""
 	if err == nil {
-		of(c).about(l)
+		requestOf(c).about(l)
 	} else {
 		event, code = "sign_in_refused", faultOf(err).code
 		attrs = append(attrs, slog.String("code", code))

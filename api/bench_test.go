@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,6 +18,8 @@ import (
 	"statelab/state"
 	"statelab/state/keys"
 	"statelab/state/store"
+	"statelab/state/store/memory"
+	"statelab/state/store/sqlstore"
 	"statelab/tests/seeded"
 )
 
@@ -25,11 +29,11 @@ func newBenchServer(tb testing.TB, level slog.Level) *Server {
 	tb.Helper()
 	ring, err := keys.Generate(seeded.Reader(tb), time.Now())
 	require.NoError(tb, err)
-	db, err := store.OpenDatabase(tb.Context(), "sqlite::memory:", Migrations()...)
+	db, err := sqlstore.OpenDatabase(tb.Context(), "sqlite::memory:", Migrations()...)
 	require.NoError(tb, err)
-	memory, database := store.NewMemory(store.Options{}), store.NewSQL(db, store.Options{})
+	logins, database := memory.New(store.Options{}), sqlstore.New(db, store.Options{})
 	s, err := New(Config{
-		Database: db.DB, Store: memory, DatabaseStore: database, Keys: ring, OpenAPI: []byte("openapi: 3.1.0"),
+		Database: db.DB, Store: logins, DatabaseStore: database, Keys: ring, OpenAPI: []byte("openapi: 3.1.0"),
 		Classroom: true, // every strategy
 		Logger:    slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: level})),
 		Hasher:    auth.NewArgon2id(argon2id.Params{Memory: 64, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}),
@@ -37,7 +41,7 @@ func newBenchServer(tb testing.TB, level slog.Level) *Server {
 	require.NoError(tb, err)
 	tb.Cleanup(func() {
 		require.NoError(tb, s.Close())
-		require.NoError(tb, memory.Close())
+		require.NoError(tb, logins.Close())
 		require.NoError(tb, database.Close())
 		require.NoError(tb, db.Close())
 	})
@@ -79,29 +83,53 @@ func BenchmarkMiddleware(b *testing.B) {
 	}
 }
 
+// newBenchRequest returns a server and a request to the profile of a strategy that
+// carries the credential of a new login.
+func newBenchRequest(b *testing.B, method, slug string) (*Server, *http.Request) {
+	b.Helper()
+	s := newBenchServer(b, slog.LevelWarn)
+	i := slices.IndexFunc(s.columns, func(col *column) bool { return col.slug == slug })
+	w := httptest.NewRecorder()
+	_, credential, err := s.columns[i].strategy.Start(w, httptest.NewRequest("POST", "/", nil),
+		state.NewLogin("01M807CMZT1DVTWSRYZMWSFTV1", "alice", "Alice", "member"))
+	require.NoError(b, err)
+	r := httptest.NewRequest(method, "http://localhost/"+slug+"/profile", nil)
+	for _, c := range w.Result().Cookies() {
+		r.AddCookie(c)
+	}
+	if credential.AccessToken != "" {
+		r.Header.Set("Authorization", "Bearer "+credential.AccessToken)
+	}
+	return s, r
+}
+
 // BenchmarkProfile is a whole authenticated request without the network.
 func BenchmarkProfile(b *testing.B) {
 	for _, slug := range state.Slugs() {
 		b.Run(slug, func(b *testing.B) {
-			s := newBenchServer(b, slog.LevelWarn)
-			i := 0
-			for i = range s.columns {
-				if s.columns[i].slug == slug {
-					break
-				}
-			}
-			w := httptest.NewRecorder()
-			_, credential, err := s.columns[i].strategy.Start(w, httptest.NewRequest("POST", "/", nil),
-				state.NewLogin("01M807CMZT1DVTWSRYZMWSFTV1", "alice", "Alice", "member"))
-			require.NoError(b, err)
-			r := httptest.NewRequest("GET", "http://localhost/"+slug+"/profile", nil)
-			for _, c := range w.Result().Cookies() {
-				r.AddCookie(c)
-			}
-			if credential.AccessToken != "" {
-				r.Header.Set("Authorization", "Bearer "+credential.AccessToken)
-			}
+			s, r := newBenchRequest(b, "GET", slug)
 			serveOften(b, s, r)
+		})
+	}
+}
+
+// BenchmarkPatch is a whole request that changes the state, without the network.
+func BenchmarkPatch(b *testing.B) {
+	for _, slug := range state.Slugs() {
+		b.Run(slug, func(b *testing.B) {
+			const change = `{"theme":"dark"}`
+			s, r := newBenchRequest(b, "PATCH", slug)
+			r.Header.Set("Content-Type", "application/json")
+			body := strings.NewReader(change)
+			r.Body, r.ContentLength = io.NopCloser(body), int64(len(change))
+			w := httptest.NewRecorder()
+			s.ServeHTTP(w, r)
+			require.Equal(b, http.StatusOK, w.Code, w.Body)
+			b.ReportAllocs()
+			for b.Loop() {
+				body.Reset(change)
+				s.ServeHTTP(&sink{make(http.Header)}, r)
+			}
 		})
 	}
 }

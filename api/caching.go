@@ -18,6 +18,7 @@ import (
 	"statelab/auth"
 	"statelab/state"
 	"statelab/state/store"
+	"statelab/state/store/sqlstore"
 )
 
 // catalogJitter takes up to a tenth off the 30 seconds for which servers may keep an
@@ -58,28 +59,31 @@ func CachePolicies() []string {
 	return names
 }
 
-// A shelf is the catalogue under one policy.
-type shelf struct {
+// A cachedCatalog is the catalogue under one policy.
+type cachedCatalog struct {
 	*Server
 	policy
-	cache *cache.Cache
+	cache       *cache.Cache
+	credentials []string // the request headers that have them
 }
 
-// path is where the shelf is.
-func (sh *shelf) path() string { return "/cache/" + sh.name + "/catalog" }
+// path is that of the catalog under the policy.
+func (sh *cachedCatalog) path() string { return "/cache/" + sh.name + "/catalog" }
 
-// newShelf puts a cache of the policy's kind in front of the catalogue.
-func (s *Server) newShelf(p policy) *shelf {
+// newCachedCatalog puts a cache of the policy's kind in front of the catalogue.
+func (s *Server) newCachedCatalog(p policy) *cachedCatalog {
 	kept := p.kept(s.config)
 	if kept != nil {
 		kept = costly{kept}
 	}
-	return &shelf{s, p, cache.New(cache.Config{
+	credentials := append(s.credentialHeaders(true), s.credentialHeaders(false)...)
+	return &cachedCatalog{s, p, cache.New(cache.Config{
 		Name: "statelab-" + p.name, Store: kept, Jitter: catalogJitter, Now: s.config.Now, Observe: s.metrics.cacheOutcome(p.name),
+		Credentials: credentials,
 		Failed: func(c *gin.Context) {
-			s.fail(c, faultf("store_unavailable", "Another request was asking for the same, and has failed. Try again."))
+			s.fail(c, faultf("store_unavailable", "Another request for the same answer failed. Try again."))
 		},
-	})}
+	}), credentials}
 }
 
 // costly adds what a cache takes to the cost of the request.
@@ -108,16 +112,16 @@ func catalogTag(v catalog.Version, generated time.Time) string {
 	return string(append(b, '"'))
 }
 
-// catalog answers with the catalogue. Whether anybody keeps it is not its business:
-// it says who may.
-func (sh *shelf) catalog(c *gin.Context) {
+// read answers with the catalog. Its headers say which caches may store the answer; the
+// cache in front of it does so or not.
+func (sh *cachedCatalog) read(c *gin.Context) {
 	h, ctx := c.Writer.Header(), c.Request.Context()
 	h["Cache-Control"] = []string{sh.control}
-	if len(c.Request.Header["Cookie"])+len(c.Request.Header["Authorization"]) > 0 {
+	if slices.ContainsFunc(sh.credentials, func(name string) bool { return len(c.Request.Header[name]) > 0 }) {
 		h["Cache-Control"] = headerNoStore // nothing that was asked for with a credential is kept by anybody
 	}
 	if sh.stable { // then the version says whether the client has it already, at the cost of a row
-		v, err := asking(c, func() (catalog.Version, error) { return sh.goods.Version(ctx) })
+		v, err := asking(c, func() (catalog.Version, error) { return sh.catalog.Version(ctx) })
 		if err != nil {
 			sh.fail(c, noCatalog(err))
 			return
@@ -132,7 +136,7 @@ func (sh *shelf) catalog(c *gin.Context) {
 	generated := sh.config.Now()
 	var v catalog.Version
 	items, err := asking(c, func() (items []catalog.Item, err error) {
-		items, v, err = sh.goods.Read(ctx)
+		items, v, err = sh.catalog.Read(ctx)
 		return items, err
 	})
 	if err != nil {
@@ -152,7 +156,7 @@ func (sh *shelf) catalog(c *gin.Context) {
 
 // asking notes what a question to the catalogue costs.
 func asking[T any](c *gin.Context, f func() (T, error)) (T, error) {
-	x, start := of(c), time.Now()
+	x, start := requestOf(c), time.Now()
 	v, err := f()
 	x.cost.Reads++
 	x.cost.Took += time.Since(start)
@@ -161,7 +165,7 @@ func asking[T any](c *gin.Context, f func() (T, error)) (T, error) {
 
 // noCatalog turns an error of the catalogue into an outage.
 func noCatalog(err error) error {
-	return fmt.Errorf("%w: %w", faultf("store_unavailable", "The catalogue does not answer right now. Try again."), err)
+	return fmt.Errorf("%w: %w", faultf("store_unavailable", "The database of the catalogue does not answer. Try again."), err)
 }
 
 // plain has an answer be whole or not modified, and takes away what chooses none, so
@@ -176,7 +180,7 @@ func (s *Server) plain(c *gin.Context) {
 
 // price gives an item another price. The policies show one catalogue, so all that
 // any of them keeps is void.
-func (sh *shelf) price(c *gin.Context) (int, any, error) {
+func (sh *cachedCatalog) price(c *gin.Context) (int, any, error) {
 	if err := sh.mayWrite(c); err != nil {
 		return 0, nil, err
 	}
@@ -189,8 +193,8 @@ func (sh *shelf) price(c *gin.Context) (int, any, error) {
 	if in.Price.Value < catalog.MinPrice || in.Price.Value > catalog.MaxPrice {
 		return 0, nil, invalid("/price", fmt.Sprintf("A price is from %d to %d, in the smallest unit.", catalog.MinPrice, catalog.MaxPrice))
 	}
-	x, start := of(c), time.Now()
-	item, err := sh.goods.SetPrice(c.Request.Context(), c.Param("sku"), in.Price.Value)
+	x, start := requestOf(c), time.Now()
+	item, err := sh.catalog.SetPrice(c.Request.Context(), c.Param("sku"), in.Price.Value)
 	if err == nil || errors.Is(err, catalog.ErrInDoubt) {
 		sh.dropCatalog(c.Request.Context())
 	}
@@ -212,12 +216,12 @@ func (s *Server) mayWrite(c *gin.Context) error {
 	if s.config.Classroom {
 		return nil
 	}
-	i := slices.IndexFunc(s.columns, func(col *column) bool { return col.traits.Transport == state.TransportBearer })
+	i := slices.IndexFunc(s.columns, func(col *column) bool { return !col.traits.SentByBrowser })
 	col := s.columns[i] // one of those that are always mounted
 	col.note(c)
 	l, err := col.load(c)
 	if err == nil {
-		err = onlyAdmin(l)
+		err = onlyAdmin(l.Login)
 	}
 	return err
 }
@@ -225,7 +229,7 @@ func (s *Server) mayWrite(c *gin.Context) error {
 // onlyAdmin goes by the role in the login.
 func onlyAdmin(l state.Login) error {
 	if l.Role != auth.RoleAdmin {
-		return faultf("forbidden", "This takes the role %s; this login has the role %s.", auth.RoleAdmin, l.Role)
+		return faultf("forbidden", "This route needs the role %s. This login has the role %s.", auth.RoleAdmin, l.Role)
 	}
 	return nil
 }
@@ -236,17 +240,17 @@ func (s *Server) dropCatalog(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	var paths []string
-	for _, sh := range s.shelves {
+	for _, sh := range s.catalogs {
 		paths = append(paths, sh.path())
 	}
-	for _, sh := range s.shelves {
+	for _, sh := range s.catalogs {
 		_ = sh.cache.Invalidate(ctx, paths...)
 	}
 }
 
 // resetCatalog gives every item its first price again.
 func (s *Server) resetCatalog(ctx context.Context) error {
-	err := s.goods.Reset(ctx)
+	err := s.catalog.Reset(ctx)
 	if err == nil || errors.Is(err, catalog.ErrInDoubt) {
 		s.dropCatalog(ctx)
 	}
@@ -257,8 +261,8 @@ func (s *Server) resetCatalog(ctx context.Context) error {
 }
 
 // Migrations are the tables that a server needs in its database.
-func Migrations() []store.Migrations {
-	return []store.Migrations{
+func Migrations() []sqlstore.Migrations {
+	return []sqlstore.Migrations{
 		{Table: "accounts_version", Files: auth.Migrations()},
 		{Table: "catalog_version", Files: catalog.Migrations()},
 	}

@@ -31,6 +31,9 @@ func NewClock(base func() time.Time) *Clock {
 // Now returns the time.
 func (c *Clock) Now() time.Time { return c.base().Add(c.offset()) }
 
+// real returns the time without what a lesson has added.
+func (c *Clock) real() time.Time { return c.base() }
+
 func (c *Clock) offset() time.Duration { return time.Duration(c.ahead.Load()) }
 
 // Classroom is an http.Handler that serves the contract and, besides, the levers
@@ -44,7 +47,8 @@ type Classroom struct {
 	pulling sync.Mutex        // one lever at a time: it guards what follows
 	roles   map[string]string // of accounts whose role a lever has changed, by username: the one before
 
-	copies copies // of credentials, in the hands of a thief
+	copies copies    // of credentials, in the hands of a thief
+	forged forgedLog // requests of other origins
 
 	mu      sync.RWMutex // guards what follows, for a moment
 	serving *serving

@@ -35,7 +35,8 @@ type copies struct {
 // copied is a credential as a request carried it.
 type copied struct {
 	Copy
-	cookie, value string // the name of its cookie, or "" for Authorization: Bearer
+	carriage state.Carriage // how the request carried it
+	value    string
 }
 
 // Copy tells of a copied credential what everybody may know who has seen it.
@@ -77,7 +78,7 @@ func (cs *copies) find(id, strategy string) (*copied, error) {
 			return c, nil
 		}
 	}
-	return nil, faultf("not_found", "There is no such copy: take another one.")
+	return nil, faultf("not_found", "The server has no such copy. Make another one.")
 }
 
 // drop forgets all copies.
@@ -90,24 +91,17 @@ func (cs *copies) drop() {
 // carrying returns the credential that the request carries for the strategy,
 // whether it is good or not.
 func (col *column) carrying(r *http.Request) (*copied, error) {
-	out := &copied{Copy: Copy{Strategy: col.slug, Credential: CopiedCredential{Kind: col.traits.Transport, Name: "Authorization"}}}
-	prefix := "Bearer "
-	if cookie, ok := col.strategy.(state.CookieBased); ok {
-		out.cookie = cookie.CookieName(r)
-		out.Credential.Name, prefix = out.cookie, out.cookie+"="
-		if sent := r.CookiesNamed(out.cookie); len(sent) > 0 {
-			out.value = sent[0].Value
+	for value := range col.strategy.All(r) {
+		if value == "" {
+			break
 		}
-	} else {
-		out.value, _ = strings.CutPrefix(r.Header.Get("Authorization"), prefix)
+		carriage := col.strategy.Carriage(r)
+		payload, _, _ := readable(value)
+		return &copied{carriage: carriage, value: value, Copy: Copy{Strategy: col.slug, Payload: payload, Credential: CopiedCredential{
+			Kind: carriage.Kind, Name: carriage.Name, Bytes: carriage.Bytes(value), ValueMasked: state.Mask(value),
+		}}}, nil
 	}
-	if out.value == "" {
-		return nil, state.ErrNoCredential
-	}
-	out.Credential.Bytes = len(prefix) + len(out.value)
-	out.Credential.ValueMasked = state.Mask(out.value)
-	out.Payload, _, _ = readable(out.value)
-	return out, nil
+	return nil, state.ErrNoCredential
 }
 
 // copy takes a copy of the credential that the request carries.
@@ -150,11 +144,12 @@ func (c *Classroom) restore(g *gin.Context, col *column) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	cookie, ok := col.strategy.(state.CookieBased)
-	if !ok {
-		return 0, nil, faultf("not_supported_by_strategy", "A script holds its credential and has to put the old one back by itself. Nothing has changed.")
+	carriage := col.strategy.Carriage(g.Request)
+	if !carriage.SentByBrowser {
+		return 0, nil, faultf("not_supported_by_strategy",
+			"A script stores this credential, so the script must restore the old one. The server changed nothing.")
 	}
-	http.SetCookie(g.Writer, cookie.Cookie(g.Request, taken.value))
+	http.SetCookie(g.Writer, carriage.Cookie(taken.value, 0))
 	return http.StatusOK, taken.Copy, nil
 }
 
@@ -190,9 +185,9 @@ func (c *Classroom) send(g *gin.Context) (int, any, error) {
 		_, put, ok := readable(value)
 		switch {
 		case in.Payload.Kind() != '{':
-			return 0, nil, invalid("/payload", "A payload is an object.")
+			return 0, nil, invalid("/payload", "The payload must be a JSON object.")
 		case !ok:
-			return 0, nil, invalid("/payload", "No part of this credential can be read, so there is nothing to write in its place. Change a character with garble.")
+			return 0, nil, invalid("/payload", "This credential has no part that a thief can read or replace. Use garble to change a character.")
 		}
 		value = put(in.Payload)
 	}
@@ -201,7 +196,7 @@ func (c *Classroom) send(g *gin.Context) (int, any, error) {
 	}
 	target, err := url.Parse("/" + taken.Strategy + in.Path.Value)
 	if err != nil || !strings.HasPrefix(in.Path.Value, "/") || !slices.Contains(thiefMethods, in.Method.Value) {
-		return 0, nil, invalid("/path", "It is a method of the contract and a path below the strategy's own, such as GET and /profile.")
+		return 0, nil, invalid("/path", "Use a method of the contract and a path below the strategy, such as GET and /profile.")
 	}
 	r := g.Request.Clone(g.Request.Context())
 	r.Method, r.URL, r.RequestURI, r.TransferEncoding = in.Method.Value, target, target.RequestURI(), nil
@@ -213,13 +208,9 @@ func (c *Classroom) send(g *gin.Context) (int, any, error) {
 	}
 	out := Sent{At: c.clock.Now().UTC(), Credential: taken.Credential}
 	out.Credential.ValueMasked = state.Mask(value)
-	out.Credential.Bytes += len(value) - len(taken.value)
-	if taken.cookie != "" {
-		r.Header.Set("Cookie", taken.cookie+"="+value)
-	} else {
-		r.Header.Set("Authorization", "Bearer "+value)
-	}
-	answer := &heard{header: http.Header{}}
+	out.Credential.Bytes = taken.carriage.Bytes(value)
+	taken.carriage.Attach(r.Header, value)
+	answer := &recorder{header: http.Header{}}
 	c.ServeHTTP(answer, r)
 	out.Status = answer.status
 	if jsontext.Value(answer.body.Bytes()).IsValid() {
@@ -271,22 +262,22 @@ func garbled(value string) string {
 	return string(b)
 }
 
-// heard is an answer that stays in this process.
-type heard struct {
+// recorder is an answer that stays in this process.
+type recorder struct {
 	header http.Header
 	status int
 	body   bytes.Buffer
 }
 
-func (h *heard) Header() http.Header { return h.header }
+func (h *recorder) Header() http.Header { return h.header }
 
-func (h *heard) WriteHeader(status int) {
+func (h *recorder) WriteHeader(status int) {
 	if h.status == 0 {
 		h.status = status
 	}
 }
 
-func (h *heard) Write(b []byte) (int, error) {
+func (h *recorder) Write(b []byte) (int, error) {
 	h.WriteHeader(http.StatusOK)
 	return h.body.Write(b)
 }

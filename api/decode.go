@@ -60,7 +60,7 @@ func decode[T any](c *gin.Context, types ...string) (T, error) {
 	}
 	text, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, maxBody))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		return v, faultf("payload_too_large", "A body has at most %d bytes.", maxBody)
+		return v, faultf("payload_too_large", "A body may have at most %d bytes.", maxBody)
 	}
 	if err == nil {
 		err = json.Unmarshal(text, &v, strict, json.WithUnmarshalers(
@@ -156,15 +156,15 @@ func explain(err error) string {
 	}
 	switch {
 	case errors.Is(err, jsontext.ErrDuplicateName):
-		return "A member stands there twice."
+		return "A member appears twice."
 	case errors.Is(err, json.ErrUnknownName) && errors.As(err, &semantic):
-		return "There is no member " + where(semantic.JSONPointer) + " here, or it cannot be written; names count with their case."
+		return "The body may not contain " + where(semantic.JSONPointer) + ". Names of members are case-sensitive."
 	case errors.As(err, &semantic):
 		return "The value of " + where(semantic.JSONPointer) + " has the wrong type."
 	case errors.As(err, &syntactic):
-		return "It is not one JSON value in UTF-8."
+		return "The body is not one JSON value in UTF-8."
 	}
-	return "It could not be read."
+	return "The server could not read the body."
 }
 
 // Optional is a member that may be absent, null, or a value: the three things

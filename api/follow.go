@@ -20,26 +20,38 @@ const (
 	// endingTimeout bounds one attempt to apply an ending. The next look tries again.
 	endingTimeout = 10 * time.Second
 	// maxEndings is how many endings are applied at once, so that an account whose
-	// logins take long to end does not hold up the others.
+	// logins take long to end does not delay the others.
 	maxEndings = 32
-	// maxConfirmed is how many endings a look finds again in the stores: it takes turns.
-	maxConfirmed = 100
+	// maxConfirmed is how many endings a look confirms: it takes turns. A store that was
+	// emptied lacks all of them, and one that is missing has all of them confirmed.
+	maxConfirmed = 32
 )
 
 // followed are the endings that this process has applied. Servers that take over from
 // each other in one process share it.
 type followed struct {
 	mu      sync.Mutex
-	all     bool              // the first look has read what operators did before the start
+	all     bool              // what operators did before the start has been applied, however old
 	done    map[string]ending // of each account, the newest that has been applied
-	running map[string]bool   // accounts whose ending is being applied
+	running map[string]bool   // accounts that a worker works on
+	waiting []task            // what the workers take next, in this order
+	applied []task            // what the last look found applied, to be confirmed if a store was emptied
 	turn    int               // where the next look goes on to confirm
+	workers int
 }
 
 // An ending has been applied to the logins that began by the moment until.
 type ending struct {
 	at    time.Time // of the operator's change
 	until state.Micros
+}
+
+// A task is an ending to apply, or, if it was applied, to confirm and to repeat if a store
+// has lost it.
+type task struct {
+	auth.Ending
+	applied bool
+	until   state.Micros // of one that was applied
 }
 
 func newFollowed() *followed {
@@ -51,7 +63,7 @@ func (s *Server) follow(ctx context.Context) {
 	tick := time.NewTicker(s.config.FollowEvery)
 	defer tick.Stop()
 	for {
-		s.look(ctx, s.config.followed)
+		s.endChanged(ctx, s.config.followed)
 		select {
 		case <-ctx.Done():
 			return
@@ -60,12 +72,13 @@ func (s *Server) follow(ctx context.Context) {
 	}
 }
 
-// look starts what has to end by now, and confirms that what has ended is still
-// written down: a store that was emptied would let copies in again that clients hold.
-func (s *Server) look(ctx context.Context, f *followed) {
-	// Logins that began before the longest lifetime have expired by themselves. The first
-	// look reads older endings too: the lifetimes may have been longer.
-	since := s.config.Now().Add(-max(s.config.Lifetimes.SessionMax, s.config.Lifetimes.RefreshTTL) - time.Minute)
+// endChanged has workers apply what is new, the newest first, and confirm that what was applied is
+// still in the stores: one that was emptied would let copies in again that clients hold.
+func (s *Server) endChanged(ctx context.Context, f *followed) {
+	// Logins that began before the longest lifetime have expired by themselves. Older
+	// endings are read until they are applied once: the lifetimes may have been longer.
+	now, _ := s.operatorsNow()
+	since := now.Add(-max(s.config.Lifetimes.SessionMax, s.config.Lifetimes.RefreshTTL) - time.Minute)
 	f.mu.Lock()
 	if !f.all {
 		since = time.Time{}
@@ -73,50 +86,91 @@ func (s *Server) look(ctx context.Context, f *followed) {
 	f.mu.Unlock()
 	endings, err := s.accounts.EndingsSince(ctx, since)
 	if err != nil {
-		return // readiness tells of the database
+		return // readiness names the database
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.all = true
-	applied := endings[:0:0]
 	kept := make(map[string]ending, len(endings))
+	f.waiting, f.applied = nil, nil
 	for _, e := range endings {
 		if done := f.done[e.AccountID]; done.at.Equal(e.At) {
 			kept[e.AccountID] = done
-			applied = append(applied, e)
+			f.applied = append(f.applied, task{Ending: e, applied: true, until: done.until})
 		} else {
-			s.begin(ctx, f, e, "account_changed")
+			f.waiting = append(f.waiting, task{Ending: e})
 		}
 	}
 	f.done = kept
-	for range min(maxConfirmed, len(applied)) {
+	f.all = f.all || len(f.waiting) == 0
+	for range min(maxConfirmed, len(f.applied)) {
 		f.turn++
-		if e := applied[f.turn%len(applied)]; s.isForgotten(ctx, e.AccountID, kept[e.AccountID].until) {
-			s.begin(ctx, f, e, "account_change_repeated")
-		}
+		f.waiting = append(f.waiting, f.applied[f.turn%len(f.applied)])
+	}
+	s.startWorkers(ctx, f)
+}
+
+// startWorkers starts as many workers as there are tasks, up to maxEndings. The caller holds
+// the lock.
+func (s *Server) startWorkers(ctx context.Context, f *followed) {
+	for range min(maxEndings-f.workers, len(f.waiting)) {
+		f.workers++
+		s.stopped.Go(func() {
+			for {
+				t, ok := f.take(ctx)
+				if !ok {
+					return
+				}
+				s.handle(ctx, f, t)
+			}
+		})
 	}
 }
 
-// begin applies an ending beside the others. If too many are on their way, or this one
-// is, a later look does. The caller holds the lock.
-func (s *Server) begin(ctx context.Context, f *followed, e auth.Ending, event string) {
-	if f.running[e.AccountID] || len(f.running) >= maxEndings {
+// take returns the next task of a worker, which ends if there is none. An account that
+// another worker works on is left out: the next look returns to it.
+func (f *followed) take(ctx context.Context) (task, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for ctx.Err() == nil && len(f.waiting) > 0 {
+		t := f.waiting[0]
+		f.waiting = f.waiting[1:]
+		if applied := f.done[t.AccountID].at.Equal(t.At); !f.running[t.AccountID] && applied == t.applied {
+			f.running[t.AccountID] = true
+			return t, true
+		}
+	}
+	f.workers--
+	return task{}, false
+}
+
+// handle applies an ending, or confirms it.
+func (s *Server) handle(ctx context.Context, f *followed, t task) {
+	bounded, cancel := context.WithTimeout(ctx, endingTimeout)
+	defer cancel()
+	event, until := "account_changed", s.untilOf(t.Ending)
+	ends := !t.applied
+	if t.applied && s.isForgotten(bounded, t.AccountID, t.until) {
+		event, ends = "account_change_repeated", true
+	}
+	var err error
+	if ends {
+		err = s.endAll(bounded, t.AccountID, "", until)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.running, t.AccountID)
+	if !ends {
 		return
 	}
-	f.running[e.AccountID] = true
-	s.stopped.Go(func() {
-		bounded, cancel := context.WithTimeout(ctx, endingTimeout)
-		defer cancel()
-		until := s.untilOf(e)
-		err := s.endAll(bounded, e.AccountID, "", until)
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		delete(f.running, e.AccountID)
-		if err == nil {
-			f.done[e.AccountID] = ending{at: e.At, until: until}
-			s.auditLine(ctx, event, slog.String("subject", e.AccountID), slog.Time("at", e.At))
-		}
-	})
+	if t.applied { // then the others may be missing too
+		f.waiting = append(f.waiting, f.applied...)
+		f.applied = nil
+		s.startWorkers(ctx, f)
+	}
+	if err == nil {
+		f.done[t.AccountID] = ending{at: t.At, until: until}
+		s.auditLine(ctx, event, slog.String("subject", t.AccountID), slog.Time("at", t.At))
+	}
 }
 
 // untilOf returns the moment by which the logins began that an ending is about.
@@ -124,11 +178,20 @@ func (s *Server) untilOf(e auth.Ending) state.Micros {
 	// An account that is disabled or removed has no login, whenever it began. Of the
 	// others those go on that began later. An operator's clock may be ahead of ours or
 	// behind.
-	until := s.config.Now()
+	until, ahead := s.operatorsNow()
 	if !e.Out && e.At.Before(until) {
 		until = e.At
 	}
-	return state.MicrosOf(until)
+	return state.MicrosOf(until.Add(ahead))
+}
+
+// operatorsNow returns the time by which operators work, and how far the time by which
+// logins begin is ahead of it: a lesson moves the clock of the server alone.
+func (s *Server) operatorsNow() (now time.Time, ahead time.Duration) {
+	if room := s.config.classroom; room != nil {
+		return room.clock.real(), room.clock.offset()
+	}
+	return s.config.Now(), 0
 }
 
 // isForgotten says whether a store does not know any more that logins of clients have

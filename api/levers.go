@@ -37,7 +37,7 @@ func (c *Classroom) advance(g *gin.Context) (int, any, error) {
 	defer c.pulling.Unlock()
 	d, err := time.ParseDuration(in.Advance.Value)
 	if err != nil || d < 0 || d > farthest-c.clock.offset() {
-		return 0, nil, invalid("/advance", "It is a duration such as 16m or 1h30m, forwards, and ten years in all.")
+		return 0, nil, invalid("/advance", "Use a positive duration such as 16m or 1h30m, and at most ten years in total.")
 	}
 	c.clock.ahead.Add(int64(d))
 	return http.StatusOK, ClockReading{c.clock.offset().String(), c.clock.Now().UTC()}, nil
@@ -137,7 +137,7 @@ func (c *Classroom) role(g *gin.Context) (int, any, error) {
 			return 0, nil, err
 		}
 	}
-	of(g).about(state.Login{Subject: a.ID})
+	requestOf(g).about(state.Login{Subject: a.ID})
 	s.audit(g, "account_changed")
 	return http.StatusOK, User{a.ID, a.Username, a.DisplayName, a.Role}, nil
 }
@@ -146,7 +146,7 @@ func (c *Classroom) role(g *gin.Context) (int, any, error) {
 // into a fault.
 func noAccount(err error) error {
 	if errors.Is(err, auth.ErrNotFound) {
-		return faultf("not_found", "There is no account of this name.")
+		return faultf("not_found", "No account has this username.")
 	}
 	return failed(err)
 }
@@ -206,7 +206,7 @@ func (col *column) records(ctx context.Context, subject string) ([]state.Entry, 
 func (s *Server) column(g *gin.Context) (*column, error) {
 	i := slices.IndexFunc(s.columns, func(col *column) bool { return col.slug == g.Param("strategy") })
 	if i < 0 {
-		return nil, faultf("not_found", "There is no such strategy.")
+		return nil, faultf("not_found", "The server has no such strategy.")
 	}
 	return s.columns[i], nil
 }
@@ -215,7 +215,8 @@ func (s *Server) column(g *gin.Context) (*column, error) {
 func (s *Server) stored(g *gin.Context) (*column, error) {
 	col, err := s.column(g)
 	if err == nil && col.store == nil {
-		err = faultf("not_supported_by_strategy", "It keeps its records where nobody else can look. Nothing has changed.")
+		err = faultf("not_supported_by_strategy",
+			"The strategy stores its records where the server cannot read them. The server changed nothing.")
 	}
 	return col, err
 }
@@ -234,7 +235,7 @@ type Holdings struct {
 type HeldRecord struct {
 	ID       string `json:"id"`
 	Username string `json:"username"`
-	state.Held
+	state.StoredRecord
 }
 
 // held shows what the server holds for a strategy, by account: those are few,
@@ -365,5 +366,6 @@ func (c *Classroom) reset(g *gin.Context) (int, any, error) {
 	}
 	clear(c.roles)
 	c.copies.drop()
+	c.forged.drop()
 	return c.emptyInbox(g)
 }

@@ -31,7 +31,7 @@ func (col *column) members(c *gin.Context) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	if err := onlyAdmin(l); err != nil {
+	if err := onlyAdmin(l.Login); err != nil {
 		return 0, nil, err
 	}
 	after, limit, err := pageOf(c.Request)
@@ -59,17 +59,17 @@ func (col *column) members(c *gin.Context) (int, any, error) {
 func pageOf(r *http.Request) (after string, limit int, err error) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return "", 0, faultf("invalid_request", "The query cannot be read.")
+		return "", 0, faultf("invalid_request", "The server cannot parse the query.")
 	}
 	limit = auth.MaxPage
 	if values, ok := query["limit"]; ok {
 		if limit, err = strconv.Atoi(values[0]); err != nil || len(values) > 1 || limit < 1 || limit > auth.MaxPage {
-			return "", 0, faultf("invalid_request", "The parameter limit is one integer from 1 to %d.", auth.MaxPage)
+			return "", 0, faultf("invalid_request", "The parameter limit must be one integer from 1 to %d.", auth.MaxPage)
 		}
 	}
 	if values, ok := query["after"]; ok {
 		if after = values[0]; len(values) > 1 || !auth.IsUsername(after) {
-			return "", 0, faultf("invalid_request", "The parameter after is one username, as a page shows it.")
+			return "", 0, faultf("invalid_request", "The parameter after must be one username.")
 		}
 	}
 	return after, limit, nil

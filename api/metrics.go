@@ -23,6 +23,7 @@ type metrics struct {
 	operations *prometheus.HistogramVec
 	signIns    *prometheus.CounterVec
 	caches     *prometheus.CounterVec
+	refusals   *refusalCounter
 	routes     map[Route]*classes
 	nothing    *classes // requests to no route
 }
@@ -69,7 +70,9 @@ func newMetrics(config Config) *metrics {
 				"miss, stale, refused by the request, or bypass.",
 		}, []string{"policy", "outcome"}),
 	}
-	m.registry.MustRegister(m.requests, m.operations, m.signIns, m.caches,
+	var refused prometheus.Collector
+	m.refusals, refused = newRefusalCounter(config.Now)
+	m.registry.MustRegister(m.requests, m.operations, m.signIns, m.caches, refused,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.nothing = m.classesOf("", Route{})
 	gauge := func(name, help string, value func() float64) {
@@ -78,10 +81,10 @@ func newMetrics(config Config) *metrics {
 	// What a scrape would have to search for is left out: only a store that knows
 	// by itself is asked.
 	if s, ok := config.Store.(interface{ LiveLogins() int64 }); ok {
-		gauge("statelab_live_logins", "Logins that the store in memory holds.", func() float64 { return float64(s.LiveLogins()) })
+		gauge("statelab_live_logins", "Logins in the memory store.", func() float64 { return float64(s.LiveLogins()) })
 	}
 	if h, ok := config.Hasher.(interface{ Busy() (hashing, queued int) }); ok {
-		gauge("statelab_hashes_in_flight", "Passwords that are being hashed.", func() float64 {
+		gauge("statelab_hashes_in_flight", "Passwords that the server is hashing.", func() float64 {
 			hashing, _ := h.Busy()
 			return float64(hashing)
 		})
@@ -131,7 +134,7 @@ func (m *metrics) cacheOf(slug string, c state.Caching) {
 		"miss": func() uint64 { _, misses := c.CacheLookups(); return misses },
 	} {
 		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "statelab_credential_cache_total", Help: "Credentials that were remembered as verified, and those that were not.",
+			Name: "statelab_credential_cache_total", Help: "Look-ups in the cache of verified credentials, by result.",
 			ConstLabels: prometheus.Labels{"strategy": slug, "result": result},
 		}, func() float64 { return float64(value()) }))
 	}
@@ -147,7 +150,7 @@ func (m *metrics) cacheOutcome(policy string) func(cache.Outcome) {
 }
 
 // request counts a request that has been answered.
-func (m *metrics) request(x *exchange, method string, took time.Duration) {
+func (m *metrics) request(x *request, method string, took time.Duration) {
 	c, ok := m.routes[Route{method, x.route}]
 	if !ok {
 		c = m.nothing

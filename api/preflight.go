@@ -47,6 +47,6 @@ func (s *Server) hintAtOrigin(c *gin.Context) {
 		return
 	}
 	if s.config.hints.first(origin) {
-		s.log.LogAttrs(c.Request.Context(), slog.LevelWarn, "a page of an origin that is not allowed asked to use the API: if it is yours, start with --allow-origin "+origin)
+		s.log.LogAttrs(c.Request.Context(), slog.LevelWarn, "the server refused a page of an origin that is not allowed: to allow the origin, start with --allow-origin "+origin)
 	}
 }

@@ -45,39 +45,39 @@ var kinds = map[string]struct {
 	status int
 	title  string
 }{
-	"malformed_json":            {http.StatusBadRequest, "The body is not the JSON that is expected here"},
+	"malformed_json":            {http.StatusBadRequest, "The body is not the JSON that this route expects"},
 	"invalid_request":           {http.StatusBadRequest, "The request is incomplete or contradicts itself"},
 	"ambiguous_credential":      {http.StatusBadRequest, "The request carries two different credentials"},
 	"bad_login":                 {http.StatusUnauthorized, "The username or the password is wrong"},
 	"no_credential":             {http.StatusUnauthorized, "The request carries no credential"},
-	"unknown_session":           {http.StatusUnauthorized, "The server knows no such login"},
-	"bad_signature":             {http.StatusUnauthorized, "The credential is not one that this server made"},
+	"unknown_session":           {http.StatusUnauthorized, "The server does not know this login"},
+	"bad_signature":             {http.StatusUnauthorized, "The server cannot verify the credential"},
 	"expired":                   {http.StatusUnauthorized, "The credential has expired"},
 	"not_yet_valid":             {http.StatusUnauthorized, "The credential is not valid yet"},
-	"revoked":                   {http.StatusUnauthorized, "The login was ended"},
+	"revoked":                   {http.StatusUnauthorized, "The login was revoked"},
 	"reuse_detected":            {http.StatusUnauthorized, "The refresh token was used before"},
 	"csrf_blocked":              {http.StatusForbidden, "The request comes from another origin"},
-	"forbidden":                 {http.StatusForbidden, "This login may not do that"},
-	"not_found":                 {http.StatusNotFound, "There is nothing here"},
-	"method_not_allowed":        {http.StatusMethodNotAllowed, "The method does not work here"},
-	"not_acceptable":            {http.StatusNotAcceptable, "The answer exists as JSON only"},
+	"forbidden":                 {http.StatusForbidden, "This account does not have the permission"},
+	"not_found":                 {http.StatusNotFound, "The server has no such resource"},
+	"method_not_allowed":        {http.StatusMethodNotAllowed, "The route does not support this method"},
+	"not_acceptable":            {http.StatusNotAcceptable, "The server answers with JSON only"},
 	"username_taken":            {http.StatusConflict, "The username is taken"},
-	"insufficient_credits":      {http.StatusConflict, "There are not enough credits"},
-	"version_mismatch":          {http.StatusPreconditionFailed, "The state has another version by now"},
+	"insufficient_credits":      {http.StatusConflict, "This login has too few credits"},
+	"version_mismatch":          {http.StatusPreconditionFailed, "The state has changed since the client read it"},
 	"payload_too_large":         {http.StatusRequestEntityTooLarge, "The body is too large"},
-	"credential_too_large":      {http.StatusRequestEntityTooLarge, "The state does not fit into what the client can hold"},
-	"state_too_large":           {http.StatusRequestEntityTooLarge, "The state is larger than the server stores"},
+	"credential_too_large":      {http.StatusRequestEntityTooLarge, "The state does not fit into the credential"},
+	"state_too_large":           {http.StatusRequestEntityTooLarge, "The state is larger than the server can store"},
 	"uri_too_long":              {http.StatusRequestURITooLong, "The request target is too long"},
-	"unsupported_media_type":    {http.StatusUnsupportedMediaType, "The body has another media type than expected"},
+	"unsupported_media_type":    {http.StatusUnsupportedMediaType, "The server does not accept the media type of the body"},
 	"classroom_is_local":        {http.StatusMisdirectedRequest, "The classroom serves this machine only"},
 	"validation_failed":         {http.StatusUnprocessableEntity, "A value is out of range"},
-	"too_many_attempts":         {http.StatusTooManyRequests, "There were too many attempts"},
+	"too_many_attempts":         {http.StatusTooManyRequests, "The client made too many attempts"},
 	"header_too_large":          {http.StatusRequestHeaderFieldsTooLarge, "The request carries too many cookies"},
-	"internal_error":            {http.StatusInternalServerError, "Something went wrong here"},
+	"internal_error":            {http.StatusInternalServerError, "The server failed"},
 	"not_supported_by_strategy": {http.StatusNotImplemented, "This strategy cannot do that"},
 	"store_unavailable":         {http.StatusServiceUnavailable, "A store does not answer"},
-	"overloaded":                {http.StatusServiceUnavailable, "The server has too much to do"},
-	"signing_unavailable":       {http.StatusServiceUnavailable, "This server cannot sign"},
+	"overloaded":                {http.StatusServiceUnavailable, "The server is overloaded"},
+	"signing_unavailable":       {http.StatusServiceUnavailable, "This server cannot sign credentials"},
 }
 
 // Codes returns the status of every code that a Problem can have.
@@ -118,20 +118,20 @@ var sentinels = []struct {
 	code, detail string
 }{
 	{state.ErrNoCredential, "no_credential", "Log in first; then send the cookie or the token with each request."},
-	{state.ErrAmbiguous, "ambiguous_credential", "One strategy's credential came twice with different values, and the server does not guess."},
-	{state.ErrUnknown, "unknown_session", "It ended, expired, was renewed, or never existed. Log in again."},
-	{state.ErrBadSignature, "bad_signature", "It was changed on its way, was made with another key, or is none at all."},
-	{state.ErrExpired, "expired", "Refresh it, or log in again."},
-	{state.ErrNotYetValid, "not_yet_valid", "Its first moment lies ahead of this server's clock."},
+	{state.ErrAmbiguous, "ambiguous_credential", "The request has two credentials of one strategy with different values. Send one of them."},
+	{state.ErrUnknown, "unknown_session", "The login ended, expired, got a new credential, or never existed. Log in again."},
+	{state.ErrBadSignature, "bad_signature", "The credential was changed, was made with another key, or does not come from this server. Log in again."},
+	{state.ErrExpired, "expired", "Refresh the credential, or log in again."},
+	{state.ErrNotYetValid, "not_yet_valid", "The credential becomes valid later than this server's clock shows. Compare the two clocks."},
 	{state.ErrRevoked, "revoked", "Log in again."},
-	{state.ErrReuse, "reuse_detected", "A refresh token works once. Since the server cannot tell who used it first, the login was ended. Log in again."},
-	{state.ErrNotSupported, "not_supported_by_strategy", "There is no way to do that where the state is kept like this. Nothing has changed."},
-	{state.ErrConflict, "overloaded", "Others keep changing this login. Try again."},
-	{state.ErrFull, "overloaded", "There are as many logins as this server takes. Nobody is logged out for a new one; try again later."},
-	{state.ErrUnavailable, "store_unavailable", "Whether the credential is good cannot be said right now. Nothing has changed; try again."},
-	{keys.ErrNoKey, "signing_unavailable", "It has no key for that: this takes a secret which only other servers of the service hold. Nothing has changed."},
-	{auth.ErrBadLogin, "bad_login", "Check both; capital letters count in the password."},
-	{auth.ErrUsernameTaken, "username_taken", "Choose another one."},
+	{state.ErrReuse, "reuse_detected", "A refresh token works once. The server ended the login, because a thief may have used the token. Log in again."},
+	{state.ErrNotSupported, "not_supported_by_strategy", "The strategy stores the state in a way that does not permit this. The server changed nothing."},
+	{state.ErrConflict, "overloaded", "Other requests changed this login at the same time. Try again."},
+	{state.ErrFull, "overloaded", "The store is full, and the server ends no login to make space. Try again later."},
+	{state.ErrUnavailable, "store_unavailable", "The server cannot check the credential now. It changed nothing. Try again."},
+	{keys.ErrNoKey, "signing_unavailable", "This server has public keys only; other servers of the service have the secret ones. The server changed nothing."},
+	{auth.ErrBadLogin, "bad_login", "Check both. The password is case-sensitive."},
+	{auth.ErrUsernameTaken, "username_taken", "Choose another username."},
 	{auth.ErrOverloaded, "overloaded", "Too many sign-ins are waiting. Try again."},
 }
 
@@ -151,13 +151,13 @@ func faultOf(err error) *fault {
 		return &fault{code: "validation_failed", detail: "One member of the body is out of range.",
 			errors: []FieldError{{"/" + invalid.Member, invalid.Reason}}}
 	case errors.As(err, &throttled):
-		return &fault{code: "too_many_attempts", detail: "Wait as long as Retry-After says. Logins that exist are not affected."}
+		return &fault{code: "too_many_attempts", detail: "Wait for the seconds in Retry-After. Existing logins are not affected."}
 	case errors.As(err, &tooLarge):
 		return &fault{code: "credential_too_large", detail: fmt.Sprintf(
-			"The credential would have %d bytes, and %d fit. The state stays as it was.", tooLarge.Size, tooLarge.Limit), limit: tooLarge.Limit, size: tooLarge.Size}
+			"The credential would have %d bytes; the limit is %d. The server kept the old state.", tooLarge.Size, tooLarge.Limit), limit: tooLarge.Limit, size: tooLarge.Size}
 	case errors.As(err, &unstored):
 		return &fault{code: "state_too_large", detail: fmt.Sprintf(
-			"The state would have %d bytes, and the server stores %d. The old state stays as it was.", unstored.Size, unstored.Limit),
+			"The state would have %d bytes; the limit is %d. The server kept the old state.", unstored.Size, unstored.Limit),
 			limit: unstored.Limit, size: unstored.Size}
 	}
 	for _, s := range sentinels {
@@ -165,7 +165,7 @@ func faultOf(err error) *fault {
 			return &fault{code: s.code, detail: s.detail}
 		}
 	}
-	return &fault{code: "internal_error", detail: "It has been logged under the request id."}
+	return &fault{code: "internal_error", detail: "The log has the error under this request id."}
 }
 
 // problemOf returns the body that tells a client of a fault.
@@ -178,10 +178,13 @@ func problemOf(f *fault, r *http.Request, requestID string) Problem {
 
 // fail answers with the problem that err is, and ends the request.
 func (s *Server) fail(c *gin.Context, err error) {
-	x := of(c)
+	x := requestOf(c)
 	f := faultOf(err)
 	kind := kinds[f.code]
 	x.code = f.code
+	if bound, ok := boundOf(err); ok {
+		s.metrics.refusals.add(bound)
+	}
 	p := problemOf(f, c.Request, x.id[0])
 	h := c.Writer.Header()
 	if x.column != nil {
@@ -224,13 +227,18 @@ func instance(r *http.Request) string {
 // twice is the same answer.
 var deterministic = json.Deterministic(true)
 
-// buffers are kept between two answers: no answer is larger than a request.
+// buffers are kept between two answers, unless one has grown larger than maxBody: a few
+// large answers would otherwise hold their memory for a long time.
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // write encodes v as the body of the answer. Content-Type is set by then.
 func write(c *gin.Context, status int, v any) {
 	body, _ := buffers.Get().(*bytes.Buffer)
-	defer buffers.Put(body)
+	defer func() {
+		if body.Cap() <= maxBody {
+			buffers.Put(body)
+		}
+	}()
 	body.Reset()
 	if p, ok := v.(*Profile); ok {
 		body.Write(p.appendTo(body.AvailableBuffer()))

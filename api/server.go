@@ -3,6 +3,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"database/sql"
@@ -19,7 +20,6 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/goccy/go-yaml"
 	"github.com/golang-jwt/jwt/v5"
-	"github.com/swaggest/swgui/v5emb"
 
 	"statelab/api/attacker"
 	"statelab/api/cache"
@@ -33,7 +33,7 @@ import (
 // Config is everything that a server is made of. What tests and lessons vary is
 // here; nothing is read from the environment or kept in a global.
 type Config struct {
-	Database      *sql.DB        // of accounts and catalogue, as store.OpenDatabase returns it with Migrations
+	Database      *sql.DB        // of accounts and catalogue, as sqlstore.OpenDatabase returns it with Migrations
 	Store         state.Store    // of logins, refresh families and counts of failed sign-ins and registrations
 	DatabaseStore state.Store    // the same in the database, for strategies that are placed there
 	Process       *state.Process // what strategies keep without a store; zero: nothing yet
@@ -67,6 +67,7 @@ type Config struct {
 	Version          string          // of the program
 	Checks           []Check         // what /readyz asks besides the database and the store
 	Patience         time.Duration   // of one statement about accounts or the catalogue; zero: their DefaultPatience
+	RequestPatience  time.Duration   // of all that a request waits for; zero: DefaultRequestPatience
 	FollowEvery      time.Duration   // how often the database is asked what operators have changed; zero: DefaultFollowEvery
 
 	Attacker *attacker.Attacker // the other origin of a classroom's lessons; nil: none
@@ -95,8 +96,8 @@ type Server struct {
 	counter  *counter
 	store    state.Store
 	columns  []*column
-	goods    *catalog.Catalog
-	shelves  []*shelf // the goods under each policy
+	catalog  *catalog.Catalog
+	catalogs []*cachedCatalog // the catalog under each policy
 	metrics  *metrics
 	csrf     *http.CrossOriginProtection
 	engine   *gin.Engine
@@ -106,57 +107,50 @@ type Server struct {
 	demo     atomic.Bool // the demo accounts are still to be made
 }
 
+// complete returns the config with its zero fields filled in.
+func (c Config) complete() Config {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Rand == nil {
+		c.Rand = rand.Reader
+	}
+	if c.Hasher == nil {
+		c.Hasher = auth.NewArgon2id(auth.ProductionParams())
+	}
+	if c.Lifetimes == (state.Lifetimes{}) {
+		c.Lifetimes = state.DefaultLifetimes()
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	c.TokenAlg = cmp.Or(c.TokenAlg, jwt.SigningMethodEdDSA.Alg())
+	c.LoginsPerAccount = cmp.Or(c.LoginsPerAccount, state.DefaultLoginsPerAccount)
+	c.FollowEvery = cmp.Or(c.FollowEvery, DefaultFollowEvery)
+	c.RequestPatience = cmp.Or(c.RequestPatience, DefaultRequestPatience)
+	if c.CacheMemory == nil {
+		c.CacheMemory = cache.NewMemory(0)
+	}
+	if c.followed == nil {
+		c.followed = newFollowed()
+	}
+	if c.hints == nil {
+		c.hints = &hints{origin: map[string]bool{}}
+	}
+	if c.guests == nil {
+		c.guests = &guestbook{lines: map[string][]guestbookLine{}}
+	}
+	return c
+}
+
 // New wires a server. It is cheap. The caller closes it after its last request.
 func New(config Config) (*Server, error) {
-	if config.Now == nil {
-		config.Now = time.Now
-	}
-	if config.Rand == nil {
-		config.Rand = rand.Reader
-	}
-	if config.Hasher == nil {
-		config.Hasher = auth.NewArgon2id(auth.ProductionParams())
-	}
-	if config.Lifetimes == (state.Lifetimes{}) {
-		config.Lifetimes = state.DefaultLifetimes()
-	}
-	if config.TokenAlg == "" {
-		config.TokenAlg = jwt.SigningMethodEdDSA.Alg()
-	}
-	if config.LoginsPerAccount == 0 {
-		config.LoginsPerAccount = state.DefaultLoginsPerAccount
-	}
-	if config.FollowEvery == 0 {
-		config.FollowEvery = DefaultFollowEvery
-	}
-	if config.CacheMemory == nil {
-		config.CacheMemory = cache.NewMemory(0)
-	}
-	if config.followed == nil {
-		config.followed = newFollowed()
-	}
-	if config.hints == nil {
-		config.hints = &hints{origin: map[string]bool{}}
-	}
-	if config.guests == nil {
-		config.guests = &guestbook{lines: map[string][]guestbookLine{}}
-	}
+	config = config.complete()
 	gin.SetMode(gin.ReleaseMode) // a global of Gin's; in debug mode it prints every route
 	s := &Server{config: config, log: config.Logger, metrics: newMetrics(config)}
 	s.store = store.Counted(config.Store, s.metrics.operationsOf(""))
-	if s.log == nil {
-		s.log = slog.New(slog.DiscardHandler)
-	}
-	// One list of origins feeds both: who may read our answers, and whose
-	// requests may change something.
-	s.csrf = http.NewCrossOriginProtection()
-	for _, origin := range config.AllowOrigins {
-		if err := CheckOrigin(origin); err != nil {
-			return nil, fmt.Errorf("api: %w", err)
-		}
-		if err := s.csrf.AddTrustedOrigin(origin); err != nil {
-			return nil, fmt.Errorf("api: allowed origin: %w", err)
-		}
+	if err := s.allowOrigins(); err != nil {
+		return nil, err
 	}
 	if err := state.CheckNames(config.Classroom, config.Strategies); err != nil {
 		return nil, fmt.Errorf("api: %w", err)
@@ -177,6 +171,39 @@ func New(config Config) (*Server, error) {
 		Now: config.Now, Rand: config.Rand, Patience: config.Patience, Published: published,
 		LimitRegistrations: !config.Classroom,
 	})
+	if err := s.mount(); err != nil {
+		return nil, err
+	}
+	s.catalog = catalog.New(config.Database, config.Now, config.Patience)
+	for _, p := range policies {
+		s.catalogs = append(s.catalogs, s.newCachedCatalog(p))
+	}
+	s.engine = s.routes()
+	s.metrics.serve(s.columns, s.Routes())
+	var ctx context.Context
+	ctx, s.stop = context.WithCancel(context.Background())
+	s.stopped.Go(func() { s.follow(ctx) })
+	return s, nil
+}
+
+// allowOrigins makes one list of origins feed both checks: whose pages may read answers,
+// and whose requests may change something.
+func (s *Server) allowOrigins() error {
+	s.csrf = http.NewCrossOriginProtection()
+	for _, origin := range s.config.AllowOrigins {
+		if err := CheckOrigin(origin); err != nil {
+			return fmt.Errorf("api: %w", err)
+		}
+		if err := s.csrf.AddTrustedOrigin(origin); err != nil {
+			return fmt.Errorf("api: allowed origin: %w", err)
+		}
+	}
+	return nil
+}
+
+// mount makes the strategies that the server has.
+func (s *Server) mount() error {
+	config := s.config
 	stores := map[state.Place]state.Store{state.PlaceStore: config.Store, state.PlaceDatabase: config.DatabaseStore}
 	for _, d := range state.Definitions() {
 		if !d.Mounted(config.Classroom, config.Strategies) {
@@ -190,30 +217,23 @@ func New(config Config) (*Server, error) {
 			Slug: d.Slug, Store: counted, Keys: config.Keys, Roles: s.role, Now: config.Now, Rand: config.Rand,
 			Lifetimes: config.Lifetimes, TokenAlg: config.TokenAlg, Denylist: config.Denylist, CredentialCache: config.CredentialCache,
 			SameSite: config.SameSite, NoSizeCheck: config.NoSizeCheck, Process: config.Process,
-			LoginsPerAccount: config.LoginsPerAccount, Limited: func(ctx context.Context, ended state.Login) { s.limited(ctx, d.Slug, ended) },
+			LoginsPerAccount: config.LoginsPerAccount,
+			Limited:          func(ctx context.Context, subject, id string) { s.limited(ctx, d.Slug, subject, id) },
+			Replaced:         func(ctx context.Context, ended state.Login) { s.replaced(ctx, d.Slug, ended) },
 		})
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if r, ok := strategy.(state.Remembering); ok {
 			counted = r.Records()
 		}
 		s.columns = append(s.columns, &column{s, d.Slug, counted, strategy, strategy.Traits()})
 	}
-	s.goods = catalog.New(config.Database, config.Now, config.Patience)
-	for _, p := range policies {
-		s.shelves = append(s.shelves, s.newShelf(p))
-	}
-	s.engine = s.routes()
-	s.metrics.serve(s.columns, s.Routes())
-	var ctx context.Context
-	ctx, s.stop = context.WithCancel(context.Background())
-	s.stopped.Go(func() { s.follow(ctx) })
-	return s, nil
+	return nil
 }
 
 // routes is every route that there is.
-func (s *Server) routes() *gin.Engine {
+func (s *Server) routes() *gin.Engine { //nolint:funlen // every route on one screen
 	e := gin.New()
 	e.HandleMethodNotAllowed, e.RedirectTrailingSlash, e.RedirectFixedPath = true, false, false
 	e.UseRawPath = true          // /session%2Fprofile is not /session/profile
@@ -224,11 +244,11 @@ func (s *Server) routes() *gin.Engine {
 	}
 	e.Use(s.hintAtOrigin)
 	if origins := s.config.AllowOrigins; len(origins) > 0 {
-		e.Use(shareWith(origins))
+		e.Use(s.shareWith(origins))
 	}
 	e.Use(s.onlyShort, s.onlySameOrigin)
-	e.NoRoute(s.nothing("not_found", "See / for what there is."))
-	e.NoMethod(s.nothing("method_not_allowed", "The header Allow names the methods that work here."))
+	e.NoRoute(s.nothing("not_found", "GET / lists what the server has."))
+	e.NoMethod(s.nothing("method_not_allowed", "The header Allow lists the methods of this route."))
 
 	read := func(r gin.IRoutes, path string, h gin.HandlerFunc) { r.Match([]string{"GET", "HEAD"}, path, h) }
 
@@ -236,7 +256,7 @@ func (s *Server) routes() *gin.Engine {
 	read(e, "/web/*name", s.asset)
 	read(e, "/openapi.yaml", s.specification("application/yaml", func(text []byte) ([]byte, error) { return text, nil }))
 	read(e, "/openapi.json", s.specification("application/json", yaml.YAMLToJSON))
-	docs := s.docs(v5emb.New("statelab", "/openapi.json", "/docs"))
+	docs := s.docs(documentation())
 	read(e, "/docs", docs)
 	read(e, "/docs/*name", docs)
 	read(e, "/.well-known/jwks.json", s.json(s.jwks))
@@ -245,7 +265,7 @@ func (s *Server) routes() *gin.Engine {
 	if s.config.Classroom { // a service has a listener of its own for them
 		read(e, "/metrics", gin.WrapH(s.Metrics()))
 	}
-	e.POST("/accounts", s.onlyJSON, s.json(s.register))
+	e.POST("/accounts", s.onlyJSON, s.bounded, s.json(s.register))
 
 	if room := s.config.classroom; room != nil {
 		g := e.Group("/classroom", s.onlyJSON)
@@ -259,14 +279,15 @@ func (s *Server) routes() *gin.Engine {
 		g.PUT("/settings", s.json(room.set))
 		read(g, "/copies", s.json(room.shown))
 		g.POST("/copies/:id/send", s.json(room.send))
+		read(g, "/forged", s.json(room.forgeries))
 		read(g, "/inbox", s.json(room.inbox))
 		g.DELETE("/inbox", s.json(room.emptyInbox))
 		g.POST("/reset", s.json(room.reset))
 	}
 
-	for _, sh := range s.shelves {
+	for _, sh := range s.catalogs {
 		g := e.Group(sh.path(), s.onlyJSON)
-		g.Match([]string{"GET", "HEAD"}, "", s.plain, sh.cache.Handle, sh.catalog)
+		g.Match([]string{"GET", "HEAD"}, "", s.plain, sh.cache.Handle, sh.read)
 		g.PATCH("/:sku", s.json(sh.price))
 	}
 
@@ -274,7 +295,7 @@ func (s *Server) routes() *gin.Engine {
 		g := e.Group("/"+col.slug, col.note)
 		if paged, ok := col.strategy.(state.Paged); ok {
 			read(g, "/", col.ownPage(paged))
-			g.POST("/", col.form)
+			g.POST("/", s.bounded, col.form)
 		} else {
 			read(g, "/", col.page)
 		}
@@ -282,8 +303,9 @@ func (s *Server) routes() *gin.Engine {
 			read(g, "/guestbook", col.guestbook)
 		}
 		g = g.Group("", s.onlyJSON)
-		g.POST("/login", s.json(col.login))
 		read(g, "/profile", s.json(col.profile))
+		g = g.Group("", s.bounded)
+		g.POST("/login", s.json(col.login))
 		g.PATCH("/profile", s.json(col.patch))
 		g.POST("/spend", s.json(col.spend))
 		g.POST("/refresh", s.json(col.refresh))
@@ -350,9 +372,18 @@ func (s *Server) role(ctx context.Context, subject string) (string, error) {
 	return a.Role, err
 }
 
+// endPatience bounds the endings that one request waits for, in all strategies together.
+// Each operation by subject may take longer than a request has, and gives the store no
+// rest: without this bound each strategy would wait anew for a store that hangs.
+const endPatience = 800 * time.Millisecond
+
 // endOthers ends every login of l's owner but l itself, wherever logins can be
 // ended.
 func (s *Server) endOthers(ctx context.Context, l state.Login) error {
+	ctx, cancel := outlasting(ctx)
+	defer cancel()
+	ctx, end := context.WithTimeout(ctx, endPatience)
+	defer end()
 	return s.endAll(ctx, l.Subject, l.ID, state.MicrosOf(s.config.Now()))
 }
 
@@ -387,66 +418,3 @@ func (s *Server) Close() error {
 
 // Drain makes /readyz answer 503 from now on, so that no new work is sent here.
 func (s *Server) Drain() { s.draining.Store(true) }
-
-// DemoAccount is an account of the classroom. Its password is public.
-type DemoAccount struct {
-	Username, Password, DisplayName, Role string
-}
-
-// DemoAccounts are the accounts that a classroom starts with.
-func DemoAccounts() []DemoAccount {
-	return []DemoAccount{
-		{"alice", "wonderland", "Alice", auth.RoleMember},
-		{"bob", "cheshire-cat", "Bob", auth.RoleMember},
-		{"teacher", "queen-of-hearts", "Teacher", auth.RoleAdmin},
-	}
-}
-
-// PublishedPasswords are those of the demo accounts. Outside the classroom they
-// open nothing and nobody may choose one: whoever had a demo account's there
-// would keep a service, which refuses to start over one, from starting again.
-func PublishedPasswords() []string {
-	var all []string
-	for _, d := range DemoAccounts() {
-		all = append(all, d.Password)
-	}
-	return all
-}
-
-// FindDemoAccount returns the username of a demo account that is in the
-// database with its published password, or "". An account that only has the
-// name is somebody else's.
-func (s *Server) FindDemoAccount(ctx context.Context) (string, error) {
-	for _, d := range DemoAccounts() {
-		switch opens, err := s.accounts.Opens(ctx, d.Username, d.Password); {
-		case err != nil:
-			return "", err
-		case opens:
-			return d.Username, nil
-		}
-	}
-	return "", nil
-}
-
-// AddDemoAccounts makes the demo accounts that do not exist yet. If the database
-// is down, the error wraps state.ErrUnavailable, and they are made when it
-// answers: before anybody signs in or registers, and before /readyz says so.
-func (s *Server) AddDemoAccounts(ctx context.Context) error {
-	s.demo.Store(true)
-	return s.addDemoAccounts(ctx)
-}
-
-// addDemoAccounts does what AddDemoAccounts has left undone. Several may do so
-// at once: each account is made by one of them.
-func (s *Server) addDemoAccounts(ctx context.Context) error {
-	if !s.demo.Load() {
-		return nil
-	}
-	for _, d := range DemoAccounts() {
-		if err := s.accounts.Demo(ctx, d.Username, d.Password, d.DisplayName, d.Role); err != nil {
-			return failed(err)
-		}
-	}
-	s.demo.Store(false)
-	return nil
-}

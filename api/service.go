@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -18,7 +20,9 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/go-jose/go-jose/v4"
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/swaggest/swgui"
 	"github.com/swaggest/swgui/v5/static"
+	"github.com/swaggest/swgui/v5emb"
 
 	"statelab/api/web"
 	"statelab/state"
@@ -51,17 +55,30 @@ func (s *Server) index(c *gin.Context) {
 		s.json(s.indexJSON)(c)
 		return
 	}
-	// Cookies and the lessons on them go by the name localhost: to a browser,
-	// 127.0.0.1 is another site.
-	if host, port, _ := strings.Cut(c.Request.Host, ":"); host == "127.0.0.1" && s.config.Classroom {
-		scheme := "http"
-		if state.Secure(c.Request) {
-			scheme = "https"
-		}
-		c.Redirect(http.StatusTemporaryRedirect, scheme+"://localhost:"+port+"/")
+	if s.leadsToLocalhost(c) {
 		return
 	}
 	s.html(c, web.ContentSecurityPolicy, func(b *bytes.Buffer) error { return web.Index(b, s.page(c)) })
+}
+
+// leadsToLocalhost redirects a browser from 127.0.0.1 to localhost in the
+// classroom, and reports whether it did. Cookies, and the lessons on them, need
+// one name: to a browser, 127.0.0.1 is another site than localhost.
+func (s *Server) leadsToLocalhost(c *gin.Context) bool {
+	host, port, _ := strings.Cut(c.Request.Host, ":")
+	if host != "127.0.0.1" || !s.config.Classroom {
+		return false
+	}
+	c.Redirect(http.StatusTemporaryRedirect, scheme(c.Request)+"://localhost:"+port+c.Request.URL.Path)
+	return true
+}
+
+// scheme returns the scheme by which the client has come.
+func scheme(r *http.Request) string {
+	if state.Secure(r) {
+		return "https"
+	}
+	return "http"
 }
 
 // wantsHTML says whether a client names HTML: browsers do, curl and fetch do not.
@@ -85,6 +102,13 @@ func (s *Server) page(c *gin.Context) web.Page {
 	p := web.Page{Version: s.config.Version, Policies: CachePolicies(), Language: web.Language(c.GetHeader("Accept-Language"))}
 	for _, col := range s.columns {
 		p.Columns = append(p.Columns, web.Column{Slug: col.slug, Traits: col.traits})
+	}
+	for _, life := range state.LifetimeSettings() {
+		shown := web.Lifetime{Name: life.Member(), Min: state.Short(life.Min)}
+		if life.Max > 0 {
+			shown.Max = state.Short(life.Max)
+		}
+		p.Lifetimes = append(p.Lifetimes, shown)
 	}
 	if p.Classroom = s.config.classroom != nil; s.config.Classroom {
 		for _, d := range DemoAccounts() {
@@ -125,17 +149,17 @@ func (col *column) ownPage(paged state.Paged) gin.HandlerFunc {
 func (col *column) form(c *gin.Context) {
 	r := c.Request
 	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != formType {
-		col.fail(c, faultf("unsupported_media_type", "Send %s, as a form does.", formType))
+		col.fail(c, faultf("unsupported_media_type", "Send the form as %s.", formType))
 		return
 	}
 	r.Body = http.MaxBytesReader(c.Writer, r.Body, maxBody)
 	if err := r.ParseForm(); err != nil {
 		var long *http.MaxBytesError
 		if errors.As(err, &long) {
-			col.fail(c, faultf("payload_too_large", "A body has at most %d bytes.", maxBody))
+			col.fail(c, faultf("payload_too_large", "A body may have at most %d bytes.", maxBody))
 			return
 		}
-		col.fail(c, faultf("invalid_request", "The body is no form."))
+		col.fail(c, faultf("invalid_request", "The body is not a form."))
 		return
 	}
 	if _, _, err := col.signIn(c, r.PostForm.Get("username"), r.PostForm.Get("password")); err != nil {
@@ -162,12 +186,33 @@ func (s *Server) html(c *gin.Context, policy string, render func(*bytes.Buffer) 
 	_, _ = b.WriteTo(c.Writer)
 }
 
+// guide answers a browser with a guide as HTML, which names the origin by which
+// the browser has come. It returns false for other clients: they get the Markdown.
+func (s *Server) guide(c *gin.Context, language string) bool {
+	c.Writer.Header().Add("Vary", "Accept")
+	if !wantsHTML(c.Request) {
+		return false
+	}
+	if s.leadsToLocalhost(c) {
+		return true
+	}
+	s.html(c, web.ContentSecurityPolicy, func(b *bytes.Buffer) error {
+		p := s.page(c)
+		p.Language = language
+		return web.Guide(b, p, scheme(c.Request)+"://"+c.Request.Host)
+	})
+	return true
+}
+
 // asset answers with a file that the pages use.
 func (s *Server) asset(c *gin.Context) {
 	name := strings.TrimPrefix(c.Param("name"), "/")
+	if language := web.GuideLanguage(name); language != "" && s.guide(c, language) {
+		return
+	}
 	tag := web.ETag(name)
 	if tag == "" {
-		s.fail(c, faultf("not_found", "There is no such file."))
+		s.fail(c, faultf("not_found", "The server has no such file."))
 		return
 	}
 	content, err := fs.ReadFile(web.Assets, name)
@@ -218,6 +263,17 @@ func isFile(files fs.FS, name string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
+// documentation is Swagger UI over openapi.json. It also lists the schemas, folded,
+// because that of ProblemCode documents the errors.
+func documentation() http.Handler {
+	return v5emb.NewHandlerWithConfig(swgui.Config{
+		Title: "statelab", SwaggerJSON: "/openapi.json", BasePath: "/docs",
+		SettingsUI: map[string]string{"defaultModelsExpandDepth": "0"},
+		// The name of a tag stands beside the first line of its text.
+		AppendHead: "<style>.swagger-ui .opblock-tag { align-items: baseline }</style>",
+	})
+}
+
 // docs answers with the interactive documentation, which brings scripts and
 // styles of its own, all of them from here.
 func (s *Server) docs(h http.Handler) gin.HandlerFunc {
@@ -225,7 +281,7 @@ func (s *Server) docs(h http.Handler) gin.HandlerFunc {
 		"img-src 'self' data:; connect-src 'self'; font-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 	return func(c *gin.Context) {
 		if name := strings.TrimPrefix(c.Param("name"), "/"); name != "" && !isFile(static.FS, name) && !isFile(static.FS, name+".gz") {
-			s.fail(c, faultf("not_found", "There is no such file."))
+			s.fail(c, faultf("not_found", "The server has no such file."))
 			return
 		}
 		onlyWhole(c.Request)
@@ -256,27 +312,62 @@ func (s *Server) health(*gin.Context) (int, any, error) {
 type Readiness struct {
 	Status string            `json:"status"`
 	Checks map[string]string `json:"checks"`
+	// Refusing has what refuses requests of every client although all parts are in
+	// order: bounds that have refused one lately, and storeWrites.
+	Refusing []string `json:"refusing"`
 }
+
+// storeWrites stands in Readiness.Refusing for a store that answers and takes no
+// writes, such as one that is full or a replica.
+const storeWrites = "store_writes"
 
 // patience bounds how long /readyz waits for what it depends on.
 const patience = time.Second
 
-// ready says whether this server can do its work, and if not, which part it is
-// that cannot; why is in the log, since it may name hosts.
+// ready says whether this server can do its work, and if not, which parts are not in
+// order; why is in the log, since it may name hosts.
+//
+// A bound that refuses requests does not make it unready: the logins that exist go on,
+// and a load balancer that took the server out would send all of them to the others. A
+// bound of one account or one address is not even named.
 func (s *Server) ready(c *gin.Context) (int, any, error) {
 	ctx, cancel := context.WithTimeout(c.Request.Context(), patience)
 	defer cancel()
 	if s.draining.Load() {
 		return 0, nil, faultf("overloaded", "This server is shutting down.")
 	}
-	out := Readiness{Status: "ready", Checks: map[string]string{}}
+	out := Readiness{Status: "ready", Checks: map[string]string{}, Refusing: s.refusing()}
+	var failing []string
+	var reasons error
 	for _, part := range append([]Check{{"database", s.accounts.Ping}, {"database", s.addDemoAccounts}, {"store", s.store.Ping}}, s.config.Checks...) {
-		if err := part.Ask(ctx); err != nil {
-			return 0, nil, fmt.Errorf("%w: %w", faultf("store_unavailable", "This part is not in order: %s.", part.Name), err)
+		if ctx.Err() != nil {
+			break // a part that hangs has taken the time of those after it
 		}
+		err := part.Ask(ctx)
+		if err != nil && !slices.Contains(failing, part.Name) {
+			failing = append(failing, part.Name)
+		}
+		reasons = errors.Join(reasons, err)
 		out.Checks[part.Name] = "ok"
 	}
+	if len(failing) > 0 {
+		return 0, nil, fmt.Errorf("%w: %w", faultf("store_unavailable", "These parts of the server do not work: %s.", strings.Join(failing, ", ")), reasons)
+	}
 	return http.StatusOK, out, nil
+}
+
+// refusing returns what refuses requests of every client.
+func (s *Server) refusing() []string {
+	all := []string{}
+	for _, b := range s.metrics.refusals.lately() {
+		all = append(all, string(b))
+	}
+	for _, kept := range []state.Store{s.config.Store, s.config.DatabaseStore} {
+		if w, ok := kept.(interface{ RefusesWrites() bool }); ok && w.RefusesWrites() && !slices.Contains(all, storeWrites) {
+			all = append(all, storeWrites)
+		}
+	}
+	return all
 }
 
 // register makes an account. It is the way in for everybody; roles are given
@@ -296,11 +387,13 @@ func (s *Server) register(c *gin.Context) (int, any, error) {
 	if err := s.addDemoAccounts(c.Request.Context()); err != nil {
 		return 0, nil, err
 	}
-	a, err := s.accounts.Register(c.Request.Context(), in.Username.Value, in.Password.Value, *in.DisplayName, of(c).client)
+	a, err := s.accounts.Register(c.Request.Context(), in.Username.Value, in.Password.Value, *in.DisplayName, requestOf(c).client)
 	if err != nil {
-		return 0, nil, failed(err)
+		err = failed(err)
+		s.audit(c, "registration_refused", s.usernameAttr(in.Username.Value), slog.String("code", faultOf(err).code))
+		return 0, nil, err
 	}
-	of(c).about(state.Login{Subject: a.ID})
+	requestOf(c).about(state.Login{Subject: a.ID})
 	s.audit(c, "registration")
 	return http.StatusCreated, User{a.ID, a.Username, a.DisplayName, a.Role}, nil
 }

@@ -19,25 +19,16 @@ func (e *LimitError) Error() string { return "--" + e.Flag + " " + e.Reason }
 
 // CheckLimits returns a *LimitError unless a server can be made with these.
 func CheckLimits(l state.Lifetimes, credentialCache, loginsPerAccount int) error {
-	for _, life := range []struct {
-		flag string
-		d    time.Duration
-	}{
-		{"session-idle", l.SessionIdle}, {"session-max", l.SessionMax}, {"access-ttl", l.AccessTTL}, {"refresh-ttl", l.RefreshTTL},
-	} {
-		if life.d < time.Second {
-			return &LimitError{life.flag, fmt.Sprintf("%s is too short: use at least 1s", life.d)}
+	for _, s := range state.LifetimeSettings() {
+		if err := s.Check(*s.Of(&l)); err != nil {
+			return &LimitError{s.Name, err.Error()}
 		}
 	}
 	switch {
-	case l.RefreshOverlap < 0 || l.RefreshOverlap > time.Minute:
-		return &LimitError{"refresh-overlap", fmt.Sprintf("%s is out of range: use 0s to 1m, since a thief has as long", l.RefreshOverlap)}
 	case credentialCache < 0:
-		return &LimitError{"credential-cache", fmt.Sprintf("%d is no number of credentials: use 0 for none", credentialCache)}
+		return &LimitError{"credential-cache", fmt.Sprintf("%d is negative: use 0 to remember none", credentialCache)}
 	case loginsPerAccount < 1 || loginsPerAccount > state.DefaultLoginsPerAccount:
 		return &LimitError{"logins-per-account", fmt.Sprintf("%d is out of range: use 1 to %d", loginsPerAccount, state.DefaultLoginsPerAccount)}
-	case l.AccessTTL > time.Hour:
-		return &LimitError{"access-ttl", fmt.Sprintf("%s is too long for a token that cannot be called back: use at most 1h", l.AccessTTL)}
 	}
 	return nil
 }
@@ -77,7 +68,7 @@ func settingsOf(config Config, r *http.Request) Settings {
 		}
 	}
 	if config.SameSite == http.SameSiteNoneMode && !state.Secure(r) {
-		out.Notes = append(out.Notes, "Over plain HTTP cookies have no Secure, and browsers drop one that is SameSite=None without it. curl keeps it; start with --tls-cert to see it in a browser.")
+		out.Notes = append(out.Notes, "Over plain HTTP the server sets cookies without Secure. Browsers drop a cookie with SameSite=None and without Secure; curl keeps it. To see it in a browser, start the server with --tls-cert.")
 	}
 	return out
 }
@@ -145,23 +136,19 @@ func (in *changes) apply(config *Config) error {
 		config.CredentialCache = int(*in.CredentialCache)
 	}
 	l := &config.Lifetimes
-	for _, life := range []struct {
-		name   string
-		text   *string
-		target *time.Duration
-	}{
-		{"session_idle", in.SessionIdle, &l.SessionIdle}, {"session_max", in.SessionMax, &l.SessionMax},
-		{"access_ttl", in.AccessTTL, &l.AccessTTL}, {"refresh_ttl", in.RefreshTTL, &l.RefreshTTL},
-		{"refresh_overlap", in.RefreshOverlap, &l.RefreshOverlap},
-	} {
-		if life.text == nil {
+	texts := map[string]*string{
+		"session-idle": in.SessionIdle, "session-max": in.SessionMax, "access-ttl": in.AccessTTL, "refresh-ttl": in.RefreshTTL,
+		"refresh-overlap": in.RefreshOverlap,
+	}
+	for _, s := range state.LifetimeSettings() {
+		if texts[s.Name] == nil {
 			continue
 		}
-		d, err := time.ParseDuration(*life.text)
+		d, err := time.ParseDuration(*texts[s.Name])
 		if err != nil {
-			return invalid("/"+life.name, "It is no duration: write one such as 15m or 8h.")
+			return invalid("/"+s.Member(), "Use a duration such as 15m or 8h.")
 		}
-		*life.target = d
+		*s.Of(l) = d
 	}
 	var limit *LimitError
 	if errors.As(CheckLimits(*l, config.CredentialCache, config.LoginsPerAccount), &limit) {

@@ -9,8 +9,8 @@ import (
 	"io"
 	"iter"
 	"regexp"
-	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -24,7 +24,9 @@ type Accounts struct {
 	db       *sql.DB
 	hasher   Hasher
 	throttle throttle
-	shares   *shares // of the addresses that sign in
+	shares   *shares  // of the addresses that sign in
+	hashing  *shares  // of the addresses that register and change passwords
+	changing sync.Map // ids of accounts whose password is being changed
 	now      func() time.Time
 	random   io.Reader
 	patience time.Duration
@@ -54,7 +56,8 @@ type Config struct {
 // New returns the accounts in c.Database.
 func New(c Config) *Accounts {
 	return &Accounts{
-		db: c.Database, hasher: c.Hasher, throttle: throttle{c.Counter, c.Now}, shares: newShares(maxQueued), now: c.Now, random: c.Rand,
+		db: c.Database, hasher: queues{c.Hasher}, throttle: throttle{c.Counter, c.Now}, now: c.Now, random: c.Rand,
+		shares: newShares(BoundSignInsOfAddress), hashing: newShares(BoundHashesOfAddress),
 		patience: cmp.Or(c.Patience, DefaultPatience), limitRegistrations: c.LimitRegistrations, published: c.Published,
 	}
 }
@@ -111,7 +114,7 @@ func (a *Accounts) create(ctx context.Context, username, password, displayName, 
 	if n := utf8.RuneCountInString(displayName); n < 1 || n > 64 ||
 		strings.ContainsFunc(displayName, unicode.IsControl) || HasHidden(displayName) {
 		return Account{}, &InvalidError{"display_name",
-			"A display name has 1 to 64 characters: no control character, also of the direction of text, and no separator of lines."}
+			"A display name has 1 to 64 characters, without control characters, line separators and characters that control the direction of text."}
 	}
 	if !as.anyPassword {
 		if err := a.checkPassword("password", username, password); err != nil {
@@ -127,13 +130,15 @@ func (a *Accounts) create(ctx context.Context, username, password, displayName, 
 	if _, err := a.find(ctx, "username", username); !errors.Is(err, ErrNotFound) {
 		return Account{}, cmp.Or(err, ErrUsernameTaken)
 	}
-	hash, err := a.hasher.Hash(ctx, password)
+	hash, err := a.hash(ctx, password, as.address)
 	if err != nil {
 		return Account{}, err
 	}
 	if as.limited {
-		// Counted also if the client has left: the account may be made all the same.
-		if err := a.throttle.countRegistration(context.WithoutCancel(ctx), as.address); err != nil {
+		// Counted also if the client closed the connection: the account may be made all the same.
+		counting, cancel := outlasting(ctx)
+		defer cancel()
+		if err := a.throttle.countRegistration(counting, as.address); err != nil {
 			return Account{}, err
 		}
 	}
@@ -204,110 +209,11 @@ func (a *Accounts) find(ctx context.Context, column, value string) (row, error) 
 	return r, nil
 }
 
-// SignIn returns the account that the username and the password belong to. The
-// address, of the client, is what failures are counted by. Errors: ErrBadLogin,
-// *ThrottledError, ErrOverloaded.
-//
-// The answer is true of the moment at which the account was read, and hashing
-// takes a while. So ask still when the login has begun, where whoever changes an
-// account finds it: before that it would miss the login, and after that the login
-// itself hears of the change. Its error is ErrBadLogin if the account has another
-// role or password by now, or is not to sign in.
-func (a *Accounts) SignIn(ctx context.Context, username, password, address string) (_ Account, still func(context.Context) error, err error) {
-	username = strings.ToLower(username)
-	var r row
-	if r, err = a.find(ctx, "username", username); err != nil && !errors.Is(err, ErrNotFound) {
-		return Account{}, nil, err
-	}
-	if !usernames.MatchString(username) {
-		username = "" // all impossible usernames share one count
-	}
-	hash, err := a.verify(ctx, r, username, password, address)
-	if err != nil {
-		return Account{}, nil, err
-	}
-	return r.Account, func(ctx context.Context) error {
-		now, err := a.find(ctx, "id", r.ID)
-		if errors.Is(err, ErrNotFound) || err == nil && (now.Disabled || now.Role != r.Role) {
-			return ErrBadLogin
-		}
-		if err != nil || now.hash == hash {
-			return err
-		}
-		// Another sign-in may have renewed the hash of the same password.
-		ok, _, err := a.hasher.Compare(ctx, password, now.hash)
-		if err == nil && !ok {
-			err = ErrBadLogin
-		}
-		return err
-	}, nil
-}
-
-// verify checks that the password is that of r, which may be no account at all,
-// and returns the hash that is in force then. It costs the same time either way
-// (OWASP ASVS 5.0, 6.3.8).
-func (a *Accounts) verify(ctx context.Context, r row, username, password, address string) (hash string, err error) {
-	if err := a.throttle.check(ctx, username, address); err != nil {
-		return "", err
-	}
-	if r.Disabled {
-		r.hash = "" // whatever the password, and nobody learns that there is such an account
-	}
-	if utf8.RuneCountInString(password) > MaxPassword || slices.Contains(a.published, password) {
-		password = "" // nobody has it: no need to hash what may be long
-		r.hash = ""
-	}
-	ok, outdated, err := a.compare(ctx, password, r.hash, address)
-	if err != nil {
-		return "", err
-	}
-	if !ok {
-		// Counted also if the client has left, or leaving would be a way to
-		// guess without being counted.
-		if err := a.throttle.fail(context.WithoutCancel(ctx), username, address); err != nil {
-			return "", err
-		}
-		return "", ErrBadLogin
-	}
-	if outdated {
-		// The password is in hand only now, so old hashes are renewed here
-		// (OWASP Password Storage: Upgrading the Work Factor). It may wait.
-		if hash, err := a.hasher.Hash(ctx, password); err == nil && a.setHash(ctx, r.ID, r.hash, hash) == nil {
-			return hash, nil
-		}
-	}
-	return r.hash, nil
-}
-
-// compare is Hasher.Compare for a client at the address, which gets no more than
-// its share of the queue.
-func (a *Accounts) compare(ctx context.Context, password, hash, address string) (ok, outdated bool, err error) {
-	giveBack, err := a.shares.take(address)
-	if err != nil {
-		return false, false, err
-	}
-	defer giveBack()
-	return a.hasher.Compare(ctx, password, hash)
-}
-
-// setHash replaces an account's hash if it is still the old one, or returns
-// ErrNotFound.
-func (a *Accounts) setHash(ctx context.Context, id, old, hash string) error {
-	result, err := a.exec(ctx,
-		`UPDATE accounts SET password_hash = $1 WHERE id = $2 AND password_hash = $3`, hash, id, old)
-	if err != nil {
-		return fmt.Errorf("auth: writing a password: %w", err)
-	}
-	if n, err := result.RowsAffected(); err != nil || n == 0 {
-		return cmp.Or(err, ErrNotFound)
-	}
-	return nil
-}
-
 // ChangePassword gives the account with this id a new password, between two
 // calls of end, which ends the logins that began with the old one: the first
 // one so that a failure to end them leaves the password as it was, the second
-// one for those that began meanwhile. A wrong current password is an *InvalidError and counts as a failed sign-in. Other errors:
+// one for those that began meanwhile. An account has one change at a time, and
+// MaxPasswordChanges within ThrottleWindow. A wrong current password is an *InvalidError and counts as a failed sign-in. Other errors:
 // *InvalidError for a new one that may not be chosen, *ThrottledError,
 // ErrOverloaded, and ErrNotFound if the account is gone.
 func (a *Accounts) ChangePassword(ctx context.Context, id, currentPassword, newPassword, address string, end func() error) error {
@@ -321,9 +227,31 @@ func (a *Accounts) ChangePassword(ctx context.Context, id, currentPassword, newP
 	if err := a.checkPassword("new_password", r.Username, newPassword); err != nil {
 		return err
 	}
+	if _, busy := a.changing.LoadOrStore(id, true); busy {
+		return &OverloadedError{Bound: BoundPasswordChanges}
+	}
+	defer a.changing.Delete(id)
+	// The two queues together are waited for as long as one.
+	waits, cancel := context.WithTimeout(ctx, maxPatience)
+	defer cancel()
+	if err := a.throttle.checkChange(ctx, id); err != nil {
+		return err
+	}
 	verified, err := a.verify(ctx, r, r.Username, currentPassword, address)
+	var hash string
 	if err == nil {
-		err = a.replaceHash(ctx, id, verified, newPassword, end)
+		if hash, err = a.hash(waits, newPassword, address); errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+			err = &OverloadedError{Bound: BoundRegistrationQueue}
+		}
+	}
+	if err == nil {
+		// Counted also if the client closed the connection: the password may change all the same.
+		counting, stop := outlasting(ctx)
+		defer stop()
+		err = a.throttle.countChange(counting, id)
+	}
+	if err == nil {
+		err = a.replaceHash(ctx, id, verified, hash, end)
 	}
 	if errors.Is(err, ErrBadLogin) || errors.Is(err, ErrNotFound) {
 		return &InvalidError{"current_password", "This is not your current password."}
@@ -334,11 +262,7 @@ func (a *Accounts) ChangePassword(ctx context.Context, id, currentPassword, newP
 // replaceHash puts the hash of a new password in the place of the one that was
 // verified, and only of that one: of two changes at once the second one's
 // current password is not current any more.
-func (a *Accounts) replaceHash(ctx context.Context, id, verified, newPassword string, end func() error) error {
-	hash, err := a.hasher.Hash(ctx, newPassword)
-	if err != nil {
-		return err
-	}
+func (a *Accounts) replaceHash(ctx context.Context, id, verified, hash string, end func() error) error {
 	if err := end(); err != nil {
 		return err
 	}
@@ -346,10 +270,16 @@ func (a *Accounts) replaceHash(ctx context.Context, id, verified, newPassword st
 		return err
 	}
 	if err := end(); err != nil { // then the old password is the password still
-		return errors.Join(err, a.setHash(context.WithoutCancel(ctx), id, hash, verified))
+		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoPatience)
+		defer cancel()
+		return errors.Join(err, a.setHash(undo, id, hash, verified))
 	}
 	return nil
 }
+
+// undoPatience bounds the statement that takes a new password back. The request has
+// waited for the endings before it, maybe until its deadline.
+const undoPatience = 300 * time.Millisecond
 
 // Account returns the account with this id, or ErrNotFound. One that is disabled
 // is as good as none.

@@ -117,14 +117,14 @@ func (a *Accounts) administer(ctx context.Context, username string, ends bool, s
 	return nil
 }
 
-// EndingsSince returns what has been written down since a moment, the oldest
+// EndingsSince returns what has been written down since a moment, the newest
 // first.
 func (a *Accounts) EndingsSince(ctx context.Context, since time.Time) ([]Ending, error) {
 	ctx, cancel := context.WithTimeout(ctx, a.patience)
 	defer cancel()
 	rows, err := a.db.QueryContext(ctx,
 		`SELECT e.account_id, e.at, a.id IS NULL OR a.disabled <> 0 FROM endings e LEFT JOIN accounts a ON a.id = e.account_id
-		 WHERE e.at >= $1 ORDER BY e.at`, since.UnixMicro())
+		 WHERE e.at >= $1 ORDER BY e.at DESC`, since.UnixMicro())
 	if err != nil {
 		return nil, fmt.Errorf("auth: reading endings: %w", err)
 	}

@@ -169,7 +169,7 @@ func TestNoPermitIsLost(t *testing.T) {
 
 func TestOneAddressTakesHalfOfThePlacesAtMost(t *testing.T) {
 	t.Parallel()
-	s := newShares(64)
+	s := newShares(BoundSignInsOfAddress)
 	fill := func(address string) (n int) {
 		for ; n < 100; n++ {
 			if _, err := s.take(address); err != nil {
@@ -190,7 +190,7 @@ func TestOneAddressTakesHalfOfThePlacesAtMost(t *testing.T) {
 
 func TestAnAddressWithoutSignInsTakesNoMemory(t *testing.T) {
 	t.Parallel()
-	s := newShares(64)
+	s := newShares(BoundSignInsOfAddress)
 	for i := range 1000 {
 		giveBack, err := s.take(fmt.Sprint("192.0.2.", i))
 		require.NoError(t, err)

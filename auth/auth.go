@@ -44,10 +44,11 @@ type InvalidError struct {
 
 func (e *InvalidError) Error() string { return fmt.Sprintf("auth: %s: %s", e.Member, e.Reason) }
 
-// ThrottledError says that sign-ins have failed too often, or that an address has
-// registered too many accounts.
+// ThrottledError says that sign-ins have failed too often, that an address has
+// registered too many accounts, or that a password has changed too often.
 type ThrottledError struct {
 	RetryAfter time.Duration
+	Bound      Bound // BoundAccount, BoundAddress, BoundRegistrations or BoundPasswordChanges
 }
 
 func (e *ThrottledError) Error() string {

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -48,8 +49,8 @@ func newGate(permits int) *gate {
 }
 
 // enter waits for a permit, the oldest work of a kind first. The permit is held
-// until leave is called. Errors: ErrOverloaded if the queue of this kind is full
-// or patience ends, and ctx's.
+// until leave is called. Errors: ErrOverloaded if the queue of this kind is full,
+// or if patience or ctx's deadline ends; context.Canceled.
 func (g *gate) enter(ctx context.Context, kind work) error {
 	g.mu.Lock()
 	if g.canStart(kind) { // then no work of this kind waits: leave would have started it
@@ -73,7 +74,9 @@ func (g *gate) enter(ctx context.Context, kind work) error {
 		return nil
 	case <-patience.C:
 	case <-ctx.Done():
-		err = ctx.Err()
+		if err = ctx.Err(); errors.Is(err, context.DeadlineExceeded) {
+			err = ErrOverloaded // the request has no time any more, and spent it here
+		}
 	}
 	if !g.giveUp(kind, started) { // the permit came at the same moment
 		g.leave(kind)

@@ -51,12 +51,12 @@ func (a *Accounts) checkPassword(member, username, password string) error {
 	}
 	switch lower := strings.ToLower(password); lower {
 	case strings.ToLower(username):
-		return &InvalidError{member, "The password is the username, which is tried first. Choose another."}
+		return &InvalidError{member, "The password is the username. Attackers try it first. Choose another one."}
 	case productName:
-		return &InvalidError{member, "The password is the name of this product, which is tried first. Choose another."}
+		return &InvalidError{member, "The password is the name of this product. Attackers try it first. Choose another one."}
 	}
 	if _, ok := common()[strings.ToLower(password)]; ok || slices.Contains(a.published, password) {
-		return &InvalidError{member, "This password is one of the most common ones, which are tried first. Choose another."}
+		return &InvalidError{member, "This password is a common one. Attackers try it first. Choose another one."}
 	}
 	return nil
 }
@@ -74,6 +74,22 @@ type Hasher interface {
 	Compare(ctx context.Context, password, hash string) (ok, outdated bool, err error)
 }
 
+type hashingKey struct{}
+
+// HashingKey is the key under which a context may hold a func() (done func()). It is called
+// when a password begins to be hashed, after the queue, and done when it is; both by the
+// goroutine that asked for it.
+var HashingKey any = hashingKey{}
+
+// outlasting returns a context that goes on if the client leaves, until the deadline of ctx.
+func outlasting(ctx context.Context) (context.Context, context.CancelFunc) {
+	on := context.WithoutCancel(ctx)
+	if until, ok := ctx.Deadline(); ok {
+		return context.WithDeadline(on, until)
+	}
+	return on, func() {}
+}
+
 // Argon2id hashes with argon2id (RFC 9106).
 type Argon2id struct {
 	// Spent, if it is set, is called after each hash, before the next one may
@@ -87,8 +103,10 @@ type Argon2id struct {
 
 // Bounds on the passwords that wait to be hashed, for each kind of work.
 const (
-	maxQueued   = 64
-	maxPatience = 1500 * time.Millisecond
+	maxQueued = 64
+	// maxPatience leaves a request time for the statements and the login that follow:
+	// what has waited for its turn is told of overload, and no store of being away.
+	maxPatience = 1200 * time.Millisecond
 )
 
 // ProductionParams are the OWASP Password Storage Cheat Sheet's minimum for
@@ -122,7 +140,12 @@ func (h *Argon2id) admit(ctx context.Context, kind work) (release func(), err er
 	if err := h.gate.enter(ctx, kind); err != nil {
 		return nil, err
 	}
+	hashed := func() {}
+	if begins, ok := ctx.Value(HashingKey).(func() (done func())); ok {
+		hashed = begins()
+	}
 	return func() {
+		hashed()
 		if h.Spent != nil {
 			h.Spent()
 		}

@@ -29,6 +29,10 @@ const (
 // ThrottleWindow, where Config.LimitRegistrations is set.
 const MaxRegistrations = 30
 
+// MaxPasswordChanges is how often the password of an account changes within
+// ThrottleWindow. Each change costs two hashes and ends logins in every strategy.
+const MaxPasswordChanges = 10
+
 // throttle refuses sign-ins after too many failures. An address over its limit
 // has to wait. While an account is over its limit, addresses that have failed
 // on it have to wait; from any other the right password still opens it, so
@@ -50,6 +54,7 @@ func network(address string) string {
 
 func addressKey(address string) string        { return "address\x00" + address }
 func registrationKey(address string) string   { return "registration\x00" + address }
+func changesKey(id string) string             { return "password\x00" + id }
 func accountKey(username string) string       { return "account\x00" + username }
 func pairKey(username, address string) string { return "pair\x00" + username + "\x00" + address }
 
@@ -61,7 +66,7 @@ func (t throttle) check(ctx context.Context, username, address string) error {
 		return err
 	}
 	if byAddress >= MaxPerAddress {
-		return t.wait(until)
+		return t.wait(BoundAddress, until)
 	}
 	byAccount, until, err := t.counter.Count(ctx, accountKey(username))
 	if err != nil || byAccount < MaxPerAccount {
@@ -71,7 +76,7 @@ func (t throttle) check(ctx context.Context, username, address string) error {
 	if err != nil || byPair == 0 {
 		return err
 	}
-	return t.wait(until)
+	return t.wait(BoundAccount, until)
 }
 
 // fail counts a failed attempt. It returns a *ThrottledError if the limits had
@@ -92,9 +97,9 @@ func (t throttle) fail(ctx context.Context, username, address string) error {
 	}
 	switch {
 	case byAddress > MaxPerAddress:
-		return t.wait(addressUntil)
+		return t.wait(BoundAddress, addressUntil)
 	case byAccount > MaxPerAccount:
-		return t.wait(accountUntil)
+		return t.wait(BoundAccount, accountUntil)
 	}
 	return nil
 }
@@ -104,7 +109,7 @@ func (t throttle) fail(ctx context.Context, username, address string) error {
 func (t throttle) checkRegistration(ctx context.Context, address string) error {
 	n, until, err := t.counter.Count(ctx, registrationKey(network(address)))
 	if err == nil && n >= MaxRegistrations {
-		err = t.wait(until)
+		err = t.wait(BoundRegistrations, until)
 	}
 	return err
 }
@@ -115,11 +120,31 @@ func (t throttle) checkRegistration(ctx context.Context, address string) error {
 func (t throttle) countRegistration(ctx context.Context, address string) error {
 	n, until, err := t.counter.Add(ctx, registrationKey(network(address)), ThrottleWindow)
 	if err == nil && n > MaxRegistrations {
-		err = t.wait(until)
+		err = t.wait(BoundRegistrations, until)
 	}
 	return err
 }
 
-func (t throttle) wait(until time.Time) error {
-	return &ThrottledError{RetryAfter: max(until.Sub(t.now()), time.Second)}
+// checkChange returns a *ThrottledError if the password of the account has changed as
+// often as it may.
+func (t throttle) checkChange(ctx context.Context, id string) error {
+	n, until, err := t.counter.Count(ctx, changesKey(id))
+	if err == nil && n >= MaxPasswordChanges {
+		err = t.wait(BoundPasswordChanges, until)
+	}
+	return err
+}
+
+// countChange counts a change that is about to be made. It returns a *ThrottledError if the
+// limit had been reached before it: another node may have counted meanwhile.
+func (t throttle) countChange(ctx context.Context, id string) error {
+	n, until, err := t.counter.Add(ctx, changesKey(id), ThrottleWindow)
+	if err == nil && n > MaxPasswordChanges {
+		err = t.wait(BoundPasswordChanges, until)
+	}
+	return err
+}
+
+func (t throttle) wait(bound Bound, until time.Time) error {
+	return &ThrottledError{RetryAfter: max(until.Sub(t.now()), time.Second), Bound: bound}
 }

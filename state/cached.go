@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"math"
 	"net/http"
 	"sync"
 	"time"
@@ -21,7 +22,6 @@ var (
 	_ Strategy    = (*cachedSession)(nil)
 	_ Lister      = (*cachedSession)(nil)
 	_ Ender       = (*cachedSession)(nil)
-	_ CookieBased = (*cachedSession)(nil)
 	_ Inspector   = (*cachedSession)(nil)
 	_ Remembering = (*cachedSession)(nil)
 )
@@ -30,19 +30,29 @@ const (
 	// staleFor bounds how long a node goes by what it remembers. It is how long a
 	// logout on one node leaves a copy alive on another.
 	staleFor = 2 * time.Second
-	// maxRemembered bounds how many records a node remembers. It may forget any.
-	maxRemembered = 10_000
+	// maxRemembered and maxRememberedBytes bound the records that a node remembers, and
+	// the memory that they take together. It may forget any.
+	maxRemembered      = 10_000
+	maxRememberedBytes = 64 << 20
 )
+
+// weight is what a record counts for of maxRememberedBytes: its size, and at least the
+// part that keeps the number of small records within maxRemembered.
+func weight(_ Key, r remembered) uint32 {
+	return uint32(min(max(r.MemorySize(), maxRememberedBytes/maxRemembered+1), math.MaxUint32)) // #nosec G115 -- it is within the range
+}
 
 // NewCachedSession returns the strategy that keeps logins in c.Store and remembers
 // what it has read from there.
-func NewCachedSession(c Config) Strategy {
+func NewCachedSession(c Config, t Transport) Strategy { return newCachedSession(c, t) }
+
+func newCachedSession(c Config, t Transport) *cachedSession {
 	remembered := &cachedStore{
 		Store: c.Store, now: c.now,
-		cache: otter.Must(&otter.Options[Key, remembered]{MaximumSize: maxRemembered}),
+		cache: otter.Must(&otter.Options[Key, remembered]{MaximumWeight: maxRememberedBytes, Weigher: weight}),
 	}
 	c.Store = remembered
-	return &cachedSession{NewSession(c).(*session), remembered} //nolint:forcetypeassert // that is what it returns
+	return &cachedSession{newSession(c, t), remembered}
 }
 
 func (s *cachedSession) Traits() Traits {
@@ -55,18 +65,13 @@ func (s *cachedSession) Traits() Traits {
 func (s *cachedSession) Records() Store { return s.remembered }
 
 // Inspect implements Inspector, and says how old the record is that was gone by.
-func (s *cachedSession) Inspect(r *http.Request) (Inspection, error) {
-	in, err := s.session.Inspect(r)
-	if err != nil {
-		return in, err
+func (s *cachedSession) Inspect(r *http.Request, h Held) (Inspection, error) {
+	in, err := s.session.Inspect(r, h)
+	if found, ok := s.remembered.find(h.key); ok && err == nil {
+		age := s.now().Sub(found.at).Seconds()
+		in.Held.CachedSeconds = &age
 	}
-	if o, _, err := s.presented(r); err == nil {
-		if found, ok := s.remembered.find(o.key); ok {
-			age := s.now().Sub(found.at).Seconds()
-			in.Held.CachedSeconds = &age
-		}
-	}
-	return in, nil
+	return in, err
 }
 
 // A cachedStore is a Store that remembers what it has loaded for staleFor. What is

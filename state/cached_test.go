@@ -2,6 +2,8 @@ package state
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,7 +34,7 @@ func TestNothingIsRememberedFromBeforeAWrite(t *testing.T) {
 	require.NoError(t, c.Store.Create(t.Context(), k, Record{Kind: KindLogin, Strategy: "x", Expires: now.Add(time.Hour)}))
 	held := slow{c.Store, make(chan struct{}), make(chan struct{})}
 	c.Store = held
-	s := NewCachedSession(c).(*cachedSession).remembered
+	s := newCachedSession(c, InCookie(c)).remembered
 	done := make(chan error)
 	go func() {
 		_, err := s.Load(t.Context(), k)
@@ -44,4 +46,33 @@ func TestNothingIsRememberedFromBeforeAWrite(t *testing.T) {
 	require.NoError(t, <-done, "it had read before")
 	_, remembers := s.find(k)
 	require.False(t, remembers)
+}
+
+// Records are large if their states are: what is remembered has a bound of bytes too.
+func TestWhatIsRememberedHasBounds(t *testing.T) {
+	t.Parallel()
+	now := MicrosOf(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+	for name, note := range map[string]string{"small": "", "large": strings.Repeat("x", StateLimit)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := Config{Slug: "x", Now: now.Time, Store: new(one)}
+			s := newCachedSession(c, InCookie(c)).remembered
+			rec := Record{Kind: KindLogin, Strategy: "x", Expires: now.Add(time.Hour), Login: Login{Note: note}}
+			for i := range maxRemembered + 2000 {
+				k := KeyOf(fmt.Sprint(i))
+				require.NoError(t, c.Store.Create(t.Context(), k, rec))
+				_, err := s.Load(t.Context(), k)
+				require.NoError(t, err)
+			}
+			s.cache.CleanUp()
+			n, bytes := 0, int64(0)
+			for _, found := range s.cache.All() {
+				n++
+				bytes += found.MemorySize()
+			}
+			require.Positive(t, n)
+			require.LessOrEqual(t, n, maxRemembered)
+			require.LessOrEqual(t, bytes, int64(maxRememberedBytes))
+		})
+	}
 }

@@ -102,9 +102,13 @@ func (d denylist) begin(ctx context.Context, subject string) (Micros, error) {
 	return max(now, e.All+1, e.Until+1), err
 }
 
-// end ends one login.
+// end ends one login. One that has ended takes no second entry: entries beyond maxEnded
+// become a moment, which ends other logins too.
 func (d denylist) end(ctx context.Context, l Login) error {
 	return d.change(ctx, l.Subject, func(e *Ended) {
+		if e.has(l) {
+			return
+		}
 		// All copies of a login expire together: neither a change nor a refresh moves the end.
 		e.Logins = append(e.Logins, EndedLogin{l.ID, l.IssuedAt, l.ExpiresAt})
 		if len(e.Logins) > maxEnded {

@@ -11,6 +11,7 @@ import (
 
 	"statelab/state"
 	"statelab/state/store"
+	"statelab/state/store/memory"
 )
 
 // eachEnder runs a test for each strategy that can end logins from afar, with a
@@ -31,7 +32,7 @@ func eachEnder(t *testing.T, f func(t *testing.T, s state.Strategy, ender state.
 			r := carrying(t, s)
 			l, err := s.Load(r)
 			require.NoError(t, err)
-			f(t, s, ender, r, l)
+			f(t, s, ender, r, l.Login)
 		})
 	}
 }
@@ -75,9 +76,9 @@ func TestADenylistRemembersForAsLongAsACopyLives(t *testing.T) {
 			now := time.Unix(1_800_000_000, 0)
 			c := newConfig(t, slug)
 			c.Denylist, c.Now = true, func() time.Time { return now }
-			memory := store.NewMemory(store.Options{Now: c.Now})
-			t.Cleanup(func() { require.NoError(t, memory.Close()) })
-			c.Store = memory
+			kept := memory.New(store.Options{Now: c.Now})
+			t.Cleanup(func() { require.NoError(t, kept.Close()) })
+			c.Store = kept
 			long, err := state.New(c)
 			require.NoError(t, err)
 			r := carrying(t, long)
@@ -86,7 +87,7 @@ func TestADenylistRemembersForAsLongAsACopyLives(t *testing.T) {
 			shorter.SessionMax = time.Hour
 			short, err := state.New(shorter)
 			require.NoError(t, err)
-			_, err = short.End(httptest.NewRecorder(), r, "")
+			_, err = state.OpenAndEnd(short, httptest.NewRecorder(), r, "")
 			require.NoError(t, err)
 			now = now.Add(2 * time.Hour)
 			_, err = short.Load(r)
@@ -94,14 +95,14 @@ func TestADenylistRemembersForAsLongAsACopyLives(t *testing.T) {
 
 			r = carrying(t, long)
 			c.Roles = func(context.Context, string) (string, error) { // takes a second, and meanwhile
-				_, err := long.End(httptest.NewRecorder(), r, "")
+				_, err := state.OpenAndEnd(long, httptest.NewRecorder(), r, "")
 				now = now.Add(time.Second)
 				return "member", err
 			}
 			slow, err := state.New(c)
 			require.NoError(t, err)
 			w := httptest.NewRecorder()
-			_, _, err = slow.Refresh(w, r, "")
+			_, _, err = state.OpenAndRefresh(slow, w, r, "")
 			require.NoError(t, err)
 			renewed := httptest.NewRequest("GET", "/", nil)
 			renewed.AddCookie(w.Result().Cookies()[0])

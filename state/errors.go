@@ -11,7 +11,7 @@ var (
 	ErrNoCredential = errors.New("state: the request carries no credential")
 	ErrAmbiguous    = errors.New("state: the request carries two different credentials")
 	ErrUnknown      = errors.New("state: the server knows no such login")
-	ErrBadSignature = errors.New("state: the credential is not one of ours")
+	ErrBadSignature = errors.New("state: the server cannot verify the credential")
 	ErrExpired      = errors.New("state: the credential has expired")
 	ErrNotYetValid  = errors.New("state: the credential is not valid yet")
 	ErrRevoked      = errors.New("state: the login was ended")
@@ -65,7 +65,7 @@ func failed(err error) error {
 	case errors.Is(err, ErrNotFound), errors.Is(err, ErrConflict), errors.Is(err, ErrFull):
 		return err
 	case errors.Is(err, context.Canceled):
-		return fmt.Errorf("%w: the client has left", ErrUnavailable)
+		return fmt.Errorf("%w: the client closed the connection", ErrUnavailable)
 	}
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)
 }

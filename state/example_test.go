@@ -10,16 +10,17 @@ import (
 
 	"statelab/state"
 	"statelab/state/store"
+	"statelab/state/store/memory"
 )
 
 // A plain Gin application keeps its sessions in any Store: only the line that
 // makes the store differs from the README of gin-contrib/sessions.
 func ExampleNewGinStore() {
-	memory := store.NewMemory(store.Options{})
-	defer func() { _ = memory.Close() }()
+	kept := memory.New(store.Options{})
+	defer func() { _ = kept.Close() }()
 
 	app := gin.New()
-	app.Use(sessions.Sessions("app", state.NewGinStore(memory)))
+	app.Use(sessions.Sessions("app", state.NewGinStore(kept)))
 
 	app.GET("/login", func(c *gin.Context) {
 		session := sessions.Default(c)

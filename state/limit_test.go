@@ -13,7 +13,7 @@ import (
 )
 
 // recorded are the strategies that keep a record for each login.
-var recorded = []string{"session", "session-db", "session-cached", "token", "token-cookie"}
+var recorded = []string{"session", "session-db", "session-cached", "session-bearer", "session-gin", "token", "token-cookie"}
 
 // limited returns a strategy whose accounts have at most n live logins, and what
 // it says has ended.
@@ -23,10 +23,10 @@ func limited(t testing.TB, slug string, n int) (state.Strategy, state.Config, *[
 	var mu sync.Mutex
 	var ended []string
 	c.LoginsPerAccount, c.Denylist = n, true
-	c.Limited = func(_ context.Context, l state.Login) {
+	c.Limited = func(_ context.Context, _, id string) {
 		mu.Lock()
 		defer mu.Unlock()
-		ended = append(ended, l.ID)
+		ended = append(ended, id)
 	}
 	s, err := state.New(c)
 	require.NoError(t, err)
@@ -106,7 +106,7 @@ type blind struct {
 	err error
 }
 
-func (b *blind) Logins(ctx context.Context, q state.LoginQuery) ([]state.Entry, error) {
+func (b *blind) Logins(ctx context.Context, q state.LoginQuery) ([]state.LoginHead, error) {
 	if b.err != nil {
 		return nil, b.err
 	}
@@ -152,7 +152,7 @@ func TestEndedFamiliesHaveALimit(t *testing.T) {
 					for _, c := range w.Result().Cookies() {
 						r.AddCookie(c)
 					}
-					_, _, err := s.Refresh(httptest.NewRecorder(), r, credential.RefreshToken)
+					_, _, err := state.OpenAndRefresh(s, httptest.NewRecorder(), r, credential.RefreshToken)
 					return err
 				})
 			}
@@ -173,6 +173,54 @@ func TestEndedFamiliesHaveALimit(t *testing.T) {
 	}
 }
 
+// gathered is a store where so many ends of logins come to the same moment: each waits
+// for the others before it writes.
+type gathered struct {
+	state.Store
+	all *sync.WaitGroup
+}
+
+func (s gathered) Update(ctx context.Context, k state.Key, rev int64, r state.Record) error {
+	if r.Rotation.Revoked {
+		s.all.Done()
+		s.all.Wait()
+	}
+	return s.Store.Update(ctx, k, rev, r)
+}
+
+func TestEndedFamiliesHaveALimitAfterManyLogoutsAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, slug := range []string{"token", "token-cookie"} {
+		t.Run(slug, func(t *testing.T) {
+			const atOnce = 20
+			c := newConfig(t, slug)
+			plain, err := state.New(c)
+			require.NoError(t, err)
+			logout := func(s state.Strategy, r *http.Request) {
+				_, err := state.OpenAndEnd(s, httptest.NewRecorder(), r, "")
+				require.NoError(t, err)
+			}
+			for range 95 {
+				logout(plain, carrying(t, plain))
+			}
+			var all, done sync.WaitGroup
+			all.Add(atOnce)
+			stored := c.Store
+			c.Store = gathered{stored, &all}
+			s, err := state.New(c)
+			require.NoError(t, err)
+			for range atOnce {
+				r := carrying(t, plain)
+				done.Go(func() { logout(s, r) })
+			}
+			done.Wait()
+			ended, err := stored.Logins(t.Context(), state.LoginQuery{Subject: "01M807", Strategy: slug, Ended: true})
+			require.NoError(t, err)
+			require.LessOrEqual(t, len(ended), 100)
+		})
+	}
+}
+
 // What a node remembers of a login is forgotten when all end.
 func TestAnEndingOfAllReachesWhatIsRemembered(t *testing.T) {
 	t.Parallel()
@@ -183,4 +231,39 @@ func TestAnEndingOfAllReachesWhatIsRemembered(t *testing.T) {
 	require.NoError(t, s.(state.Ender).EndAll(t.Context(), "01M807", "", state.MicrosOf(newConfig(t, "session").Now())))
 	_, err = s.Load(r)
 	require.ErrorIs(t, err, state.ErrUnknown)
+}
+
+// undeletable is a store that cannot delete, and counts the attempts.
+type undeletable struct {
+	state.Store
+	attempts int
+}
+
+func (s *undeletable) Delete(context.Context, state.Key) error {
+	s.attempts++
+	return errDown
+}
+
+// After the limit was lowered many logins are over it. A store that fails with one of
+// them is not asked to end the others: a login would wait for it with each.
+func TestEndingsOverTheLimitStopAtAFailure(t *testing.T) {
+	t.Parallel()
+	c := newConfig(t, "session")
+	s, err := state.New(c)
+	require.NoError(t, err)
+	for range 5 {
+		carrying(t, s)
+	}
+	broken := &undeletable{Store: c.Store}
+	c.Store, c.LoginsPerAccount = broken, 1
+	lowered, err := state.New(c)
+	require.NoError(t, err)
+	carrying(t, lowered) // the login has begun all the same
+	require.Equal(t, 1, broken.attempts)
+	require.Len(t, ids(t, s), 6)
+	c.Store = broken.Store
+	again, err := state.New(c)
+	require.NoError(t, err)
+	carrying(t, again)
+	require.Len(t, ids(t, s), 1, "the next login ends what is still over the limit")
 }

@@ -17,13 +17,20 @@ import (
 //
 // SameSite is Lax as everywhere: a lesson on forgery is not one on requests from
 // other sites.
-func NewPlainCookie(c Config) Strategy {
+func NewPlainCookie(c Config, t Transport) Strategy {
 	c.Denylist, c.CredentialCache = false, 0
-	s := newCookie(c, plain{}, "", ProtectedByNone)
-	s.scripts, s.traits.HTTPOnly = true, false
+	s := newCookie(c, t, plain{}, "", ProtectedByNone)
 	s.traits.TamperProof, s.traits.StrictID = false, false
 	s.traits.SurvivesRestart, s.traits.NeedsSharedKey = SurvivesAlways, false
 	return s
+}
+
+// InReadableCookie returns the transport of a cookie that scripts can read: it is not
+// HttpOnly.
+func InReadableCookie(c Config) Transport {
+	t := newCookieTransport(c, "")
+	t.plain.HTTPOnly, t.secure.HTTPOnly = false, false
+	return t
 }
 
 // plain is the payload in the form of encodeURIComponent, which is readable in

@@ -1,6 +1,7 @@
 package state_test
 
 import (
+	"cmp"
 	"net/http/httptest"
 	"sync"
 	"testing"
@@ -41,10 +42,14 @@ func refreshInParallel(t *testing.T, s state.Strategy) {
 	r := httptest.NewRequest("POST", "/", nil)
 	_, credential, err := s.Start(w, r, state.NewLogin("01M807", "alice", "Alice", "member"))
 	require.NoError(t, err)
-	refresh := credential.RefreshToken
+	refresh := credential.RefreshToken // or "": the credential renews itself
 	started := w.Result().Cookies()
 	for _, c := range started {
 		r.AddCookie(c)
+	}
+	bearer := s.Carriage(r)
+	if credential.AccessToken != "" {
+		bearer.Attach(r.Header, credential.AccessToken)
 	}
 	for range rounds {
 		var mu sync.Mutex
@@ -53,8 +58,8 @@ func refreshInParallel(t *testing.T, s state.Strategy) {
 		for range callers {
 			wg.Go(func() {
 				w := httptest.NewRecorder()
-				_, c, err := s.Refresh(w, r, refresh)
-				successor := c.RefreshToken
+				_, c, err := state.OpenAndRefresh(s, w, r, refresh)
+				successor := cmp.Or(c.RefreshToken, c.AccessToken)
 				for _, cookie := range w.Result().Cookies() {
 					successor = cookie.Name + "=" + cookie.Value
 				}
@@ -76,9 +81,12 @@ func refreshInParallel(t *testing.T, s state.Strategy) {
 			} else {
 				require.Equal(t, 1, n, "without an overlap one wins")
 			}
-			if refresh != "" {
+			switch {
+			case refresh != "":
 				refresh = successor
-			} else {
+			case credential.AccessToken != "":
+				bearer.Attach(r.Header, successor)
+			default:
 				r.Header.Set("Cookie", successor)
 				if len(started) > 1 { // the access token of the same login goes with it
 					r.AddCookie(started[0])

@@ -121,18 +121,22 @@ func (rot *Rotation) renew(presented string, now Micros) (successor string) {
 //	previous, within overlap   the same successor once more, nothing is written
 //	anything else              ErrReuse, with the record as it is
 //
+// The caller may have read the record before: then it is rec, and else rec is zero.
 // However many callers present one secret at once, they get one successor.
 // Besides ErrReuse it returns ErrUnknown, ErrRevoked, the error of change, or
 // one that wraps ErrUnavailable.
-func rotate(ctx context.Context, s Store, o opaque, now Micros, overlap time.Duration, change func(*Record) error) (Record, string, error) {
-	for range attempts {
-		rec, err := s.Load(ctx, o.key)
-		switch {
-		case errors.Is(err, ErrNotFound):
-			return Record{}, "", ErrUnknown
-		case err != nil:
-			return Record{}, "", failed(err)
-		case rec.Rotation.Revoked:
+func rotate(ctx context.Context, s Store, o opaque, rec Record, now Micros, overlap time.Duration, change func(*Record) error) (Record, string, error) {
+	for i := range attempts {
+		if i > 0 || rec.Rev == 0 {
+			var err error
+			switch rec, err = s.Load(ctx, o.key); {
+			case errors.Is(err, ErrNotFound):
+				return Record{}, "", ErrUnknown
+			case err != nil:
+				return Record{}, "", failed(err)
+			}
+		}
+		if rec.Rotation.Revoked {
 			return rec, "", ErrRevoked
 		}
 		switch rec.Rotation.judge(o.secret, now, overlap) {

@@ -3,6 +3,7 @@ package state
 import (
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"strings"
 	"sync"
@@ -28,6 +29,7 @@ import (
 //   - Of two cookies the first counts, and so does one whose name only ends alike.
 type seed struct {
 	Config
+	Transport
 	*seedMemory
 }
 
@@ -38,40 +40,69 @@ type seedMemory struct {
 }
 
 var (
-	_ Strategy    = (*seed)(nil)
-	_ CookieBased = (*seed)(nil)
-	_ Inspector   = (*seed)(nil)
-	_ Paged       = (*seed)(nil)
+	_ Strategy  = (*seed)(nil)
+	_ Inspector = (*seed)(nil)
+	_ Paged     = (*seed)(nil)
 )
 
 // NewSeed returns the strategy of the tutorial.
-func NewSeed(c Config) Strategy {
-	return &seed{c, kept(c, func() *seedMemory { return &seedMemory{sessions: map[string]Login{}} })}
+func NewSeed(c Config, t Transport) Strategy {
+	return &seed{c, t, kept(c, func() *seedMemory { return &seedMemory{sessions: map[string]Login{}} })}
 }
 
 func (s *seed) Traits() Traits {
-	return Traits{
-		Holder: HolderServer, KeptIn: s.Place, Transport: TransportCookie, ProtectedBy: ProtectedByRandomness,
+	return traitsOf(s.Transport, Traits{
+		Holder: HolderServer, KeptIn: s.Place, ProtectedBy: ProtectedByRandomness,
 		TamperProof: true, RollbackProof: true,
-		SurvivesRestart: string(s.Place), NeedsSharedStore: true, SentByBrowser: true,
+		SurvivesRestart: string(s.Place), NeedsSharedStore: true,
+	})
+}
+
+// seedCookie is the tutorial's cookie: the same with TLS and without, and of any size.
+type seedCookie struct{ *inCookie }
+
+// InSeedCookie returns the transport in the tutorial's cookie.
+func InSeedCookie(Config) Transport { return seedCookie{bareCookie("sessionid", "")} }
+
+// bareCookie returns the transport in a cookie that has no attribute but a path, or
+// not even that.
+func bareCookie(name, path string) *inCookie {
+	c := Carriage{
+		Kind: TransportCookie, Header: "Cookie", Name: name, Prefix: name + "=", Scheme: "Cookie", Path: path,
+		SentByBrowser: true, Limit: CookieLimit,
+	}
+	return &inCookie{plain: c, secure: c, unsized: true}
+}
+
+// All implements Transport.
+func (t seedCookie) All(r *http.Request) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		if id, err := t.Read(r); err == nil {
+			yield(id)
+		}
 	}
 }
 
-const seedCookie = "sessionid"
-
-// CookieName implements CookieBased.
-func (s *seed) CookieName(*http.Request) string { return seedCookie }
-
-// Cookie implements CookieBased.
-func (s *seed) Cookie(_ *http.Request, value string) *http.Cookie {
-	return &http.Cookie{Name: seedCookie, Value: value} //nolint:gosec // without an attribute: that is the lesson
+// Read implements Transport as the tutorial reads the header: the value stands behind
+// the first "sessionid=", and an empty one is one too.
+func (t seedCookie) Read(r *http.Request) (string, error) {
+	_, rest, found := strings.Cut(r.Header.Get("Cookie"), t.plain.Prefix)
+	if !found {
+		return "", ErrNoCredential
+	}
+	id, _, _ := strings.Cut(rest, ";")
+	return id, nil
 }
 
-// id returns the identifier of r as the tutorial reads it: what stands behind the
-// first "sessionid=". Without one it makes one up.
+// Write implements Transport. The cookie lives until the browser closes.
+func (t seedCookie) Write(w http.ResponseWriter, r *http.Request, value string, _ Lives) (Credential, error) {
+	put(w, t.Carriage(r).Cookie(value, 0))
+	return t.Carriage(r).describe(value, 0), nil
+}
+
+// id returns the identifier of r. Without one it makes one up.
 func (s *seed) id(r *http.Request) (id string, carried bool, err error) {
-	if _, rest, found := strings.Cut(r.Header.Get("Cookie"), seedCookie+"="); found {
-		id, _, _ = strings.Cut(rest, ";")
+	if id, err := s.Read(r); err == nil {
 		return id, true, nil
 	}
 	var b [16]byte
@@ -103,22 +134,18 @@ func (s *seed) visit(r *http.Request) (id string, carried bool, l Login, err err
 
 // keep puts a login into a session, and tells the client the identifier unless it
 // has sent it.
-func (s *seed) keep(w http.ResponseWriter, id string, carried bool, l Login) (Login, Credential, error) {
+func (s *seed) keep(w http.ResponseWriter, r *http.Request, id string, carried bool, l Login) (Login, Credential, error) {
 	if err := l.storable(); err != nil {
 		return Login{}, Credential{}, err
 	}
 	s.mu.Lock()
 	s.sessions[id] = l
 	s.mu.Unlock()
-	if !carried {
-		tell(w, id, 0)
+	if carried {
+		return l, s.Carriage(r).describe(id, 0), nil
 	}
-	return l, Credential{Kind: TransportCookie, Name: seedCookie, Bytes: len(seedCookie) + len("=") + len(id)}, nil
-}
-
-// tell sets the client's cookie, or removes it where maxAge is negative.
-func tell(w http.ResponseWriter, id string, maxAge int) {
-	put(w, &http.Cookie{Name: seedCookie, Value: id, MaxAge: maxAge}) //nolint:gosec // as Cookie
+	c, err := s.Write(w, r, id, Lives{})
+	return l, c, err
 }
 
 func (s *seed) Start(w http.ResponseWriter, r *http.Request, l Login) (Login, Credential, error) {
@@ -130,58 +157,44 @@ func (s *seed) Start(w http.ResponseWriter, r *http.Request, l Login) (Login, Cr
 		return Login{}, Credential{}, err
 	}
 	l.IssuedAt, l.ExpiresAt = s.now(), endOfDates-1
-	return s.keep(w, id, carried, l)
+	return s.keep(w, r, id, carried, l)
 }
 
-func (s *seed) Load(r *http.Request) (Login, error) {
-	_, carried, l, err := s.visit(r)
+func (s *seed) Load(r *http.Request) (Held, error) {
+	id, carried, l, err := s.visit(r)
 	switch {
 	case err != nil:
-		return Login{}, err
+		return Held{}, err
 	case l.ID != "":
-		return l, nil
+		return Held{Login: l, credential: id}, nil
 	case carried:
-		return Login{}, ErrUnknown
+		return Held{}, ErrUnknown
 	}
-	return Login{}, ErrNoCredential
+	return Held{}, ErrNoCredential
 }
 
-func (s *seed) Save(w http.ResponseWriter, r *http.Request, l Login) (Login, Credential, error) {
-	id, carried, _, err := s.visit(r)
-	if err != nil {
-		return Login{}, Credential{}, err
-	}
-	return s.keep(w, id, carried, l)
+func (s *seed) Save(w http.ResponseWriter, r *http.Request, h Held, l Login) (Login, Credential, error) {
+	return s.keep(w, r, h.credential, true, l)
 }
 
-// Refresh returns ErrNotSupported for a login that is alive: an identifier is for
-// ever.
-func (s *seed) Refresh(_ http.ResponseWriter, r *http.Request, _ string) (Login, Credential, error) {
-	if _, err := s.Load(r); err != nil {
-		return Login{}, Credential{}, err
-	}
+func (s *seed) Open(r *http.Request, _ string) (Held, error) { return s.Load(r) }
+
+// Refresh returns ErrNotSupported: an identifier is for ever.
+func (s *seed) Refresh(http.ResponseWriter, *http.Request, Held) (Login, Credential, error) {
 	return Login{}, Credential{}, ErrNotSupported
 }
 
 // End asks the browser to forget the cookie, which is all that it does.
-func (s *seed) End(w http.ResponseWriter, r *http.Request, _ string) (Login, error) {
-	l, err := s.Load(r)
-	if err == nil {
-		tell(w, "", -1)
-	}
-	return l, err
+func (s *seed) End(w http.ResponseWriter, r *http.Request, _ Held) error {
+	s.Clear(w, r)
+	return nil
 }
 
-func (s *seed) Inspect(r *http.Request) (Inspection, error) {
-	l, err := s.Load(r)
-	if err != nil {
-		return Inspection{}, err
-	}
-	id, _, _ := s.id(r)
-	text, err := json.Marshal(l)
+func (s *seed) Inspect(r *http.Request, h Held) (Inspection, error) {
+	text, err := json.Marshal(h.Login)
 	return Inspection{
-		Carried: carriedCookie(seedCookie, id, s.Traits()),
-		Held:    &Held{Store: string(s.Place), Bytes: len(text), Record: map[string]any{"login": l}},
+		Carried: s.Carriage(r).carried(h.credential, s.Traits()),
+		Held:    &StoredRecord{Store: string(s.Place), Bytes: len(text), Record: map[string]any{"login": h.Login}},
 	}, err
 }
 
@@ -193,7 +206,9 @@ func (s *seed) Page(w http.ResponseWriter, r *http.Request) (string, error) {
 		return "", err
 	}
 	if !carried {
-		tell(w, id, 0)
+		if _, err := s.Write(w, r, id, Lives{}); err != nil {
+			return "", err
+		}
 	}
 	body := `<form method="post" action=""><input type="text" name="username" autocomplete="username"><input type="password" name="password" autocomplete="current-password"><input type="submit" value="Login"></form>`
 	if l.ID != "" {

@@ -9,7 +9,7 @@ import (
 )
 
 // session keeps the login on the server, in a Store. The client holds an
-// opaque random credential in a cookie.
+// opaque random credential.
 //
 // It does by hand what the README of gin-contrib/sessions leaves open, each
 // for a reason (GinStore offers the same to applications built on it):
@@ -26,8 +26,8 @@ import (
 //   - The store keeps hashes: a dump of it logs nobody in.
 type session struct {
 	Config
-	jar
-	ledger
+	Transport
+	loginIndex
 }
 
 var (
@@ -37,27 +37,25 @@ var (
 	_ Inspector = (*session)(nil)
 )
 
-// NewSession returns the strategy that keeps logins in c.Store.
-func NewSession(c Config) Strategy {
+// NewSession returns the strategy that keeps logins in c.Store. Its credential
+// travels by t.
+func NewSession(c Config, t Transport) Strategy { return newSession(c, t) }
+
+func newSession(c Config, t Transport) *session { return &session{c, t, newSessionIndex(c)} }
+
+// newSessionIndex returns the index of logins whose records are deleted at their end.
+func newSessionIndex(c Config) loginIndex {
 	end := func(ctx context.Context, _ string, k Key) error { return c.Store.Delete(ctx, k) }
-	return &session{c, newJar(c), newLedger(c, KindLogin, end, 10*time.Second)}
+	return newLoginIndex(c, KindLogin, end, 10*time.Second)
 }
 
 func (s *session) Traits() Traits {
-	return Traits{
-		Holder: HolderServer, KeptIn: s.Place, Transport: TransportCookie, ProtectedBy: ProtectedByRandomness,
+	return traitsOf(s.Transport, Traits{
+		Holder: HolderServer, KeptIn: s.Place, ProtectedBy: ProtectedByRandomness,
 		TamperProof: true, RollbackProof: true, Revocable: true, Listable: true, Everywhere: true, Slides: true,
-		HTTPOnly: true, SameSite: true, StrictID: true, RenewsID: true, Expires: true, Versioned: true,
-		SurvivesRestart: string(s.Place), NeedsSharedStore: true, SentByBrowser: true,
-	}
-}
-
-// touchEvery is how often, at most, a read writes that the login is in use.
-func (s *session) touchEvery() time.Duration { return min(time.Minute, s.SessionIdle/4) }
-
-// until returns the moment at which a login that is used now ends.
-func (s *session) until(now Micros, l Login) Micros {
-	return min(now.Add(s.SessionIdle), l.ExpiresAt)
+		StrictID: true, RenewsID: true, Expires: true, Versioned: true,
+		SurvivesRestart: string(s.Place), NeedsSharedStore: true,
+	})
 }
 
 func (s *session) Start(w http.ResponseWriter, r *http.Request, l Login) (Login, Credential, error) {
@@ -68,91 +66,62 @@ func (s *session) Start(w http.ResponseWriter, r *http.Request, l Login) (Login,
 	now := s.now()
 	l.ID, l.IssuedAt, l.ExpiresAt = k.String(), now, now.Add(s.SessionMax)
 	rec := Record{
-		Kind: KindLogin, Strategy: s.Slug, Login: l, Rotation: rotation, LastSeen: now, Expires: s.until(now, l),
+		Kind: KindLogin, Strategy: s.Slug, Login: l, Rotation: rotation, LastSeen: now, Expires: until(now, s.SessionIdle, l),
 	}
 	if err := l.storable(); err != nil {
 		return Login{}, Credential{}, err
 	}
-	var old []Key
-	for presented := range s.values(r) { // garbage is no obstacle
-		switch o, _, err := open(r.Context(), s.Store, s.Slug, presented); {
-		case err == nil:
-			old = append(old, o.key)
-		case !errors.Is(err, ErrUnknown):
-			return Login{}, Credential{}, err
-		}
+	old, err := s.presented(r.Context(), s.All(r))
+	if err != nil {
+		return Login{}, Credential{}, err
 	}
 	if err := s.replace(r.Context(), old, k, rec, now); err != nil {
 		return Login{}, Credential{}, err
 	}
-	c, err := s.set(w, r, credential, s.SessionMax)
+	c, err := s.Write(w, r, credential, Lives{s.SessionMax, s.SessionMax})
 	return l, c, err
 }
 
-// presented returns the record that r's cookie opens.
-func (s *session) presented(r *http.Request) (opaque, Record, error) {
-	credential, err := s.value(r)
+func (s *session) Load(r *http.Request) (Held, error) {
+	h, err := s.Open(r, "")
 	if err != nil {
-		return opaque{}, Record{}, err
+		return Held{}, err
 	}
-	return open(r.Context(), s.Store, s.Slug, credential)
+	touch(r.Context(), s.Store, h.key, &h.record, s.now(), s.SessionIdle)
+	return h, nil
 }
 
-func (s *session) Load(r *http.Request) (Login, error) {
-	o, rec, err := s.presented(r)
-	if err != nil {
-		return Login{}, err
-	}
-	if now := s.now(); now.Sub(rec.LastSeen) >= s.touchEvery() {
-		rec.LastSeen, rec.Expires = now, s.until(now, rec.Login)
-		// A lost race means that another request has touched it, and a store
-		// that can be read but not written must not end reading.
-		if s.Store.Update(r.Context(), o.key, rec.Rev, rec) == nil {
-			rec.Rev++
-		}
-	}
-	rec.Login.rev = rec.Rev
-	return rec.Login, nil
-}
-
-func (s *session) Save(w http.ResponseWriter, r *http.Request, l Login) (Login, Credential, error) {
-	o, rec, err := s.presented(r)
-	if err == nil {
-		err = l.storable()
-	}
-	if err != nil {
+func (s *session) Save(_ http.ResponseWriter, r *http.Request, h Held, l Login) (Login, Credential, error) {
+	if err := l.storable(); err != nil {
 		return Login{}, Credential{}, err
 	}
-	rec.Login = l
-	switch err := s.Store.Update(r.Context(), o.key, l.rev, rec); {
+	h.record.Login = l
+	switch err := s.Store.Update(r.Context(), h.key, h.record.Rev, h.record); {
 	case errors.Is(err, ErrNotFound):
 		return Login{}, Credential{}, ErrUnknown
 	case err != nil:
 		return Login{}, Credential{}, failed(err)
 	}
-	return l, s.unchanged(r), nil
+	return l, s.Carriage(r).describe(h.credential, l.ExpiresAt.Sub(s.now())), nil
 }
 
-// unchanged describes the credential that the client keeps holding.
-func (s *session) unchanged(r *http.Request) Credential {
-	name := s.CookieName(r)
-	return Credential{Kind: TransportCookie, Name: name, Bytes: len(name) + len("=") + opaqueChars}
-}
-
-func (s *session) Refresh(w http.ResponseWriter, r *http.Request, _ string) (Login, Credential, error) {
-	credential, err := s.value(r)
+// Open returns the login whose record the credential opens.
+func (s *session) Open(r *http.Request, _ string) (Held, error) {
+	credential, err := s.Read(r)
 	if err != nil {
-		return Login{}, Credential{}, err
+		return Held{}, err
 	}
-	o, ok := parseOpaque(s.Slug, credential)
-	if !ok {
-		return Login{}, Credential{}, ErrUnknown
-	}
+	o, rec, err := open(r.Context(), s.Store, s.Slug, credential)
+	return Held{Login: rec.Login, credential: credential, key: o.key, record: rec}, err
+}
+
+func (s *session) Refresh(w http.ResponseWriter, r *http.Request, h Held) (Login, Credential, error) {
+	o := opaque{h.key, h.credential[secretChars:]}
 	now := s.now()
 	// No overlap: the old credential is dead at once. It is simply unknown, as
 	// any other wrong one, and ends nothing.
-	rec, successor, err := rotate(r.Context(), s.Store, o, now, 0, func(rec *Record) (err error) {
-		rec.LastSeen, rec.Expires = now, s.until(now, rec.Login)
+	rec, successor, err := rotate(r.Context(), s.Store, o, h.record, now, 0, func(rec *Record) (err error) {
+		rec.LastSeen, rec.Expires = now, until(now, s.SessionIdle, rec.Login)
 		rec.Login.Role, err = s.role(r.Context(), rec.Login.Subject)
 		return err
 	})
@@ -164,27 +133,20 @@ func (s *session) Refresh(w http.ResponseWriter, r *http.Request, _ string) (Log
 	case err != nil:
 		return Login{}, Credential{}, err
 	}
-	c, err := s.set(w, r, credential[:secretChars]+successor, rec.Login.ExpiresAt.Sub(now))
+	lives := rec.Login.ExpiresAt.Sub(now)
+	c, err := s.Write(w, r, h.credential[:secretChars]+successor, Lives{lives, lives})
 	return rec.Login, c, err
 }
 
-func (s *session) End(w http.ResponseWriter, r *http.Request, _ string) (Login, error) {
-	o, rec, err := s.presented(r)
-	if err == nil {
-		err = failed(s.Store.Delete(r.Context(), o.key))
+func (s *session) End(w http.ResponseWriter, r *http.Request, h Held) error {
+	if err := s.Store.Delete(r.Context(), h.key); err != nil {
+		return failed(err)
 	}
-	if !errors.Is(err, ErrUnavailable) {
-		s.clear(w, r) // a dead credential is no use to the client either
-	}
-	return rec.Login, err
+	s.Clear(w, r)
+	return nil
 }
 
-func (s *session) Inspect(r *http.Request) (Inspection, error) {
-	_, rec, err := s.presented(r)
-	if err != nil {
-		return Inspection{}, err
-	}
-	value, _ := s.value(r)
-	held, err := s.describe(rec)
-	return Inspection{Carried: s.carried(r, value, s.Traits()), Held: held}, err
+func (s *session) Inspect(r *http.Request, h Held) (Inspection, error) {
+	held, err := s.describe(h.record)
+	return Inspection{Carried: s.Carriage(r).carried(h.credential, s.Traits()), Held: held}, err
 }

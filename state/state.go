@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	gorilla "github.com/gorilla/sessions"
 )
 
 // Micros is a moment in microseconds since the Unix epoch. Integers compare
@@ -61,8 +62,6 @@ type Login struct {
 	Version   int64  `json:"version"`
 	IssuedAt  Micros `json:"issued_at"`
 	ExpiresAt Micros `json:"expires_at"` // the absolute end, which reads never move
-
-	rev int64 // the store's revision that this copy was read at
 }
 
 // complete says whether a login that a client has brought back has all that
@@ -140,6 +139,9 @@ type Credential struct {
 // with an error that wraps [ErrUnavailable] if the store failed, and has then
 // set no cookie and cleared none.
 type Strategy interface {
+	// Transport carries the credential.
+	Transport
+
 	// Traits says what the strategy promises. It does not change while the
 	// strategy lives.
 	Traits() Traits
@@ -152,28 +154,44 @@ type Strategy interface {
 	// server would store a [*UnstorableError].
 	Start(w http.ResponseWriter, r *http.Request, l Login) (Login, Credential, error)
 
-	// Load returns the login that r carries. Having no ResponseWriter, it
+	// Load returns the login that r carries, to use it. Having no ResponseWriter, it
 	// cannot set a cookie: reading never changes what the client holds. Errors:
 	// ErrNoCredential, ErrAmbiguous, ErrBadSignature, ErrUnknown, ErrExpired,
 	// ErrNotYetValid, ErrRevoked.
-	Load(r *http.Request) (Login, error)
+	Load(r *http.Request) (Held, error)
 
-	// Save keeps l, a changed copy of what Load returned for r. Where the
-	// strategy can tell that somebody else has changed the login since, it
+	// Save keeps l, a changed copy of the login that Load returned for r as h. Where
+	// the strategy can tell that another request has changed the login since, it
 	// returns ErrConflict. A credential that would not fit is a
 	// [*TooLargeError], and a state over StateLimit that the server would store
 	// is a [*UnstorableError]; both leave the old state intact.
-	Save(w http.ResponseWriter, r *http.Request, l Login) (Login, Credential, error)
+	Save(w http.ResponseWriter, r *http.Request, h Held, l Login) (Login, Credential, error)
 
-	// Refresh renews the login: a new credential, the same state. Presented is
-	// a refresh token out of the body, for strategies that use one. Besides
-	// Load's errors it returns ErrReuse for a refresh token that was used
+	// Open returns the login that r carries, to refresh or to end it. Presented is a
+	// refresh token out of the body if the trait RefreshToken is "body", or else "".
+	// Besides Load's errors it returns ErrReuse for a refresh token that was used
 	// before, together with the login that it has ended for that.
-	Refresh(w http.ResponseWriter, r *http.Request, presented string) (Login, Credential, error)
+	Open(r *http.Request, presented string) (Held, error)
 
-	// End ends the login that r carries or the one that presented belongs to,
-	// and returns it. Its errors are those of Load and Refresh.
-	End(w http.ResponseWriter, r *http.Request, presented string) (Login, error)
+	// Refresh renews the login that Open returned for r: a new credential, the same
+	// state. Its errors are those of Open.
+	Refresh(w http.ResponseWriter, r *http.Request, h Held) (Login, Credential, error)
+
+	// End ends the login that Open or Load returned for r, and clears its credential.
+	End(w http.ResponseWriter, r *http.Request, h Held) error
+}
+
+// Held is a login that a request carries, with what the strategy has found on the way
+// to it: the methods that follow neither read nor verify it again.
+type Held struct {
+	Login
+
+	credential string           // as the request carries it
+	key        Key              // of the record, which the strategy has read
+	record     Record           // zero if it has read none
+	decoded    any              // what the credential itself says
+	expires    int64            // the second at which an access token expires
+	session    *gorilla.Session // of a strategy behind gin-contrib/sessions
 }
 
 // Lister is a Strategy that can say which logins a subject has, since somebody
@@ -208,27 +226,12 @@ type LoginInfo struct {
 	IssuedAt, LastSeen, ExpiresAt Micros
 }
 
-// Presenter is a Strategy that can tell whose refresh token was presented,
-// without using it up. With ErrReuse it returns the login that it has ended.
-type Presenter interface {
-	Present(ctx context.Context, presented string) (Login, error)
-}
-
 // Remembering is a Strategy that goes by records of its Store which it has read a
 // moment ago.
 type Remembering interface {
 	// Records is the Store with what the strategy remembers of it: who reads or
 	// changes records beside the strategy does so here.
 	Records() Store
-}
-
-// CookieBased is a Strategy whose credential travels in a cookie.
-type CookieBased interface {
-	// CookieName returns the name that the cookie has for the client of r.
-	CookieName(r *http.Request) string
-	// Cookie returns the cookie with the attributes that the strategy gives it, for
-	// as long as the browser runs, and with any value.
-	Cookie(r *http.Request, value string) *http.Cookie
 }
 
 // Caching is a Strategy that may remember the credentials it has verified.
@@ -249,13 +252,14 @@ type Paged interface {
 // Inspector is a Strategy that can show a learner what a request carried and
 // what the server holds for it. Both come without any secret.
 type Inspector interface {
-	Inspect(r *http.Request) (Inspection, error)
+	// Inspect describes the login that Load returned for r.
+	Inspect(r *http.Request, h Held) (Inspection, error)
 }
 
 // Inspection is what a request carried for a login, and what the server holds.
 type Inspection struct {
-	Carried Carried `json:"carried"`
-	Held    *Held   `json:"held"`
+	Carried Carried       `json:"carried"`
+	Held    *StoredRecord `json:"held"`
 }
 
 // Carried describes a credential as it travelled.
@@ -269,8 +273,8 @@ type Carried struct {
 	ProtectedBy        string `json:"protected_by"` // as in Traits
 }
 
-// Held is the record that the server holds for a login.
-type Held struct {
+// StoredRecord is the record that the server stores for a login.
+type StoredRecord struct {
 	Store  string `json:"store"` // "memory", "sqlite", "postgres" or "redis"
 	Bytes  int    `json:"bytes"` // of the record as a document
 	Record any    `json:"record"`
@@ -281,24 +285,6 @@ type Held struct {
 // Roles returns the role that a subject has now, or ErrNotFound if the subject
 // has no account any more.
 type Roles func(ctx context.Context, subject string) (role string, err error)
-
-// Lifetimes are the durations that a login's life is made of.
-type Lifetimes struct {
-	SessionIdle    time.Duration // a server-held login ends after so long without a request
-	SessionMax     time.Duration // a session or a cookie ends after so long, whatever happens
-	AccessTTL      time.Duration // an access token is valid for so long
-	RefreshTTL     time.Duration // a refresh family ends after so long, however often it is renewed
-	RefreshOverlap time.Duration // the previous refresh token still returns the same successor for so long
-}
-
-// DefaultLifetimes follow the OWASP Session Management Cheat Sheet, Session
-// Expiration: 15 to 30 minutes idle, 4 to 8 hours absolute.
-func DefaultLifetimes() Lifetimes {
-	return Lifetimes{
-		SessionIdle: 15 * time.Minute, SessionMax: 8 * time.Hour,
-		AccessTTL: 15 * time.Minute, RefreshTTL: 7 * 24 * time.Hour, RefreshOverlap: 10 * time.Second,
-	}
-}
 
 // digest is the form in which the server keeps a secret: it recognises the
 // secret and cannot give it away.

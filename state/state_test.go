@@ -12,6 +12,7 @@ import (
 	"statelab/state"
 	"statelab/state/keys"
 	"statelab/state/store"
+	"statelab/state/store/memory"
 	"statelab/tests/seeded"
 )
 
@@ -20,7 +21,7 @@ func newConfig(t testing.TB, slug string) state.Config {
 	t.Helper()
 	ring, err := keys.Generate(seeded.Reader(t), time.Now())
 	require.NoError(t, err)
-	s := store.NewMemory(store.Options{})
+	s := memory.New(store.Options{})
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	return state.Config{
 		Slug: slug, Store: s, Keys: ring, Now: time.Now, Rand: seeded.Reader(t), Lifetimes: state.DefaultLifetimes(),
@@ -46,7 +47,7 @@ func carrying(t testing.TB, s state.Strategy) *http.Request {
 		r.AddCookie(c)
 	}
 	if credential.AccessToken != "" {
-		r.Header.Set("Authorization", "Bearer "+credential.AccessToken)
+		s.Carriage(r).Attach(r.Header, credential.AccessToken)
 	}
 	return r
 }
@@ -108,10 +109,11 @@ func TestOfTwoChangesAtOnce(t *testing.T) {
 			require.NoError(t, err)
 			second, err := s.Load(r.Clone(t.Context()))
 			require.NoError(t, err)
-			first.Credits, second.Theme = 70, "dark"
-			_, _, err = s.Save(httptest.NewRecorder(), r, first)
+			poorer, darker := first.Login, second.Login
+			poorer.Credits, darker.Theme = 70, "dark"
+			_, _, err = s.Save(httptest.NewRecorder(), r, first, poorer)
 			require.NoError(t, err)
-			_, _, err = s.Save(httptest.NewRecorder(), r, second)
+			_, _, err = s.Save(httptest.NewRecorder(), r, second, darker)
 			if s.Traits().Versioned {
 				require.ErrorIs(t, err, state.ErrConflict)
 			} else {
@@ -146,7 +148,7 @@ func BenchmarkLoad(b *testing.B) {
 	b.Run("token-hs256", func(b *testing.B) {
 		c := newConfig(b, "token")
 		c.TokenAlg = "HS256"
-		benchmarkLoad(b, state.NewToken(c))
+		benchmarkLoad(b, state.NewToken(c, state.InAuthorization(c)))
 	})
 }
 
@@ -170,5 +172,36 @@ func BenchmarkLoadRemembered(b *testing.B) {
 		if s.Traits().Holder == state.HolderClient {
 			b.Run(slug, func(b *testing.B) { benchmarkLoad(b, s) })
 		}
+	}
+}
+
+// A request verifies its credential once: what Load has found is enough for the rest.
+func TestOneVerificationServesTheWholeRequest(t *testing.T) {
+	t.Parallel()
+	for _, slug := range state.Slugs() {
+		c := newConfig(t, slug)
+		c.CredentialCache = 100
+		s, err := state.New(c)
+		require.NoError(t, err)
+		caching, ok := s.(state.Caching)
+		if !ok || !s.Traits().TamperProof {
+			continue // it verifies nothing
+		}
+		t.Run(slug, func(t *testing.T) {
+			r := carrying(t, s)
+			h, err := s.Load(r)
+			require.NoError(t, err)
+			_, err = s.(state.Inspector).Inspect(r, h)
+			require.NoError(t, err)
+			_, _, err = s.Save(httptest.NewRecorder(), r, h, h.Login)
+			require.NoError(t, err)
+			hits, misses := caching.CacheLookups()
+			require.Equal(t, uint64(1), hits+misses)
+			h, err = s.Open(r, "")
+			require.NoError(t, err)
+			require.NoError(t, s.End(httptest.NewRecorder(), r, h))
+			hits, misses = caching.CacheLookups()
+			require.Equal(t, uint64(2), hits+misses)
+		})
 	}
 }

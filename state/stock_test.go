@@ -22,6 +22,9 @@ import (
 
 	"statelab/state"
 	"statelab/state/store"
+	"statelab/state/store/memory"
+	"statelab/state/store/redisstore"
+	"statelab/state/store/sqlstore"
 	"statelab/state/store/storetest"
 )
 
@@ -71,17 +74,17 @@ func stockStores(t *testing.T) []stockStore {
 				return s
 			}},
 		{name: "GinStore, memory", renew: renew, new: func(t *testing.T, now func() time.Time) sessions.Store {
-			return over(t, now, store.NewMemory(store.Options{Now: now}), nil)
+			return over(t, now, memory.New(store.Options{Now: now}), nil)
 		}},
 		{name: "GinStore, Redis", renew: renew, server: redisServer, new: func(t *testing.T, now func() time.Time) sessions.Store {
-			s, err := store.NewRedis(redisServer.Address, store.Options{Now: now, Patience: time.Minute})
+			s, err := redisstore.New(redisServer.Address, store.Options{Now: now, Patience: time.Minute})
 			return over(t, now, s, err)
 		}},
 		{name: "GinStore, PostgreSQL", renew: renew, server: postgresServer, new: func(t *testing.T, now func() time.Time) sessions.Store {
-			db, err := store.OpenDatabase(t.Context(), postgresAddress)
+			db, err := sqlstore.OpenDatabase(t.Context(), postgresAddress)
 			require.NoError(t, err)
 			t.Cleanup(func() { require.NoError(t, db.Close()) })
-			return over(t, now, store.NewSQL(db, store.Options{Now: now}), nil)
+			return over(t, now, sqlstore.New(db, store.Options{Now: now}), nil)
 		}},
 	}
 }

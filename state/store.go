@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/go-json-experiment/json"
 )
@@ -69,6 +70,27 @@ type Record struct {
 	Rev int64 `json:"-"`
 }
 
+// What a record takes of memory, besides its texts: one with short texts, a string in a
+// slice, and a login in Ended.
+const (
+	RecordBytes  = 650
+	stringHeader = 16
+	endedBytes   = 64
+)
+
+// MemorySize returns about how many bytes of memory the record takes.
+func (r *Record) MemorySize() int64 {
+	l := &r.Login
+	n := RecordBytes + len(l.Nickname) + len(l.Note) + len(r.Foreign)
+	for _, item := range l.Cart {
+		n += len(item) + stringHeader
+	}
+	if r.Ended != nil {
+		n += len(r.Ended.Logins) * endedBytes
+	}
+	return int64(n)
+}
+
 // recordVersion is the version of the document that Encode writes.
 const recordVersion = 1
 
@@ -109,6 +131,20 @@ func (r *Record) Revoke() {
 type Entry struct {
 	Key Key
 	Record
+}
+
+// A LoginHead is what a store answers about a login without reading its state, which
+// may be large.
+type LoginHead struct {
+	Key       Key    // its text is the id of the login
+	IssuedAt  Micros // the login began
+	LastSeen  Micros // of the record
+	ExpiresAt Micros // the login ends by then, however much it is used; 0: use moves its end
+}
+
+// HeadOf returns the head of the login in a record.
+func HeadOf(k Key, r *Record) LoginHead {
+	return LoginHead{Key: k, IssuedAt: r.Login.IssuedAt, LastSeen: r.LastSeen, ExpiresAt: r.Login.ExpiresAt}
 }
 
 // A LoginQuery names logins of a subject in one strategy.
@@ -183,8 +219,9 @@ type Store interface {
 	BySubject(ctx context.Context, subject string) ([]Entry, error)
 	// Logins returns the logins that q names, by an index and not by a scan: the
 	// one that began first is the first, and of two that began in one moment the
-	// order is the same for every caller. To have none is no error.
-	Logins(ctx context.Context, q LoginQuery) ([]Entry, error)
+	// order is the same for every caller. To have none is no error. It reads no
+	// states, so a record may be listed that Load cannot read.
+	Logins(ctx context.Context, q LoginQuery) ([]LoginHead, error)
 	// EndSubject ends the logins that e names, as one operation of the back end
 	// where it has one, and returns how many there were. To have none is no error.
 	// After an error any of them may have ended.
@@ -193,6 +230,27 @@ type Store interface {
 	Ping(ctx context.Context) error
 	// Close frees what the store holds. It is called once, after the last use.
 	Close() error
+}
+
+// until returns the moment at which a login that is used now ends, if idle ends it.
+func until(now Micros, idle time.Duration, l Login) Micros {
+	if l.ExpiresAt == 0 {
+		return now.Add(idle)
+	}
+	return min(now.Add(idle), l.ExpiresAt)
+}
+
+// touch writes that the login of a record is in use, at most once a minute and four times
+// in idle. A lost race means that another request has written it, and a store that can be
+// read but not written must not end reading.
+func touch(ctx context.Context, s Store, k Key, rec *Record, now Micros, idle time.Duration) {
+	if now.Sub(rec.LastSeen) < min(time.Minute, idle/4) {
+		return
+	}
+	rec.LastSeen, rec.Expires = now, until(now, idle, rec.Login)
+	if s.Update(ctx, k, rec.Rev, *rec) == nil {
+		rec.Rev++
+	}
 }
 
 // attempts bounds how often a lost race is run again. Whoever loses an update

@@ -37,8 +37,12 @@ type Config struct {
 	// strategy keeps a record for each; zero: DefaultLoginsPerAccount. The next
 	// login ends the oldest.
 	LoginsPerAccount int
-	// Limited is told of each login that has ended for that; nil: it is not reported.
-	Limited func(ctx context.Context, ended Login)
+	// Limited is told of each login that has ended for that, by its subject and its id;
+	// nil: it is not reported.
+	Limited func(ctx context.Context, subject, id string)
+	// Replaced is told of each login of another subject that has ended because the
+	// client that carried it logged in; nil: it is not reported.
+	Replaced func(ctx context.Context, ended Login)
 	// SameSite is the attribute of the strategy's cookies; zero: Lax.
 	SameSite http.SameSite
 	// NoSizeCheck lets cookies grow past CookieLimit. Browsers then drop the new one
@@ -100,7 +104,9 @@ type Definition struct {
 	Slug  string
 	Mount Mount
 	Place Place
-	New   func(Config) Strategy
+	// Transport says how the credential travels, and Holder who stores the state.
+	Transport func(Config) Transport
+	Holder    func(Config, Transport) Strategy
 }
 
 // Mounted says whether a server mounts the strategy: the classroom mounts all,
@@ -112,16 +118,18 @@ func (d Definition) Mounted(classroom bool, named []string) bool {
 
 // definitions is the one list of strategies, in the order of comparison.
 var definitions = []Definition{
-	{"session", MountAlways, PlaceStore, NewSession},
-	{"cookie", MountAlways, PlaceStore, NewSignedCookie},
-	{"cookie-sealed", MountAlways, PlaceStore, NewSealedCookie},
-	{"token", MountAlways, PlaceStore, NewToken},
-	{"session-db", MountNamed, PlaceDatabase, NewSession},
-	{"token-cookie", MountNamed, PlaceStore, NewTokenCookie},
-	{"session-cached", MountNamed, PlaceDatabase, NewCachedSession},
-	{"cookie-plain", MountLessons, PlaceStore, NewPlainCookie},
-	{"session-stock", MountLessons, PlaceProcess, NewStockSession},
-	{"seed", MountLessons, PlaceProcess, NewSeed},
+	{"session", MountAlways, PlaceStore, InCookie, NewSession},
+	{"cookie", MountAlways, PlaceStore, InCookie, NewSignedCookie},
+	{"cookie-sealed", MountAlways, PlaceStore, InCookie, NewSealedCookie},
+	{"token", MountAlways, PlaceStore, InAuthorization, NewToken},
+	{"session-db", MountNamed, PlaceDatabase, InCookie, NewSession},
+	{"token-cookie", MountNamed, PlaceStore, InCookie, NewTokenCookie},
+	{"session-cached", MountNamed, PlaceDatabase, InCookie, NewCachedSession},
+	{"session-bearer", MountNamed, PlaceStore, InAuthorization, NewSession},
+	{"session-gin", MountAlways, PlaceStore, InCookie, NewGinSession},
+	{"cookie-plain", MountLessons, PlaceStore, InReadableCookie, NewPlainCookie},
+	{"session-stock", MountLessons, PlaceProcess, InStockCookie, NewStockSession},
+	{"seed", MountLessons, PlaceProcess, InSeedCookie, NewSeed},
 }
 
 // Definitions returns all strategies in the order of comparison.
@@ -147,9 +155,9 @@ func checkNames(all []Definition, classroom bool, names []string) error {
 		i := slices.IndexFunc(all, func(d Definition) bool { return d.Slug == name })
 		switch {
 		case i < 0:
-			return fmt.Errorf("there is no strategy %q: use some of %s", name, strings.Join(Slugs(), ","))
+			return fmt.Errorf("no strategy is called %q: use some of %s", name, strings.Join(Slugs(), ","))
 		case !all[i].Mounted(classroom, names):
-			return fmt.Errorf("the strategy %q is weak on purpose, for the classroom only: leave it out", name)
+			return fmt.Errorf("the strategy %q is for the classroom only, because it is weak on purpose: remove it from the list", name)
 		}
 	}
 	return nil
@@ -160,7 +168,7 @@ func New(c Config) (Strategy, error) {
 	for _, d := range definitions {
 		if d.Slug == c.Slug {
 			c.Place = d.Place
-			return d.New(c), nil
+			return d.Holder(c, d.Transport(c)), nil
 		}
 	}
 	return nil, fmt.Errorf("state: there is no strategy %q", c.Slug)

@@ -25,6 +25,10 @@ type Traits struct {
 	Expires   bool `json:"expires"`   // the server has an end for each login
 	Versioned bool `json:"versioned"` // of two changes at once, neither is lost
 
+	// RefreshToken says where a refresh token travels: "body" or "cookie", or "none" where
+	// the credential renews itself.
+	RefreshToken string `json:"refresh_token"`
+
 	// SurvivesRestart names what must outlive the server's process for a login
 	// to survive: "store", "database" or "key"; "process": it never does; "always".
 	SurvivesRestart  string `json:"survives_restart"`
@@ -47,6 +51,10 @@ const (
 	ProtectedByRandomness = "randomness"
 	ProtectedBySignature  = "signature"
 	ProtectedByEncryption = "encryption"
+
+	RefreshTokenNone   = "none"
+	RefreshTokenBody   = "body"
+	RefreshTokenCookie = "cookie"
 
 	SurvivesWithStore    = string(PlaceStore)
 	SurvivesWithDatabase = string(PlaceDatabase)

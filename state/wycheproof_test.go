@@ -76,7 +76,7 @@ func TestWycheproofSignatures(t *testing.T) {
 	require.NoError(t, json.Unmarshal(text, &vectors))
 
 	for _, alg := range []string{"HS256", "EdDSA"} {
-		s := newGenuine(t, "token", alg).Strategy.(bearerToken).token
+		s := newGenuine(t, "token", alg).Strategy.(*token)
 		seen, valid, deviations := 0, map[string]bool{}, map[string]int{}
 		for _, group := range vectors.Groups {
 			// Where the vectors mean a key of another kind, its text is taken for the
@@ -136,7 +136,7 @@ func TestTheLayerOfTheVectorsIsThatOfTokens(t *testing.T) {
 	t.Parallel()
 	for _, alg := range []string{"HS256", "EdDSA"} {
 		g := newGenuine(t, "token", alg)
-		s := g.Strategy.(bearerToken).token
+		s := g.Strategy.(*token)
 		key, err := s.key(&jwt.Token{Raw: g.held})
 		require.NoError(t, err)
 		accepted := 0

@@ -137,7 +137,7 @@ func TestTheAccountCommandPrintsWhatItDid(t *testing.T) {
 		out, err := cmd.Output()
 		require.NoError(t, err)
 		require.Equal(t, c.says+"\n", string(out))
-		require.Contains(t, harness.Readme(t), c.says, "the README shows it")
+		require.Contains(t, harness.Document(t, "api/OPERATING.md"), c.says)
 	}
 }
 
@@ -148,12 +148,12 @@ func TestRefusalsOfTheAccountCommand(t *testing.T) {
 		stdin, says string
 		args        []string
 	}{
-		{"", "there is no such account", []string{"role", "nobody", "admin"}},
-		{"", "there is no such account", []string{"remove", "nobody"}},
+		{"", "no account has this username", []string{"role", "missing", "admin"}},
+		{"", "no account has this username", []string{"remove", "missing"}},
 		{"", "A role is", []string{"role", "nobody", "boss"}},
 		{"short\n", "at least 8", []string{"add", "carol"}},
-		{"password123\n", "most common", []string{"add", "carol"}},
-		{harness.AlicePassword + "\n", "most common", []string{"add", harness.Alice}}, // or no service would start beside it
+		{"password123\n", "a common one", []string{"add", "carol"}},
+		{harness.AlicePassword + "\n", "a common one", []string{"add", harness.Alice}}, // or no service would start beside it
 		{"statelab\n", "the name of this product", []string{"add", "carol"}},
 		{"Carol.Carol\n", "the username", []string{"add", "carol.carol"}},
 		{"correct horse battery\n", "direction of text", []string{"add", "carol", "--display-name", "Carol\u202e"}},

@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"statelab/api"
 	"statelab/api/attacker"
 	"statelab/tests/harness"
 )
@@ -67,6 +69,42 @@ func TestTheInbox(t *testing.T) {
 	require.Empty(t, s.Inbox(t))
 }
 
+func TestTheClassroomRemembersRequestsOfOtherOrigins(t *testing.T) {
+	t.Parallel()
+	s := harness.NewServer(t)
+	forged := func() []api.ForgedRequest {
+		t.Helper()
+		var out api.ForgedRequests
+		require.NoError(t, json.Unmarshal(s.Pull(t, "GET", "forged", nil).Is(http.StatusOK).Body, &out))
+		return out.Requests
+	}
+	for _, slug := range harness.Strategies {
+		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+		c.Get("profile").Is(http.StatusOK)
+		require.Empty(t, forged(), "requests of the user are not remembered")
+		path := "/" + slug + "/logout?try"
+		c.Do("POST", path, nil, harness.From("same-site", "http://localhost:9090")).Is(http.StatusForbidden, "csrf_blocked")
+		s.Client(t, slug).Do("POST", path, nil, harness.From("cross-site", "http://127.0.0.1:9090")).Is(http.StatusForbidden, "csrf_blocked")
+		s.Client(t, slug).Do("OPTIONS", "/"+slug+"/spend", nil, harness.From("cross-site", "http://127.0.0.1:9090")).Is(http.StatusMethodNotAllowed)
+		at := s.Clock.Now()
+		require.Equal(t, []api.ForgedRequest{
+			{At: at, Method: "OPTIONS", Path: "/" + slug + "/spend", Site: "cross-site", Status: 405, Code: "method_not_allowed"},
+			{At: at, Method: "POST", Path: path, Site: "cross-site", Status: 403, Code: "csrf_blocked"},
+			{At: at, Method: "POST", Path: path, Site: "same-site", Credential: true, Status: 403, Code: "csrf_blocked"},
+		}, forged(), "the newest first")
+		s.Reset(t)
+		require.Empty(t, forged())
+	}
+	for i := range 201 {
+		s.Client(t, "session").Do("GET", fmt.Sprintf("/session/profile?%d&%s", i, harness.Long("x", 300)), nil, harness.From("cross-site", "")).Is(http.StatusUnauthorized)
+	}
+	require.Len(t, forged(), 200)
+	require.Len(t, forged()[0].Path, 256)
+	require.Contains(t, forged()[199].Path, "?1&", "the oldest one is forgotten")
+	s.Client(t, "").Do("GET", "/healthz", nil, harness.From("cross-site", "")).Is(http.StatusOK)
+	require.Contains(t, forged()[0].Path, "?200&", "only strategies are watched")
+}
+
 func TestWithoutAnAttackerTheInboxIsEmpty(t *testing.T) {
 	t.Parallel()
 	s := harness.NewServer(t)
@@ -82,15 +120,15 @@ func TestTheAttackersPages(t *testing.T) {
 	s, thief := harness.NewAttackedServer(t)
 	victim := strings.Replace(s.URL, "127.0.0.1", "localhost", 1)
 	for host, site := range map[string]string{"127.0.0.1": "cross-site", "localhost": "same-site"} {
-		for _, path := range []string{"/", "/csrf", "/inbox", "/page.css", "/x.js", "/csrf.js"} {
+		for _, path := range []string{"/", "/csrf", "/inbox", "/try", "/page.css", "/x.js", "/csrf.js", "/try.js"} {
 			a, text := thief.Asks(t, "GET", thief.As(host)+path, "")
 			require.Equal(t, 200, a.StatusCode, path)
 			policy := a.Header.Get("Content-Security-Policy")
-			require.Equal(t, "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src "+victim+"; form-action 'self' "+victim+
+			require.Equal(t, "default-src 'none'; script-src 'self'; style-src 'self'; img-src data: "+victim+"; connect-src "+victim+"; form-action 'self' "+victim+
 				"; base-uri 'none'; frame-ancestors 'none'", policy)
 			require.Equal(t, "nosniff", a.Header.Get("X-Content-Type-Options"))
 			require.Equal(t, "no-store", a.Header.Get("Cache-Control"))
-			if path == "/" || path == "/csrf" {
+			if path == "/" || path == "/csrf" || path == "/try" {
 				require.Contains(t, text, `data-where="`+site+`"`)
 			}
 			if !strings.Contains(path, ".") {
@@ -126,7 +164,7 @@ func TestTheAttackersPages(t *testing.T) {
 func TestTheAttackerHasAListenerOfItsOwn(t *testing.T) {
 	t.Parallel()
 	p := harness.Start(t, t.TempDir(), nil, "--listen", "localhost:0", "--attacker", "127.0.0.1:0")
-	line := regexp.MustCompile(`attacker  (http://127\.0\.0\.1:\d+) and (http://localhost:\d+)\n`).FindStringSubmatch(p.Banner)
+	line := regexp.MustCompile(`attacker  (http://127\.0\.0\.1:\d+) and (http://localhost:\d+): pages`).FindStringSubmatch(p.Banner)
 	require.NotNil(t, line, p.Banner)
 	require.Equal(t, line[1], p.Client("").Do("GET", "/classroom/inbox", nil).Is(http.StatusOK).Text("origin"))
 	for _, origin := range line[1:] {
@@ -137,4 +175,36 @@ func TestTheAttackerHasAListenerOfItsOwn(t *testing.T) {
 	p.Canary.Remember(loot, harness.Tail)
 	_, _ = harness.Site{}.Asks(t, "GET", line[1]+"/c?"+loot, "")
 	require.Contains(t, string(p.Client("").Do("GET", "/classroom/inbox", nil).Is(http.StatusOK).Body), loot)
+}
+
+// attackerLine matches the line in which a program says where its attacker listens.
+var attackerLine = regexp.MustCompile(`attacker  http://127\.0\.0\.1:(\d+) and http://localhost:(\d+): pages`)
+
+func TestTheClassroomHasAnAttackerByDefault(t *testing.T) {
+	t.Parallel()
+	ports := map[string]bool{}
+	for range 2 { // side by side: the port of the first is not free for the second
+		p := harness.Start(t, t.TempDir(), []string{"STATELAB_ATTACKER="}, "--listen", "localhost:0")
+		line := attackerLine.FindStringSubmatch(p.Banner)
+		require.NotNil(t, line, p.Banner)
+		require.Equal(t, line[1], line[2])
+		_, page := harness.Site{}.Asks(t, "GET", "http://127.0.0.1:"+line[1]+"/", "")
+		require.Contains(t, page, p.Base+"/session/guestbook")
+		ports[line[1]] = true
+	}
+	require.Len(t, ports, 2)
+}
+
+func TestAnAttackerCanBeLeftOut(t *testing.T) {
+	t.Parallel()
+	p := harness.Start(t, t.TempDir(), []string{"STATELAB_ATTACKER="}, "--listen", "localhost:0", "--attacker", "none")
+	require.NotContains(t, p.Banner, "attacker")
+	require.JSONEq(t, `{"origin":null,"entries":[]}`, string(p.Client("").Do("GET", "/classroom/inbox", nil).Is(http.StatusOK).Body))
+
+	dir := t.TempDir()
+	harness.ServiceKeys(t, dir)
+	for _, args := range [][]string{nil, {"--attacker", "none"}} {
+		service := harness.Start(t, dir, []string{"STATELAB_ATTACKER="}, append([]string{"--no-classroom", "--listen", "localhost:0"}, args...)...)
+		require.NotContains(t, service.Banner, "attacker")
+	}
 }

@@ -23,6 +23,7 @@ func TestTheCanaryFindsWhatLeaks(t *testing.T) {
 		if s.Traits(t, slug).KeptIn == state.PlaceProcess {
 			return // it renews nothing
 		}
+		s.ForgetsFailures()
 		require.Empty(t, s.Canary.Leaks("statelab_"+slug+" Bearer "))
 		c := s.Client(t, slug)
 		c.Post("login", harness.Credentials(harness.Alice, harness.Wrong)).Is(http.StatusUnauthorized)

@@ -3,6 +3,7 @@ package tests
 import (
 	"bufio"
 	"bytes"
+	"database/sql"
 	"io"
 	"net"
 	"net/http"
@@ -87,6 +88,9 @@ func TestRefusalsAreOneLineAndStatusTwo(t *testing.T) {
 	}{
 		{[]string{"--store", "http://u:sesame@localhost"}, "memory"},
 		{[]string{"--store", "redis://u:sesame@localhost:x"}, "redis://"},
+		{[]string{"--store", "Memory"}, "memory"},
+		{[]string{"--store", "file:x"}, "memory"},
+		{[]string{"--store", "rediss"}, "redis://"},
 		{[]string{"--database", "mysql://u:sesame@localhost/db"}, "sqlite:"},
 		{[]string{"--database", "postgres://u:sesame@localhost:x/db"}, "postgres://"},
 		{[]string{"--database", "sqlite:no/such/directory/x.db"}, "no/such/directory"},
@@ -162,7 +166,9 @@ func TestAPortInUseIsSaid(t *testing.T) {
 
 func TestRequestsInFlightOutliveSIGTERM(t *testing.T) {
 	t.Parallel()
-	p := harness.Start(t, t.TempDir(), nil, "--listen", "localhost:0")
+	times := harness.Brisk()
+	times.DrainNotice = 3 * time.Second // in which a busy machine asks /readyz once
+	p := harness.Start(t, t.TempDir(), []string{harness.Patience(t, times)}, "--listen", "localhost:0")
 	conn, rest := p.Halfway()
 	defer func() { _ = conn.Close() }()
 	p.Client("").Do("GET", "/readyz", nil).Is(http.StatusOK)
@@ -242,4 +248,31 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 		}
 	}, time.Minute, 50*time.Millisecond)
 	require.Less(t, time.Since(begun), command.DefaultTimes().Drain, "it does not wait for the request in flight")
+}
+
+// A file that an older version has made is told of in one line with what to do.
+func TestADatabaseOfAnotherVersionIsRefusedWithWhatToDo(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	harness.ServiceKeys(t, dir)
+	p := harness.Start(t, dir, nil, "--listen", "localhost:0")
+	require.NoError(t, p.Cmd.Process.Signal(syscall.SIGTERM))
+	require.Zero(t, p.Ends())
+	file := filepath.Join(dir, "statelab-classroom.db")
+	db, err := sql.Open("sqlite", file)
+	require.NoError(t, err)
+	for _, statement := range []string{`DROP TABLE records`, `CREATE TABLE records (
+		key TEXT PRIMARY KEY, subject TEXT NOT NULL, rev BIGINT NOT NULL, expires BIGINT NOT NULL, document TEXT NOT NULL)`} {
+		_, err := db.ExecContext(t.Context(), statement)
+		require.NoError(t, err)
+	}
+	require.NoError(t, db.Close())
+	const other = "database statelab-classroom.db: its tables are those of another version of statelab: "
+	refused(t, dir, nil, other+"delete it, and the next start makes a new one", "--listen", "localhost:0")
+	refused(t, dir, nil, other+"run the version that made it, or give --database another one", "--no-classroom", "--database", "sqlite:statelab-classroom.db")
+	refused(t, dir, nil, other+"run the version that made it, or give --database another one", "account", "list", "--database", "sqlite:statelab-classroom.db")
+
+	require.NoError(t, os.Remove(file))
+	harness.Start(t, dir, nil, "--listen", "localhost:0").Client("session-db").
+		Post("login", harness.Credentials(harness.Alice, harness.AlicePassword)).Is(http.StatusOK)
 }

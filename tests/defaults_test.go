@@ -13,18 +13,18 @@ import (
 	"statelab/tests/harness"
 )
 
-// Most tests shorten how long statelab waits. What it waits in service is what the
-// README says.
+// TestDefaultTimesAreDocumented compares the waits of a service, which most tests shorten,
+// with api/OPERATING.md.
 func TestDefaultTimesAreDocumented(t *testing.T) {
 	t.Parallel()
-	text := harness.Readme(t)
+	text := harness.Document(t, "api/OPERATING.md")
 	says := func(sentence string) {
 		t.Helper()
 		require.Contains(t, text, sentence)
 	}
 	times := command.DefaultTimes()
 
-	says("follow within five seconds, and end the account's logins")
+	says("Running servers follow within five seconds, and end the account's logins")
 	require.Equal(t, api.DefaultFollowEvery, times.FollowAccounts)
 	require.LessOrEqual(t, 2*times.FollowAccounts, 5*time.Second, "a look that fails is made up for by the next")
 

@@ -9,7 +9,7 @@ import (
 
 	"statelab/api"
 	"statelab/state"
-	"statelab/state/store"
+	"statelab/state/store/memory"
 	"statelab/tests/harness"
 )
 
@@ -87,7 +87,7 @@ func TestADenylistForgetsWhatHasExpired(t *testing.T) {
 			s.Clock.Advance(time.Hour)
 			require.Equal(t, http.StatusUnauthorized, thief.Get("profile").Status)
 		}
-		s.Config.Store.(*store.Memory).Sweep()
+		s.Config.Store.(*memory.Store).Sweep()
 		require.LessOrEqual(t, s.Records(t), records)
 	})
 }

@@ -16,7 +16,7 @@ func TestTheGuestbookIsUnescaped(t *testing.T) {
 	s := harness.NewServer(t)
 	harness.Each(t, func(t *testing.T, slug string) {
 		stranger := s.Client(t, slug)
-		require.Contains(t, stranger.Guests(), "Nobody has written")
+		require.Contains(t, stranger.Guests(), "The guestbook has no nickname")
 		require.NotContains(t, stranger.Guests(), "You are")
 		c := s.Login(t, slug, harness.Bob, harness.BobPassword)
 		require.Contains(t, c.Guests(), `You are <b data-field="user">bob</b>`)

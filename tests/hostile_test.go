@@ -338,7 +338,7 @@ func TestAPasswordIsNotTheUsername(t *testing.T) {
 				Is(http.StatusUnprocessableEntity, "validation_failed")
 			reason := a.At("errors").([]any)[0].(map[string]any)
 			require.Equal(t, "/new_password", reason["pointer"])
-			require.Contains(t, reason["detail"], "tried first")
+			require.Contains(t, reason["detail"], "try it first")
 		}
 		c.Route("PUT", "password", harness.Object{"current_password": "twinkle twinkle", "new_password": username + "!"}).Is(http.StatusNoContent)
 	})

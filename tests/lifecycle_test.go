@@ -11,6 +11,7 @@ import (
 	"statelab/api"
 	"statelab/state"
 	"statelab/state/store"
+	"statelab/state/store/memory"
 	"statelab/tests/harness"
 )
 
@@ -544,7 +545,7 @@ func TestTheCapOnLoginsNeverEvicts(t *testing.T) {
 		harness.Each(t, func(t *testing.T, slug string) {
 			s := harness.NewServer(t, with, func(c *api.Config) {
 				require.NoError(t, c.Store.Close())
-				c.Store = store.NewMemory(store.Options{Now: c.Now, MaxRecords: 3})
+				c.Store = memory.New(store.Options{Now: c.Now, MaxRecords: 3})
 			})
 			var live []*harness.Client
 			for range 3 {
@@ -570,7 +571,7 @@ func TestSurvivalOfARestart(t *testing.T) {
 		harness.Each(t, func(t *testing.T, slug string) {
 			c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
 			config := s.Config
-			config.Store = store.NewMemory(store.Options{Now: s.Clock.Now}) // memory is lost, keys are kept
+			config.Store = memory.New(store.Options{Now: s.Clock.Now}) // memory is lost, keys are kept
 			t.Cleanup(func() { require.NoError(t, config.Store.Close()) })
 			c.Server = harness.StartServer(t, config, s.Clock)
 			a := c.Get("profile")

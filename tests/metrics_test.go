@@ -246,16 +246,67 @@ func TestTheListenerOfMetricsIsLocalInTheClassroom(t *testing.T) {
 	}
 }
 
-func TestReadmeMetricsAreTheServers(t *testing.T) {
+func TestMetricsAreDocumented(t *testing.T) {
 	t.Parallel()
 	s := harness.NewServer(t, func(c *api.Config) { c.CredentialCache = 1 })
 	s.Login(t, "session", harness.Alice, harness.AlicePassword)
-	section := regexp.MustCompile(`(?s)## Observability\n(.*?)\n## `).FindStringSubmatch(harness.Readme(t))
+	section := regexp.MustCompile(`(?s)## Metrics and logs\n(.*)`).FindStringSubmatch(harness.Document(t, "api/OPERATING.md"))
 	require.NotNil(t, section)
 	for text, expr := range map[string]string{section[1]: "`(statelab_\\w+)`", s.Exposition(): `(?m)^# TYPE (statelab_\w+) `} {
 		for _, name := range regexp.MustCompile(expr).FindAllStringSubmatch(text, -1) {
 			require.Contains(t, section[1], "`"+name[1]+"`")
 			require.Contains(t, s.Exposition(), "\n# TYPE "+name[1]+" ")
 		}
+	}
+}
+
+// TestServerTimingCountsTheStore compares the counts in Server-Timing with what a request of each kind asks of the store.
+func TestServerTimingCountsTheStore(t *testing.T) {
+	t.Parallel()
+	s := harness.NewServer(t)
+	for slug, want := range map[string][3]string{
+		"session": {"3 reads, 1 write", "1 read, 0 writes", "1 read, 1 write"},
+		"cookie":  {"2 reads, 0 writes", "0 reads, 0 writes", "0 reads, 0 writes"},
+	} {
+		c := s.Client(t, slug)
+		for i, a := range []*harness.Answer{
+			c.Post("login", harness.Credentials(harness.Alice, harness.AlicePassword)), c.Get("profile"), c.Patch(harness.Object{"theme": "dark"}),
+		} {
+			require.Contains(t, a.Is(http.StatusOK).Header.Get("Server-Timing"), `store;desc="`+want[i]+`";`, "%s, request %d", slug, i)
+		}
+	}
+}
+
+// TestARequestReadsTheStoreOnce counts what a change and an inspection ask of the store.
+// Where nothing is cached and no use of the login has to be recorded, that is one read
+// and, for a change of a state that the server stores, one write.
+func TestARequestReadsTheStoreOnce(t *testing.T) {
+	t.Parallel()
+	for _, denylist := range []bool{false, true} {
+		s := harness.NewServer(t, func(c *api.Config) { c.Denylist = denylist })
+		harness.Each(t, func(t *testing.T, slug string) {
+			traits := s.Traits(t, slug)
+			asks, stores := 0, 0
+			if harness.Asks(traits) {
+				asks = 1
+			}
+			if traits.KeptIn != "" && traits.KeptIn != state.PlaceProcess {
+				stores = 1
+			}
+			c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+			for _, request := range []struct {
+				send          func() *harness.Answer
+				reads, writes int
+			}{
+				{func() *harness.Answer { return c.Get("profile") }, asks, 0},
+				{func() *harness.Answer { return c.Patch(harness.Object{"theme": "dark"}) }, max(asks, stores), stores},
+				{func() *harness.Answer { return c.Post("spend", harness.Object{"amount": 1}) }, max(asks, stores), stores},
+				{func() *harness.Answer { return c.Get("inspect") }, max(asks, stores), 0},
+			} {
+				s.Forgets(t, slug)
+				cost := regexp.MustCompile(`desc="(\d+) reads?, (\d+) writes?"`).FindStringSubmatch(request.send().Is(http.StatusOK).Header.Get("Server-Timing"))
+				require.Equal(t, []string{strconv.Itoa(request.reads), strconv.Itoa(request.writes)}, cost[1:])
+			}
+		})
 	}
 }

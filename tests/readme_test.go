@@ -1,21 +1,16 @@
 package tests
 
 import (
-	"encoding/base64"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"statelab/state"
-	"statelab/state/store"
 	"statelab/tests/harness"
 )
 
@@ -40,10 +35,12 @@ func steady(text string) string {
 	return strings.TrimSpace(text)
 }
 
-// transcripts runs every console block of a text in one shell, as somebody who
-// pastes line by line, and holds the answers to those printed.
+// transcripts runs every console block of a text, command by command, as a reader
+// who pastes them does, and compares each answer with the printed one. It returns
+// the number of commands.
 func transcripts(t *testing.T, text, base string) int {
 	t.Helper()
+	harness.NeedShell(t)
 	program := harness.Script(t)
 	dir, setup := t.TempDir(), ""
 	commands := 0
@@ -66,50 +63,34 @@ func transcripts(t *testing.T, text, base string) int {
 	return commands
 }
 
-func TestReadmeTranscripts(t *testing.T) {
+// TestTranscripts runs the console blocks of each document against a server of its own.
+func TestTranscripts(t *testing.T) {
 	t.Parallel()
-	p := harness.Start(t, t.TempDir(), nil, "--listen", "localhost:0")
-	require.GreaterOrEqual(t, transcripts(t, harness.Readme(t), p.Base), 12)
-}
-
-// The guides' blocks are executed as they stand, each guide in one shell.
-func TestGuideCommands(t *testing.T) {
-	t.Parallel()
-	for _, name := range []string{"ko.md", "en.md"} {
-		t.Run(name, func(t *testing.T) {
-			text, err := os.ReadFile(filepath.Join("..", "api", "web", "guide", name))
-			require.NoError(t, err)
+	least := map[string]int{"README.md": 6, "api/README.md": 4, "api/OPERATING.md": 11, "api/cache/README.md": 9}
+	for path, text := range harness.Documents(t) {
+		if !strings.Contains(text, "```console\n") {
+			require.Zero(t, least[path], path)
+			continue
+		}
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
 			p := harness.Start(t, t.TempDir(), nil, "--listen", "localhost:0")
-			script := "set -e\n"
-			n := 0
-			for _, block := range regexp.MustCompile("(?s)```bash\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
-				if strings.Contains(block[1], "curl ") {
-					script += block[1]
-					n++
-				}
-			}
-			require.Greater(t, n, 5)
-			cmd := exec.CommandContext(t.Context(), "bash", "-c", strings.ReplaceAll(script, "http://localhost:8080", p.Base))
-			cmd.Dir = t.TempDir()
-			out, err := cmd.CombinedOutput()
-			require.NoError(t, err, "%s", out)
-			require.Contains(t, string(out), "200 OK")
-			require.NotContains(t, string(out), `"status":400`)
-			require.NotContains(t, string(out), `"status":404`)
-			require.NotContains(t, string(out), `"status":415`)
+			require.GreaterOrEqual(t, transcripts(t, text, p.Base), least[path])
 		})
 	}
 }
 
-func TestReadmeFlagsAreTheProgramsFlags(t *testing.T) {
+// TestFlagsAreDocumented compares the table of flags with what the program offers, in
+// both directions.
+func TestFlagsAreDocumented(t *testing.T) {
 	t.Parallel()
 	help, err := harness.Command(t, t.TempDir(), nil, "serve", "--help").Output()
 	require.NoError(t, err)
-	rows := regexp.MustCompile("(?m)^\\| `(--[a-z-]+)` \\| `(STATELAB_[A-Z_]+)` \\| .* \\| (.*) \\|$").FindAllStringSubmatch(harness.Readme(t), -1)
-	inReadme := map[string]bool{}
+	rows := regexp.MustCompile("(?m)^\\| `(--[a-z-]+)` \\| `(STATELAB_[A-Z_]+)` \\| .* \\| (.*) \\|$").FindAllStringSubmatch(harness.Document(t, "api/OPERATING.md"), -1)
+	documented := map[string]bool{}
 	flat := regexp.MustCompile(`\s+`).ReplaceAllString(string(help), " ")
 	for _, row := range rows {
-		inReadme[row[1]] = true
+		documented[row[1]] = true
 		require.Equal(t, "STATELAB_"+strings.ToUpper(strings.ReplaceAll(row[1][2:], "-", "_")), row[2])
 		require.Contains(t, flat, row[1][2:])
 		if standard := strings.Trim(row[3], "`"); standard != "true" {
@@ -118,228 +99,98 @@ func TestReadmeFlagsAreTheProgramsFlags(t *testing.T) {
 	}
 	for _, flag := range regexp.MustCompile(`(?m)^ {2,}(?:-\w, )?--(?:\[no-\])?([a-z-]+)`).FindAllStringSubmatch(string(help), -1) {
 		if flag[1] != "help" {
-			require.True(t, inReadme["--"+flag[1]], "--%s is not in the README", flag[1])
+			require.True(t, documented["--"+flag[1]], "--%s is not documented", flag[1])
 		}
 	}
-	require.NotEmpty(t, inReadme)
+	require.NotEmpty(t, documented)
 }
 
-func TestReadmeLinksLeadSomewhere(t *testing.T) {
+// TestLinksLeadSomewhere follows every relative link of every document, its anchor included.
+func TestLinksLeadSomewhere(t *testing.T) {
 	t.Parallel()
-	for _, link := range regexp.MustCompile(`\]\(([^)#]+)\)`).FindAllStringSubmatch(harness.Readme(t), -1) {
-		if !strings.Contains(link[1], "://") {
-			_, err := os.Stat(filepath.Join("..", link[1]))
-			require.NoError(t, err)
+	documents := harness.Documents(t)
+	for path, text := range documents {
+		for _, link := range regexp.MustCompile(`\]\(([^)\s]+)\)`).FindAllStringSubmatch(text, -1) {
+			if strings.Contains(link[1], "://") {
+				continue
+			}
+			file, anchor, _ := strings.Cut(link[1], "#")
+			target := path
+			if file != "" {
+				target = filepath.ToSlash(filepath.Join(filepath.Dir(path), file))
+			}
+			_, err := os.Stat(harness.Root(target))
+			require.NoError(t, err, "%s links to %s", path, link[1])
+			if anchor != "" {
+				require.Contains(t, anchors(documents[target]), anchor, "%s links to %s", path, link[1])
+			}
 		}
 	}
 }
 
-// TestComparisonTable measures each cell of the README's comparison against a
-// running server. Run with STATELAB_UPDATE=readme to write what it finds.
-func TestComparisonTable(t *testing.T) {
+// anchors are the names by which a Git host links to the headings of a document.
+func anchors(text string) []string {
+	var names []string
+	for _, heading := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(text, -1) {
+		name := strings.ReplaceAll(strings.ToLower(heading[1]), " ", "-")
+		names = append(names, regexp.MustCompile(`[^\p{L}\p{N}_-]`).ReplaceAllString(name, ""))
+	}
+	return names
+}
+
+// TestTheReadmeIsShort keeps the way in short: what explains more stands beside what it explains.
+func TestTheReadmeIsShort(t *testing.T) {
 	t.Parallel()
-	const marker = "<!-- comparison: made by TestComparisonTable -->\n"
-	table := marker + comparison(t)
-	text := harness.Readme(t)
-	if os.Getenv("STATELAB_UPDATE") == "readme" {
-		begin := strings.Index(text, marker)
-		end := begin + strings.Index(text[begin:], "\nThere is no winner.")
-		require.NoError(t, os.WriteFile(harness.Root("README.md"), []byte(text[:begin]+table+text[end:]), 0o600))
-		return
-	}
-	for line := range strings.SplitSeq(table, "\n") {
-		if !strings.Contains(text, line) { // require.Contains would print all of the README
-			t.Fatalf("the README does not say: %s", line)
-		}
-	}
+	text := harness.Document(t, "README.md")
+	require.LessOrEqual(t, len(strings.Fields(text)), 1800, "words")
+	require.LessOrEqual(t, strings.Count(text, "\n"), 220, "lines")
 }
 
-func comparison(t *testing.T) string {
-	type row struct {
-		question string
-		cell     func(slug string) string
-	}
-	var s *harness.Server
-	fresh := func(slug string) *harness.Client { return s.Login(t, slug, harness.Alice, harness.AlicePassword) }
-	yes := func(b bool) string {
-		if b {
-			return "yes"
-		}
-		return "no"
-	}
-	answers := func(a *harness.Answer) bool { return a.Status == http.StatusOK }
-	rows := []row{
-		{"who holds the state", func(slug string) string {
-			if fresh(slug).Get("inspect").At("carried.decoded") == nil {
-				return "the server"
-			}
-			return "the client"
-		}},
-		{"what travels", func(slug string) string {
-			a := s.Client(t, slug).Post("login", harness.Credentials(harness.Alice, harness.AlicePassword))
-			if a.Text("credential.kind") == "bearer" {
-				return "`Authorization: Bearer`"
-			}
-			if s.Traits(t, slug).HTTPOnly {
-				return "an HttpOnly cookie"
-			}
-			return "a cookie that scripts can read"
-		}},
-		{"bytes with each request, alice's first", func(slug string) string {
-			return fmt.Sprint(fresh(slug).Get("inspect").Number("carried.bytes"))
-		}},
-		{"store look-ups with each request", func(slug string) string {
-			c := fresh(slug)
-			first, then := c.Get("inspect").Number("cost.store_reads"), c.Get("inspect").Number("cost.store_reads")
-			if first != then {
-				return fmt.Sprintf("%d, then %d", first, then)
-			}
-			return fmt.Sprint(then)
-		}},
-		{"a record on the server for each login", func(slug string) string {
-			return yes(fresh(slug).Get("inspect").At("held") != nil)
-		}},
-		{"whoever sees the credential can read the state", func(slug string) string {
-			c := fresh(slug)
-			c.Patch(harness.Object{"note": "FINDME"}).Is(http.StatusOK)
-			return yes(readable(c.Held(), "FINDME"))
-		}},
-		{"an edited credential is refused", func(slug string) string {
-			return yes(!attacks["forgery"].try(t, s, slug))
-		}},
-		{"an older copy brings spent credits back", func(slug string) string {
-			return yes(attacks["rollback"].try(t, s, slug))
-		}},
-		{"an identifier planted before the login is the victim's after it", func(slug string) string { return yes(attacks["fixation"].try(t, s, slug)) }},
-		{"scripts can read it", func(slug string) string { return yes(attacks["theft by a script"].try(t, s, slug)) }},
-		{"the server never ends it by itself", func(slug string) string { return yes(attacks["a login for ever"].try(t, s, slug)) }},
-		{"a copy after logout lives for", func(slug string) string {
-			c := fresh(slug)
-			thief, lived := c.Copy(), time.Duration(0)
-			c.Post("logout", nil).Is(http.StatusNoContent)
-			for answers(thief.Get("profile")) && lived < 24*time.Hour {
-				s.Clock.Advance(time.Minute)
-				lived += time.Minute
-			}
-			switch lived {
-			case 0:
-				return "0s"
-			case 24 * time.Hour:
-				return "ever"
-			}
-			return strings.TrimSuffix(strings.TrimSuffix(lived.String(), "0s"), "0m")
-		}},
-		{"log out everywhere", func(slug string) string {
-			c := fresh(slug)
-			other := fresh(slug)
-			if c.Post("logout", harness.Object{"everywhere": true}).Status == http.StatusNotImplemented {
-				return "no: 501"
-			}
-			if answers(other.Get("profile")) {
-				return "refresh at once, access at its end"
-			}
-			return "at once"
-		}},
-		{"the server can list a user's logins", func(slug string) string { return yes(answers(fresh(slug).Get("logins"))) }},
-		{"use keeps it alive, idleness ends it", func(slug string) string { return yes(s.Traits(t, slug).Slides) }},
-		{"lives on after a restart, memory store", func(slug string) string {
-			c := fresh(slug)
-			config := s.Config
-			config.Store = store.NewMemory(store.Options{Now: s.Clock.Now})
-			defer func() { require.NoError(t, config.Store.Close()) }()
-			c.Server = harness.StartServer(t, config, s.Clock)
-			return yes(answers(c.Get("profile")))
-		}},
-		{"another node sees a change after", func(slug string) string {
-			c := fresh(slug)
-			here, there := c.Server, harness.StartServer(t, s.Config, s.Clock)
-			read := func() *harness.Answer {
-				c.Server = there
-				defer func() { c.Server = here }()
-				return c.Get("profile")
-			}
-			if !answers(read()) {
-				return "never: each has its own"
-			}
-			c.Patch(harness.Object{"theme": "dark"}).Is(http.StatusOK)
-			took := time.Duration(0)
-			for ; read().Text("state.theme") != "dark"; took += time.Second {
-				require.Less(t, took, time.Minute)
-				s.Clock.Advance(time.Second)
-			}
-			return took.String()
-		}},
-		{"the browser sends it by itself (CSRF matters)", func(slug string) string { return yes(!fresh(slug).Bearer()) }},
-		{"bytes it may have", func(slug string) string {
-			if limit := s.Traits(t, slug).LimitBytes; limit > 0 {
-				return fmt.Sprint(limit)
-			}
-			return "any state fits"
-		}},
-	}
-	var b strings.Builder
-	b.WriteString("| |")
-	for _, slug := range harness.Strategies {
-		fmt.Fprintf(&b, " `%s` |", slug)
-	}
-	b.WriteString("\n|---|" + strings.Repeat("---|", len(harness.Strategies)) + "\n")
-	for _, r := range rows {
-		b.WriteString("| " + r.question + " |")
-		for _, slug := range harness.Strategies {
-			s = harness.NewServer(t)
-			fmt.Fprintf(&b, " %s |", r.cell(slug))
-		}
-		b.WriteString("\n")
-	}
-	return b.String()
-}
-
-// readable says whether a text can be found in a credential without any key.
-func readable(credential, text string) bool {
-	for _, part := range strings.Split(credential, ".") {
-		if strings.Contains(decoded(part), text) {
-			return true
-		}
-	}
-	return strings.Contains(credential, text)
-}
-
-// decoded is what a part of a credential says in base64url, or "".
-func decoded(part string) string {
-	text, err := base64.RawURLEncoding.DecodeString(part)
-	if err != nil {
-		return ""
-	}
-	return string(text)
-}
-
-// A strategy's traits are promises, and the comparison is what is kept of them.
-func TestTraitsAgreeWithTheComparison(t *testing.T) {
+// TestTheSessionStoreIsImportedAsDocumented compiles the application of state/README.md
+// with the go.mod that stands there, in a module of its own. It builds no driver of a store
+// that it does not use.
+func TestTheSessionStoreIsImportedAsDocumented(t *testing.T) {
 	t.Parallel()
-	s := harness.NewServer(t)
-	text := harness.Readme(t)
-	row := func(question string) []string {
-		m := regexp.MustCompile(`(?m)^\| ` + regexp.QuoteMeta(question) + ` \| (.*) \|$`).FindStringSubmatch(text)
-		require.NotNil(t, m, question)
-		return strings.Split(m[1], " | ")
+	text := harness.Document(t, "state/README.md")
+	dir := t.TempDir()
+	write := func(name, pattern string) {
+		block := regexp.MustCompile(pattern).FindStringSubmatch(text)
+		require.NotNil(t, block, name)
+		content := strings.Replace(block[1], "=> ../statelab", "=> "+harness.Root("."), 1)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600))
 	}
-	for i, slug := range harness.Strategies {
-		traits := s.Traits(t, slug)
-		for question, want := range map[string]bool{
-			"whoever sees the credential can read the state":                  traits.Readable,
-			"an edited credential is refused":                                 traits.TamperProof,
-			"an older copy brings spent credits back":                         !traits.RollbackProof,
-			"scripts can read it":                                             !traits.HTTPOnly,
-			"the server never ends it by itself":                              !traits.Expires,
-			"an identifier planted before the login is the victim's after it": !traits.RenewsID,
-			"the server can list a user's logins":                             traits.Listable,
-			"lives on after a restart, memory store":                          harness.Outlives(traits),
-			"the browser sends it by itself (CSRF matters)":                   traits.SentByBrowser,
-		} {
-			require.Equal(t, want, row(question)[i] == "yes", "%s: %s", slug, question)
-		}
-		require.Equal(t, traits.Holder == state.HolderServer, row("who holds the state")[i] == "the server", slug)
-		require.Equal(t, traits.Revocable, row("a copy after logout lives for")[i] == "0s", slug)
-		require.Equal(t, traits.Everywhere, row("log out everywhere")[i] != "no: 501", slug)
+	write("main.go", "(?s)```go\n(package main.*?)```")
+	write("go.mod", "(?s)```\n(module .*?)```")
+	tidy(t, filepath.Join(dir, "go.mod"))
+	sums, err := os.ReadFile(harness.Root("go.sum"))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "go.sum"), sums, 0o600))
+	command := func(args ...string) string {
+		cmd := exec.CommandContext(t.Context(), "go", args...)
+		cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOPROXY=off", "GOFLAGS=", "GOWORK=off")
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		return string(out)
 	}
+	command("vet", "-mod=mod", ".")
+	packages := command("list", "-mod=mod", "-deps", ".")
+	require.Contains(t, packages, "statelab/state/store/memory\n")
+	for _, driver := range []string{"database/sql", "modernc.org/", "github.com/jackc/", "github.com/pressly/", "github.com/redis/"} {
+		require.NotContains(t, packages, "\n"+driver)
+	}
+}
+
+// tidy adds what go mod tidy would add to a go.mod that requires statelab: what statelab
+// requires itself. Tests do not ask a proxy, and Go reads no more than these modules then.
+func tidy(t *testing.T, file string) {
+	t.Helper()
+	own, err := os.ReadFile(harness.Root("go.mod"))
+	require.NoError(t, err)
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY, 0)
+	require.NoError(t, err)
+	for _, block := range regexp.MustCompile(`(?s)require \(.*?\n\)`).FindAll(own, -1) {
+		_, err = fmt.Fprintf(f, "\n%s\n", block)
+		require.NoError(t, err)
+	}
+	require.NoError(t, f.Close())
 }

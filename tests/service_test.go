@@ -309,7 +309,7 @@ func TestServingOthers(t *testing.T) {
 	harness.ServiceKeys(t, dir)
 	p := harness.Start(t, dir, nil, "--no-classroom", "--listen", "localhost:0")
 	require.LessOrEqual(t, strings.Count(p.Banner, "\n"), 5)
-	p.Logs("a restart forgets") // who has logged out, above all
+	p.Logs("loses all logins") // who has logged out, above all
 	for _, word := range []string{"/docs", "/readyz", "Ctrl-C"} {
 		require.Contains(t, p.Banner, word)
 	}
@@ -355,7 +355,7 @@ func TestAServiceStartsBeforeItsDatabase(t *testing.T) {
 	p := harness.Start(t, dir, nil, "--no-classroom", "--listen", "localhost:0", "--database", "postgres://u:sesame@127.0.0.1:1/db")
 	a := p.Client("").Do("GET", "/readyz", nil).Is(http.StatusServiceUnavailable)
 	require.Contains(t, string(a.Body), "database")
-	p.Logs("could not look for demo accounts")
+	p.Logs("the server could not check the database for demo accounts")
 	require.NotContains(t, p.Log.String(), "sesame")
 }
 

@@ -95,7 +95,7 @@ func TestSafeMethodsChangeNothing(t *testing.T) {
 func TestNothingWeHandOutIsTooMuchToSendBack(t *testing.T) {
 	t.Parallel()
 	p := harness.Start(t, t.TempDir(), nil, "--listen", "localhost:0")
-	all := p.Client("")
+	all, tokens := p.Client(""), map[string]string{}
 	var served []string // lessons are not served over TLS to anybody
 	for _, d := range state.Definitions() {
 		if d.Mount != state.MountLessons {
@@ -111,10 +111,11 @@ func TestNothingWeHandOutIsTooMuchToSendBack(t *testing.T) {
 			}
 		}
 		maps.Copy(all.Cookies, c.Cookies)
-		all.Access = max(all.Access, c.Access)
+		tokens[slug] = c.Access
 	}
-	require.Greater(t, len(all.Access), 5000)
+	require.Greater(t, len(tokens["token"]), 5000)
 	for _, slug := range served {
+		all.Access = tokens[slug]
 		all.Do("GET", "/"+slug+"/profile", nil).Is(http.StatusOK)
 	}
 }

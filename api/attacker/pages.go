@@ -49,10 +49,11 @@ type shown struct {
 // say in Host what it likes, and whose other end may be anywhere.
 func (a *Attacker) Against(v Victim) http.Handler {
 	mux := http.NewServeMux()
-	for path, name := range map[string]string{"/{$}": "index.html", "/csrf": "csrf.html", "/inbox": "inbox.html"} {
+	for path, name := range map[string]string{"/{$}": "index.html", "/csrf": "csrf.html", "/try": "try.html", "/inbox": "inbox.html"} {
 		mux.HandleFunc("GET "+path, a.page(v, name))
 	}
-	for name, contentType := range map[string]string{"x.js": "text/javascript", "csrf.js": "text/javascript", "page.css": "text/css"} {
+	const script, styles = "text/javascript", "text/css"
+	for name, contentType := range map[string]string{"x.js": script, "csrf.js": script, "try.js": script, "page.css": styles} {
 		mux.HandleFunc("GET /"+name, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", contentType+"; charset=utf-8")
 			http.ServeFileFS(w, r, files, name)
@@ -63,7 +64,7 @@ func (a *Attacker) Against(v Victim) http.Handler {
 	// What the attacker's own page asks for is asked by no other.
 	mux.Handle("POST /inbox/empty", http.NewCrossOriginProtection().Handler(http.HandlerFunc(a.empty)))
 
-	policy := "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src " + v.Origin +
+	policy := "default-src 'none'; script-src 'self'; style-src 'self'; img-src data: " + v.Origin + "; connect-src " + v.Origin +
 		"; form-action 'self' " + v.Origin + "; base-uri 'none'; frame-ancestors 'none'"
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !slices.Contains(a.Origins(), "http://"+r.Host) {
@@ -71,7 +72,7 @@ func (a *Attacker) Against(v Victim) http.Handler {
 			return
 		}
 		if isForwarded(r.Header) {
-			http.Error(w, "Open it without a proxy.", http.StatusMisdirectedRequest)
+			http.Error(w, "Open the page without a proxy.", http.StatusMisdirectedRequest)
 			return
 		}
 		h := w.Header()
@@ -107,7 +108,7 @@ func (a *Attacker) page(v Victim, name string) http.HandlerFunc {
 		}
 		var b bytes.Buffer
 		if err := pages[language].ExecuteTemplate(&b, name, s); err != nil {
-			http.Error(w, "The page could not be made.", http.StatusInternalServerError)
+			http.Error(w, "The server could not make the page.", http.StatusInternalServerError)
 			return
 		}
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -126,7 +127,7 @@ func (a *Attacker) post(v Victim) http.HandlerFunc {
 		var in struct{ Strategy, Kind, Value string }
 		text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxPost))
 		if err != nil {
-			http.Error(w, "That is too much.", http.StatusRequestEntityTooLarge)
+			http.Error(w, "The body is too large.", http.StatusRequestEntityTooLarge)
 			return
 		}
 		known := func(t Target) bool { return t.Slug == in.Strategy }

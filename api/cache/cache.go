@@ -8,7 +8,6 @@
 package cache
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"maps"
@@ -16,7 +15,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -106,6 +104,8 @@ func New(config Config) *Cache {
 	for i, name := range config.Credentials {
 		config.Credentials[i] = http.CanonicalHeaderKey(name)
 	}
+	slices.Sort(config.Credentials)
+	config.Credentials = slices.Compact(config.Credentials) // each is looked up with each request
 	return &Cache{config: config, flights: map[flightKey]*flight{}}
 }
 
@@ -332,51 +332,6 @@ func (c *Cache) judge(e *Entry, asked directives, varied bool) (why string, outc
 	return "", Hit
 }
 
-// answer sends an entry, or what the request wants of it.
-func (c *Cache) answer(g *gin.Context, e *Entry, age, status []string) {
-	g.Abort()
-	h := g.Writer.Header()
-	maps.Copy(h, e.Header)
-	if age != nil {
-		h["Age"] = age
-	}
-	if before := h["Cache-Status"]; before != nil {
-		status = append(slices.Clip(before), status...)
-	}
-	h["Cache-Status"] = status
-	r := g.Request
-	switch {
-	case e.Status == http.StatusOK && notModified(r, h):
-		sendNotModified(g.Writer)
-	case e.Status == http.StatusOK && r.Header["Range"] != nil && r.Method == http.MethodGet:
-		http.ServeContent(g.Writer, r, "", time.Time{}, bytes.NewReader(e.Body))
-	default:
-		send(g.Writer, e.Status, e.Body, r.Method)
-	}
-}
-
-// sendNotModified answers 304. What is about the body goes with the body.
-func sendNotModified(w gin.ResponseWriter) {
-	for _, name := range []string{"Content-Type", "Content-Length", "Content-Encoding", "Content-Language", "Content-Range"} {
-		delete(w.Header(), name)
-	}
-	w.WriteHeader(http.StatusNotModified)
-	w.WriteHeaderNow()
-}
-
-// send sends a whole answer.
-func send(w gin.ResponseWriter, status int, body []byte, method string) {
-	h := w.Header()
-	if status != http.StatusNoContent && status != http.StatusNotModified && h["Transfer-Encoding"] == nil && h["Content-Length"] == nil {
-		h["Content-Length"] = []string{strconv.Itoa(len(body))}
-	}
-	w.WriteHeader(status)
-	w.WriteHeaderNow()
-	if len(body) > 0 && method != http.MethodHead {
-		_, _ = w.Write(body)
-	}
-}
-
 // conditional are the headers that ask for a part of an answer, or for none.
 var conditional = []string{"If-None-Match", "If-Modified-Since", "Range", "If-Range"}
 
@@ -450,75 +405,4 @@ func (c *Cache) compute(g *gin.Context, generation Generation, stale *Entry, why
 		return
 	}
 	send(writer, status, body, client.Method)
-}
-
-// validate makes a request ask whether an entry is still good, and says whether it
-// can be asked.
-func validate(request, entry http.Header) bool {
-	tag, modified := entry["Etag"], entry["Last-Modified"]
-	if len(tag) > 0 {
-		request["If-None-Match"] = tag[:1]
-	}
-	if len(modified) > 0 {
-		request["If-Modified-Since"] = modified[:1]
-	}
-	return len(tag)+len(modified) > 0
-}
-
-// isWhole says whether an answer is as long as it says. One that is shorter was cut
-// off on its way here, and is a part (RFC 9111, 3.3).
-func isWhole(h http.Header, body []byte) bool {
-	length := h.Get("Content-Length")
-	return length == "" || length == strconv.Itoa(len(body))
-}
-
-// keptByDefault are the statuses of answers that are kept without saying so themselves.
-// Of those that are by default cacheable (RFC 9110, 15.1), errors are left out: the
-// next try may go better.
-var keptByDefault = []int{
-	http.StatusOK, http.StatusNonAuthoritativeInfo, http.StatusNoContent,
-	http.StatusMultipleChoices, http.StatusMovedPermanently, http.StatusPermanentRedirect,
-}
-
-// storable returns how long an answer stays fresh, the names in its Vary, and
-// whether it may be kept at all (RFC 9111, 3).
-func (c *Cache) storable(status int, h http.Header, now time.Time) (fresh time.Duration, names []string, ok bool) {
-	says := parseDirectives(h["Cache-Control"])
-	names, chosen := varyOf(h)
-	life, explicit := lifetime(h, says, now)
-	switch {
-	case !chosen, says.has("no-store"), says.has("private"):
-		return 0, nil, false
-	// A cookie is for the one who gets it, and nothing in RFC 9111 keeps it from
-	// being kept (7.3).
-	case len(h["Set-Cookie"]) > 0, len(h["Set-Cookie2"]) > 0, len(h["Trailer"]) > 0:
-		return 0, nil, false
-	// Parts are no answer, and what has failed is no answer for long.
-	case status < http.StatusOK, status == http.StatusPartialContent, status == http.StatusNotModified, status >= http.StatusInternalServerError:
-		return 0, nil, false
-	case !explicit && slices.Contains(keptByDefault, status):
-		life = c.config.TTL
-	}
-	if says.has("no-cache") {
-		life, explicit = 0, true
-	}
-	fresh = life - time.Duration(float64(life)*c.config.Jitter*c.config.Rand()) - ageOf(h, now)
-	// One that is not fresh is of use if the handler can be asked whether it still
-	// holds.
-	return fresh, names, fresh > 0 || explicit && (len(h["Etag"]) > 0 || len(h["Last-Modified"]) > 0)
-}
-
-// keep puts an entry where the next request looks for it, by way of a note if
-// headers choose it.
-func (c *Cache) keep(r *http.Request, generation Generation, e *Entry, names []string) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), c.config.Keeping)
-	defer cancel()
-	k := keyOf(r.URL)
-	if len(names) > 0 {
-		if err := c.config.Store.Set(ctx, k, generation, &Entry{Vary: names, Made: e.Made, Fresh: e.Fresh}); err != nil {
-			return err
-		}
-		k.Variant = variant(k.Variant, names, r)
-	}
-	return c.config.Store.Set(ctx, k, generation, e)
 }

@@ -60,26 +60,26 @@ type group struct {
 // deliberate are the tests that the middleware does not pass, by the beginnings of
 // their names, and why it is to be so.
 var deliberate = []struct{ tests, why string }{
-	{"other-authorization-", "an answer to a request with Authorization is kept for nobody, whatever it says"},
-	{"other-cookie", "a request with a Cookie goes round the cache"},
-	{"other-set-cookie", "an answer with a Set-Cookie is not kept"},
+	{"other-authorization-", "an answer to a request with Authorization is never stored, whatever its headers allow"},
+	{"other-cookie", "a request with a Cookie bypasses the cache"},
+	{"other-set-cookie", "an answer with a Set-Cookie is not stored"},
 	{"headers-store-Set-Cookie", "the same"},
 	{"304-etag-update-response-Set-Cookie", "the same"},
-	{"vary-normalise-lang-", "headers are compared as they are, not by what they mean"},
-	{"heuristic-", "no life is guessed: an answer without one is kept if the cache was told for how long"},
-	{"conditional-lm-fresh-no-lm", "a moment is compared with Last-Modified alone"},
-	{"method-POST", "an answer to a POST is not kept"},
-	{"status-5", "an error of the server is not kept"},
-	{"partial-store-partial-", "parts are not kept"},
-	{"age-parse-", "an Age that is no number is ignored, and of several the first counts, as RFC 9111, 5.1, has decided since"},
-	{"stale-close-", "the origin is away, and the suite takes the 502 of the proxy in the test for an answer that was kept, as it does with every cache in its own results"},
-	{"headers-store-Transfer-Encoding", "the origin's header is none of HTTP, and the proxy in the test refuses it"},
+	{"vary-normalise-lang-", "headers are compared byte by byte, and not by their meaning"},
+	{"heuristic-", "no lifetime is guessed: an answer without one is stored only if the cache was given a TTL"},
+	{"conditional-lm-fresh-no-lm", "If-Modified-Since is compared with Last-Modified only"},
+	{"method-POST", "an answer to a POST is not stored"},
+	{"status-5", "an error of the server is not stored"},
+	{"partial-store-partial-", "partial answers are not stored"},
+	{"age-parse-", "an Age that is not a number is ignored, and of several the first counts, as RFC 9111, 5.1, says"},
+	{"stale-close-", "the origin is down, and the suite takes the 502 of the test's proxy for a stored answer; it does so for every cache in its published results"},
+	{"headers-store-Transfer-Encoding", "the origin sends a header that HTTP does not allow, and the test's proxy refuses it"},
 }
 
 // strict are the groups of which everything that is required has to be passed.
 var strict = []string{"auth", "vary", "vary-parse", "cc-freshness", "cc-parse", "cc-response", "cc-request", "invalidation"}
 
-// TestConformance runs the public conformance suite for HTTP caches. The README has
+// TestConformance runs the public conformance suite for HTTP caches. README.md has
 // the results in a table; run with STATELAB_UPDATE=readme to write what it finds.
 func TestConformance(t *testing.T) {
 	t.Parallel()
@@ -118,7 +118,7 @@ func results(t *testing.T) (table string, wrong []string) {
 		table += fmt.Sprintf("| %s | %s | %s | %s |\n", name,
 			of(passed["required"], all["required"]), of(passed["optimal"], all["optimal"]), of(passed["check"], all["check"]))
 	}
-	table += "\nNot passed, deliberately:\n\n"
+	table += "\nTests whose names begin as follows do not all pass, for the reason given:\n\n"
 	for _, d := range deliberate {
 		if !excused[d.tests] {
 			wrong = append(wrong, d.tests+" passes, so that there is nothing to excuse")

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -54,9 +55,9 @@ type Redis struct {
 var _ Store = (*Redis)(nil)
 
 const (
-	// redisPatience bounds one operation: a handler is mostly faster than a cache
+	// DefaultRedisPatience bounds one operation: a handler is mostly faster than a cache
 	// that hangs.
-	redisPatience = 500 * time.Millisecond
+	DefaultRedisPatience = 500 * time.Millisecond
 	// redisRest is how long a Redis that has failed is not asked.
 	redisRest = 500 * time.Millisecond
 	// redisLongest is how long Redis keeps anything. An entry is kept for twice as
@@ -70,17 +71,18 @@ const (
 // wallClock times outages: a lesson that moves a clock must not end one.
 var wallClock = time.Now
 
-var errResting = errors.New("cache: redis has failed a moment ago")
+var errResting = errors.New("cache: redis failed a moment ago")
 
 // NewRedis returns a Store over the client, which it does not close, with keys
 // under the prefix. What other nodes invalidate there it invalidates in local, if
 // that is not nil. It listens for them until Close, and waits a moment until it
-// does; a Redis that is down makes it no error.
-func NewRedis(client redis.UniversalClient, prefix string, local *Memory) *Redis {
+// does; a Redis that is down makes it no error. Patience bounds each operation; zero:
+// DefaultRedisPatience.
+func NewRedis(client redis.UniversalClient, prefix string, local *Memory, patience time.Duration) *Redis {
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Redis{
 		client: client, prefix: prefix, node: rand.Text(), local: local, pending: map[string]struct{}{},
-		patience: redisPatience, clock: wallClock,
+		patience: cmp.Or(patience, DefaultRedisPatience), clock: wallClock,
 		subscribed: make(chan struct{}), stop: stop,
 	}
 	s.subscription = client.Subscribe(ctx, s.channel())
@@ -88,7 +90,7 @@ func NewRedis(client redis.UniversalClient, prefix string, local *Memory) *Redis
 	s.stopped.Go(func() { s.catchUp(ctx) })
 	select {
 	case <-s.subscribed:
-	case <-time.After(redisPatience):
+	case <-time.After(s.patience):
 	}
 	return s
 }

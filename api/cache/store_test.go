@@ -33,7 +33,7 @@ func eachStore(t *testing.T, test func(t *testing.T, open func() cache.Store)) {
 // newRedis returns a cache in Redis whose patience the machine does not exhaust,
 // however busy it is.
 func newRedis(t *testing.T, client redis.UniversalClient, prefix string, local *cache.Memory) *cache.Redis {
-	s := cache.NewRedis(client, prefix, local)
+	s := cache.NewRedis(client, prefix, local, 0)
 	s.SetTimes(patience, time.Now)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	<-s.Subscribed() // NewRedis does not wait for it on a busy machine
@@ -335,7 +335,7 @@ func TestRedisThatHangs(t *testing.T) {
 	client := redisClient(t, server.Address)
 	asked := new(asked)
 	client.AddHook(asked)
-	s := cache.NewRedis(client, "x:", nil)
+	s := cache.NewRedis(client, "x:", nil, 0)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	var now atomic.Int64
 	s.SetTimes(patience, func() time.Time { return time.Unix(0, 1+now.Load()) })

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"statelab/api/catalog"
-	"statelab/state/store"
+	"statelab/state/store/sqlstore"
 	"statelab/state/store/storetest"
 )
 
@@ -28,10 +28,10 @@ func eachDatabase(t *testing.T, test func(t *testing.T, address string)) {
 // for another one's migration can end: then it starts again, as an operator would
 // let it.
 func open(t *testing.T, address string) *catalog.Catalog {
-	var db *store.Database
+	var db *sqlstore.Database
 	var err error
 	for range 20 {
-		db, err = store.OpenDatabase(t.Context(), address, store.Migrations{Table: "catalog_version", Files: catalog.Migrations()})
+		db, err = sqlstore.OpenDatabase(t.Context(), address, sqlstore.Migrations{Table: "catalog_version", Files: catalog.Migrations()})
 		if err == nil {
 			break
 		}

@@ -16,18 +16,18 @@ import (
 
 	"statelab/api"
 	"statelab/auth"
-	"statelab/state/store"
+	"statelab/state/store/sqlstore"
 )
 
 // accountCommand is what an operator does to accounts, in the database and beside
 // the servers that use it.
 type accountCommand struct {
-	Database string `placeholder:"URL" help:"Where accounts are kept, as for a service (DATABASE_URL or sqlite:statelab.db)."`
+	Database string `placeholder:"URL" help:"Database of accounts (DATABASE_URL or sqlite:statelab.db)."`
 
-	Add     addAccount     `cmd:"" help:"Add an account; its password is read from standard input."`
-	Role    accountRole    `cmd:"" help:"Give an account another role, and end its logins."`
-	Disable disableAccount `cmd:"" help:"Keep an account from signing in, and end its logins."`
-	Enable  enableAccount  `cmd:"" help:"Let a disabled account sign in again."`
+	Add     addAccount     `cmd:"" help:"Add an account. The command reads its password from standard input."`
+	Role    accountRole    `cmd:"" help:"Change the role of an account, and end its logins."`
+	Disable disableAccount `cmd:"" help:"Disable an account, and end its logins."`
+	Enable  enableAccount  `cmd:"" help:"Enable a disabled account."`
 	Remove  removeAccount  `cmd:"" help:"Delete an account, and end its logins."`
 	List    listAccounts   `cmd:"" help:"List all accounts."`
 }
@@ -40,9 +40,9 @@ func (c *accountCommand) AfterApply(s streams) error {
 
 // open returns the accounts. No client signs in here, so nothing counts failures.
 func (c *accountCommand) open(ctx context.Context, p Program) (*auth.Accounts, io.Closer, error) {
-	db, err := store.OpenDatabase(ctx, c.Database, api.Migrations()...)
+	db, err := sqlstore.OpenDatabase(ctx, c.Database, api.Migrations()...)
 	if err != nil {
-		return nil, nil, refuse("--database: %v", err)
+		return nil, nil, refuseDatabase(err, false)
 	}
 	return auth.New(auth.Config{
 		Database: db.DB, Hasher: p.Hasher, Now: time.Now, Rand: p.Rand,
@@ -63,20 +63,20 @@ func (c *accountCommand) do(ctx context.Context, p Program, f func(*auth.Account
 	case errors.As(err, &invalid):
 		return refuse("%s", invalid.Reason)
 	case errors.Is(err, auth.ErrNotFound):
-		return refuse("there is no such account: see statelab account list")
+		return refuse("no account has this username: see statelab account list")
 	case errors.Is(err, auth.ErrUsernameTaken):
-		return refuse("there is an account of this name")
+		return refuse("an account with this username exists: choose another username")
 	}
 	return err
 }
 
 type account struct {
-	Username string `arg:"" help:"Whose account it is."`
+	Username string `arg:"" help:"Username of the account."`
 }
 
 type addAccount struct {
 	account
-	DisplayName string `placeholder:"NAME" help:"The name to show; the username if it is left out."`
+	DisplayName string `placeholder:"NAME" help:"Name to show (the username)."`
 	Role        string `default:"member" enum:"member,admin" help:"member or admin (${default})."`
 }
 

@@ -44,7 +44,7 @@ func (c *certificate) read() error {
 	c.stamps = stamps
 	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
 	if err != nil {
-		return fmt.Errorf("%s and %s are no certificate with its key: %w", c.certFile, c.keyFile, err)
+		return fmt.Errorf("%s and %s are not a certificate and its key: %w", c.certFile, c.keyFile, err)
 	}
 	c.pair = &pair
 	return nil
@@ -57,7 +57,7 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.read(); err != nil {
-		c.log.Warn("the certificate stays as it was", slog.Any("error", err))
+		c.log.Warn("the server could not read the new certificate and keeps the old one", slog.Any("error", err))
 	}
 	return c.pair, nil
 }

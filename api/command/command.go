@@ -69,9 +69,9 @@ func (p Program) Run(ctx context.Context, args []string, getenv func(string) str
 	status := -1
 	parser, err := kong.New(&cli, kong.Name("statelab"),
 		kong.Description("Where should the state of a login live? Without a command, statelab serves the classroom.\n\n"+
-			"Every flag has a variable: --session-max is STATELAB_SESSION_MAX. A flag wins."),
+			"Each flag has an environment variable: --session-max has STATELAB_SESSION_MAX. The flag wins."),
 		kong.Writers(stdout, stderr), kong.Exit(func(code int) { status = code }),
-		kong.Resolvers(variables(getenv)), kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.PostBuild(describeLifetimes), kong.Resolvers(variables(getenv)), kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(streams{stdin, stdout, stderr, getenv}, &cli, p.complete(getenv)))
 	if err != nil {
 		panic(err) // the commands below contradict each other
@@ -122,9 +122,9 @@ func (r *refusal) Error() string { return r.text }
 func refuse(format string, args ...any) error { return &refusal{fmt.Sprintf(format, args...)} }
 
 type commands struct {
-	Serve   serve          `cmd:"" default:"withargs" help:"Serve the contract (the default)."`
+	Serve   serve          `cmd:"" default:"withargs" help:"Serve the API (the default)."`
 	Account accountCommand `cmd:"" help:"Add, change and list accounts. A running server follows within five seconds."`
-	Keys    keysCommand    `cmd:"" help:"Make, list and rotate the keys that sign, seal and verify."`
+	Keys    keysCommand    `cmd:"" help:"Make, list and rotate keys."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 

@@ -11,9 +11,9 @@ import (
 
 // keysCommand is what an operator does with a key file.
 type keysCommand struct {
-	Init   keysInit   `cmd:"" help:"Make a key file for a service; one that exists is not overwritten."`
+	Init   keysInit   `cmd:"" help:"Make a key file for a service. The command never overwrites a file."`
 	List   keysList   `cmd:"" help:"List the keys, without their secrets."`
-	Rotate keysRotate `cmd:"" help:"Make new keys that sign from now on; the previous ones verify."`
+	Rotate keysRotate `cmd:"" help:"Make new keys to sign with. The previous keys still verify."`
 }
 
 // keyFile is the flag that these commands share.
@@ -29,7 +29,7 @@ func (c keysInit) Run(s streams, p Program) error {
 
 type keysList struct {
 	keyFile
-	Public bool `help:"Print a key file for servers that only verify tokens: public keys, nothing secret."`
+	Public bool `help:"Print a key file for servers that only verify tokens. It has public keys and no secret."`
 }
 
 func (c keysList) Run(s streams) error {
@@ -42,7 +42,7 @@ func (c keysList) Run(s streams) error {
 
 type keysRotate struct {
 	keyFile
-	DropPrevious bool `help:"Drop the previous keys: what clients hold of cookies and tokens ends at once."`
+	DropPrevious bool `help:"Drop the previous keys. The server then refuses all cookies and access tokens of clients."`
 }
 
 func (c keysRotate) Run(s streams, p Program) error {

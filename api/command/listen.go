@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -15,9 +16,35 @@ import (
 func listen(ctx context.Context, flag, address string) (net.Listener, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
-		err = fmt.Errorf("%w: stop what is listening there, or name another address with %s", err, flag)
+		err = fmt.Errorf("%w: stop the program that uses the address, or choose another address with %s", err, flag)
 	}
 	return listener, err
+}
+
+// Ports of the attacker's pages by default: ten, so that several classrooms on a
+// machine have addresses that are easy to type.
+const (
+	firstAttackerPort = 9090
+	lastAttackerPort  = 9099
+)
+
+// listenAttacker opens the address of --attacker. By default it opens the first free
+// one of a few ports, or any free port: a program that uses port 9090 does not stop
+// the classroom. It skips the ports that other flags name, which are opened later.
+func (s *serve) listenAttacker(ctx context.Context) (net.Listener, error) {
+	if s.Attacker != "" {
+		return listen(ctx, "--attacker", s.Attacker)
+	}
+	for port := firstAttackerPort; port <= lastAttackerPort; port++ {
+		named := fmt.Sprint(":", port)
+		if strings.HasSuffix(s.Listen, named) || strings.HasSuffix(s.Metrics, named) {
+			continue
+		}
+		if listener, err := listen(ctx, "--attacker", "127.0.0.1"+named); err == nil {
+			return listener, nil
+		}
+	}
+	return listen(ctx, "--attacker", "127.0.0.1:0")
 }
 
 // maxHeaderBytes bounds the headers of a request.
@@ -48,7 +75,7 @@ func serveBeside(ctx context.Context, listener net.Listener, handler http.Handle
 			_ = h.Close() // a client that is slow here comes again
 		}
 		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
-			log.Error("a listener was not served to the end", slog.Any("address", listener.Addr()), slog.Any("error", err))
+			log.Error("a listener stopped early", slog.Any("address", listener.Addr()), slog.Any("error", err))
 		}
 	}
 }

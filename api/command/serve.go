@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +19,9 @@ import (
 	"statelab/state"
 	"statelab/state/keys"
 	"statelab/state/store"
+	"statelab/state/store/memory"
+	"statelab/state/store/redisstore"
+	"statelab/state/store/sqlstore"
 )
 
 // Run serves until ctx ends.
@@ -26,71 +30,34 @@ func (s *serve) Run(ctx context.Context, out streams, p Program) error {
 	if err := s.check(); err != nil {
 		return err
 	}
-	proxies, err := api.ParseProxies(s.TrustedProxy)
-	if err != nil {
-		return refuse("--trusted-proxy: %v", err)
-	}
 	if out.getenv("GOGC") == "" {
 		defer runtime.KeepAlive(spareCollections())
 	}
-	log := s.logger(out.err)
-	var certificate *certificate
-	if s.TLSCert != "" {
-		if certificate, err = loadCertificate(s.TLSCert, s.TLSKey, log); err != nil {
-			return refuse("--tls-cert, --tls-key: %v", err)
-		}
-	}
-	db, err := store.OpenDatabase(ctx, s.Database, api.Migrations()...)
-	if err != nil {
-		return refuse("--database: %v", err)
-	}
-	defer func() { _ = db.Close() }()
-	clock := api.NewClock(time.Now)
-	options := store.Options{Now: clock.Now, Patience: p.Times.Store}
-	database := store.Guarded(store.NewSQL(db, options), options)
-	defer func() { _ = database.Close() }()
-	logins, err := store.Open(s.Store, database, options)
-	if err != nil {
-		return refuse("--store: %v", err)
-	}
-	if logins != database {
-		defer func() { _ = logins.Close() }()
-	}
-	if w, ok := logins.(store.Warner); ok {
-		for _, warning := range w.Warnings(ctx) {
-			log.Warn(warning)
-		}
-	}
-	memory, shared, closeCache, err := s.caches()
-	if err != nil {
-		return refuse("--cache: %v", err)
-	}
-	defer closeCache()
-	ring, err := s.ring(p.Rand)
+	var end closers
+	defer end.close()
+	log, clock := s.logger(out.err), api.NewClock(time.Now)
+	certificate, err := s.certificate(log)
 	if err != nil {
 		return err
 	}
-	watch := keys.NewWatch(ring, s.Keys, s.load(), time.Now, log)
-	config := api.Config{
-		Database: db.DB, Store: logins, DatabaseStore: database, CacheMemory: memory, CacheShared: shared, Keys: ring, Hasher: p.Hasher, Rand: p.Rand, Logger: log,
-		OpenAPI: p.OpenAPI, Patience: p.Times.Accounts, FollowEvery: p.Times.FollowAccounts, Version: version(),
-		Classroom: s.Classroom, Strategies: s.Strategies, TrustedProxies: proxies,
-		AllowOrigins: s.AllowOrigin, TokenAlg: s.TokenAlg, Denylist: s.Revocation == "denylist", CredentialCache: s.CredentialCache, LoginsPerAccount: s.LoginsPerAccount,
-		Checks: []api.Check{{Name: "keys", Ask: watch.Health}}, Lifetimes: s.lifetimes(),
+	options := store.Options{Now: clock.Now, Patience: p.Times.Store}
+	config, watch, err := s.config(ctx, p, options, log, &end)
+	if err != nil {
+		return err
 	}
 	var attackerListener net.Listener // until it is served, connections wait
-	if s.Attacker != "" {
-		if attackerListener, err = listen(ctx, "--attacker", s.Attacker); err != nil {
+	if s.Attacker != noAttacker {
+		if attackerListener, err = s.listenAttacker(ctx); err != nil {
 			return err
 		}
-		defer func() { _ = attackerListener.Close() }()
+		end.later(attackerListener.Close)
 		config.Attacker = attacker.New(attackerListener.Addr(), clock.Now)
 	}
 	server, err := s.server(config, clock, options)
 	if err != nil {
 		return refuse("%v", err)
 	}
-	defer func() { _ = server.Close() }()
+	end.later(server.Close)
 	if err := s.settleAccounts(ctx, server, log); err != nil {
 		return err
 	}
@@ -108,19 +75,106 @@ func (s *serve) Run(ctx context.Context, out streams, p Program) error {
 		defer serveBeside(ctx, listener, s.metricsOf(server), p.Times, log)()
 	}
 	if a := config.Attacker; a != nil {
-		beside += fmt.Sprintf("  attacker  %s and %s\n", a.Origins()[0], a.Origins()[1])
+		beside += fmt.Sprintf("  attacker  %s and %s: pages of other sites, for lessons\n", a.Origins()[0], a.Origins()[1])
 		defer serveBeside(ctx, attackerListener, a.Against(server.Victim(base)), p.Times, log)()
 	}
 	ctx, stop := follow(ctx, watch, p.Times.ReloadKeys)
 	defer stop()
 	s.greet(out.out, base, beside)
-	if certificate == nil && len(proxies) == 0 && !isLoopback(s.Listen) {
-		log.Warn("others send their passwords here in plain HTTP: use --tls-cert, or a proxy with HTTPS and --trusted-proxy")
+	s.warn(log)
+	return serveUntil(ctx, listener, certificate, server, p.Times, log)
+}
+
+// closers end what a server has begun, the last one first.
+type closers []func() error
+
+func (c *closers) later(f func() error) { *c = append(*c, f) }
+
+func (c *closers) close() {
+	for _, f := range slices.Backward(*c) {
+		_ = f()
+	}
+}
+
+// certificate returns the one of --tls-cert, or nil.
+func (s *serve) certificate(log *slog.Logger) (*certificate, error) {
+	if s.TLSCert == "" {
+		return nil, nil //nolint:nilnil // the server speaks plain HTTP
+	}
+	c, err := loadCertificate(s.TLSCert, s.TLSKey, log)
+	if err != nil {
+		return nil, refuse("--tls-cert, --tls-key: %v", err)
+	}
+	return c, nil
+}
+
+// config opens what the flags name, and returns what a server is made of. The watch
+// follows the key file.
+func (s *serve) config(ctx context.Context, p Program, options store.Options, log *slog.Logger, end *closers) (api.Config, *keys.Watch, error) {
+	proxies, err := api.ParseProxies(s.TrustedProxy)
+	if err != nil {
+		return api.Config{}, nil, refuse("--trusted-proxy: %v", err)
+	}
+	db, err := sqlstore.OpenDatabase(ctx, s.Database, api.Migrations()...)
+	if err != nil {
+		return api.Config{}, nil, refuseDatabase(err, s.Classroom)
+	}
+	end.later(db.Close)
+	database := store.Guarded(sqlstore.New(db, options), options)
+	end.later(database.Close)
+	logins, err := openLogins(s.Store, database, options)
+	if err != nil {
+		return api.Config{}, nil, refuse("--store: %v", err)
+	}
+	if logins != database {
+		end.later(logins.Close)
+	}
+	if w, ok := logins.(store.Warner); ok {
+		for _, warning := range w.Warnings(ctx) {
+			log.Warn(warning)
+		}
+	}
+	own, shared, closeCache, err := s.caches()
+	if err != nil {
+		return api.Config{}, nil, refuse("--cache: %v", err)
+	}
+	end.later(closeCache)
+	ring, err := s.ring(p.Rand)
+	if err != nil {
+		return api.Config{}, nil, err
+	}
+	watch := keys.NewWatch(ring, s.Keys, s.load(), time.Now, log)
+	return api.Config{
+		Database: db.DB, Store: logins, DatabaseStore: database, CacheMemory: own, CacheShared: shared,
+		Keys: ring, Hasher: p.Hasher, Rand: p.Rand, Logger: log,
+		OpenAPI: p.OpenAPI, Patience: p.Times.Accounts, FollowEvery: p.Times.FollowAccounts, Version: version(),
+		Classroom: s.Classroom, Strategies: s.Strategies, TrustedProxies: proxies, AllowOrigins: s.AllowOrigin,
+		TokenAlg: s.TokenAlg, Denylist: s.Revocation == "denylist", CredentialCache: s.CredentialCache,
+		LoginsPerAccount: s.LoginsPerAccount, Lifetimes: s.Lifetimes,
+		Checks: []api.Check{{Name: "keys", Ask: watch.Health}},
+	}, watch, nil
+}
+
+// warn says what works and is seldom meant.
+func (s *serve) warn(log *slog.Logger) {
+	if s.TLSCert == "" && len(s.TrustedProxy) == 0 && !isLoopback(s.Listen) {
+		log.Warn("clients send their passwords to this server in plain HTTP: use --tls-cert, or an HTTPS proxy with --trusted-proxy")
 	}
 	if !s.Classroom && s.Store == "memory" {
-		log.Warn("a restart forgets the logins of --store memory, and which copies held by clients have been ended: use database, or redis")
+		log.Warn("--store memory loses all logins and the denylist at a restart: use --store database, or --store redis://HOST:PORT")
 	}
-	return serveUntil(ctx, listener, certificate, server, p.Times, log)
+}
+
+// refuseDatabase says why a database cannot be used, and what to do about one that
+// another version has made: a classroom's holds nothing that is worth keeping.
+func refuseDatabase(err error, classroom bool) error {
+	switch {
+	case !errors.Is(err, sqlstore.ErrOtherTables):
+		return refuse("--database: %v", err)
+	case classroom:
+		return refuse("--database: %v: delete it, and the next start makes a new one", err)
+	}
+	return refuse("--database: %v: run the version that made it, or give --database another one", err)
 }
 
 // metricsOf is what the listener of --metrics serves. In the classroom it answers
@@ -140,7 +194,7 @@ func (s *serve) ring(random io.Reader) (*keys.Ring, error) {
 	if s.Classroom {
 		ring, err := keys.LoadOrCreate(s.Keys, random, time.Now())
 		if err != nil {
-			err = refuse("%v: name another file with --keys, or remove it to get a new one", err)
+			err = refuse("%v: choose another file with --keys, or delete this one so that the server makes a new one", err)
 		}
 		return ring, err
 	}
@@ -165,19 +219,20 @@ func (s *serve) settleAccounts(ctx context.Context, server server, log *slog.Log
 	if s.Classroom {
 		err := server.AddDemoAccounts(ctx)
 		if errors.Is(err, state.ErrUnavailable) && !strings.HasPrefix(s.Database, "sqlite:") { // a file does not come back by itself
-			log.Warn("the database does not answer; it is asked again with each request that needs it", slog.Any("error", err))
+			log.Warn("the database does not answer: the server tries again with each request that needs it", slog.Any("error", err))
 			return nil
 		}
 		if err != nil {
-			err = fmt.Errorf("the demo accounts could not be made: %w", err)
+			err = fmt.Errorf("the server could not make the demo accounts: %w", err)
 		}
 		return err
 	}
 	switch username, err := server.FindDemoAccount(ctx); {
 	case err != nil: // the database may be down at the start; their passwords open nothing here
-		log.Warn("could not look for demo accounts", slog.Any("error", err))
+		log.Warn("the server could not check the database for demo accounts", slog.Any("error", err))
 	case username != "":
-		return refuse("the database holds the demo account %s with its published password: give --database another one, not a classroom's", username)
+		return refuse("the database has the demo account %s with its published password: "+
+			"choose a database with --database that no classroom uses", username)
 	}
 	return nil
 }
@@ -201,27 +256,24 @@ func (s *serve) server(config api.Config, clock *api.Clock, options store.Option
 	}
 	var newStore func() state.Store
 	if s.Store == "memory" {
-		newStore = func() state.Store { return store.NewMemory(options) }
+		newStore = func() state.Store { return memory.New(options) }
 	}
 	return api.NewClassroom(config, clock, newStore)
 }
 
 // caches returns what keeps answers: in the process, and together with other nodes,
 // which is nil without a Redis.
-func (s *serve) caches() (memory *cache.Memory, shared cache.Store, closeAll func(), err error) {
-	memory = cache.NewMemory(0)
+func (s *serve) caches() (own *cache.Memory, shared cache.Store, closeAll func() error, err error) {
+	own = cache.NewMemory(0)
 	if s.Cache == "none" {
-		return memory, nil, func() {}, nil
+		return own, nil, func() error { return nil }, nil
 	}
-	client, err := store.RedisClient(s.Cache)
+	client, err := redisstore.NewClient(s.Cache)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	redis := cache.NewRedis(client, "statelab:cache:", memory)
-	return memory, redis, func() {
-		_ = redis.Close()
-		_ = client.Close()
-	}, nil
+	redis := cache.NewRedis(client, "statelab:cache:", own, 0)
+	return own, redis, func() error { return errors.Join(redis.Close(), client.Close()) }, nil
 }
 
 func (s *serve) logger(w io.Writer) *slog.Logger {
@@ -264,10 +316,11 @@ func (s *serve) greet(w io.Writer, base, beside string) {
 	}
 	_, _ = fmt.Fprintf(w, `statelab: where should the state of a login live?
   page      %[1]s
+  guide     %[1]s/web/guide/en.md (English), %[1]s/web/guide/ko.md (Korean)
   docs      %[1]s/docs
   accounts  %[2]s
   try       curl -i -H 'Content-Type: application/json' -d '{"username":"%[3]s","password":"%[4]s"}' %[1]s/session/login
-            200, a Set-Cookie: statelab_session=..., and the profile; the same for /cookie, /cookie-sealed and /token
+            the answer is 200 with Set-Cookie: statelab_session=... and the profile; /cookie, /cookie-sealed and /token work too
 %[5]s  stop      Ctrl-C
 `, base, strings.Join(accounts, ", "), demo[0].Username, demo[0].Password, beside)
 }

@@ -19,7 +19,9 @@ import { keeperFor } from './keep.js';
  * @property {number} status 0 if the server could not be reached
  * @property {string} code of the problem; '' for a success
  * @property {object | null} body
+ * @property {number} retryAfter seconds to wait before the next try, as Retry-After says; 0 if it says nothing
  * @property {boolean} issued whether the answer brought a new credential
+ * @property {import('./column.js').Cost | null} cost what the answer says of itself; null if it says nothing
  *
  * @typedef {object} Carried what /inspect says of a credential
  * @property {'cookie' | 'authorization'} in
@@ -39,7 +41,7 @@ import { keeperFor } from './keep.js';
 
 /**
  * What a learner can do, and the request it becomes.
- * @type {Record<string, (fields: {username?: string, password?: string, theme?: string, cart?: string[], renewal?: object}) => Request>}
+ * @type {Record<string, (fields: {username?: string, password?: string, theme?: string, cart?: string[], state?: any, amount?: number, renewal?: object}) => Request>}
  */
 export const acts = {
   login: ({ username, password }) => ({ method: 'POST', path: '/login', body: { username, password }, issues: 'always', bare: true }),
@@ -47,8 +49,9 @@ export const acts = {
   theme: ({ theme }) => ({ method: 'PATCH', path: '/profile', body: { theme }, issues: 'with-state' }),
   cart: ({ cart }) => ({ method: 'PATCH', path: '/profile', body: { cart }, issues: 'with-state' }),
   nickname: ({ nickname }) => ({ method: 'PATCH', path: '/profile', body: { nickname }, issues: 'with-state' }),
-  spend: () => ({ method: 'POST', path: '/spend', body: { amount: 30 }, issues: 'with-state' }),
-  refresh: ({ renewal }) => ({ method: 'POST', path: '/refresh', body: renewal, issues: 'always', bare: true }),
+  state: ({ state: { theme, language, nickname, note, cart } }) => ({ method: 'PATCH', path: '/profile', body: { theme, language, nickname, note, cart }, issues: 'with-state' }),
+  spend: ({ amount = 30 }) => ({ method: 'POST', path: '/spend', body: { amount }, issues: 'with-state' }),
+  refresh: ({ renewal }) => ({ method: 'POST', path: '/refresh', body: renewal, issues: 'always', bare: Boolean(renewal) }),
   logout: () => ({ method: 'POST', path: '/logout' }),
 };
 
@@ -63,7 +66,7 @@ export class Client {
   /** @type {Promise<Exchange> | undefined} */
   #renewing;
 
-  /** @param {{slug: string, traits: import('./traits.js').Traits}} column */
+  /** @param {{slug: string, traits: import('./facts.js').Traits}} column */
   constructor(column) {
     this.#column = column;
     this.keeper = keeperFor(column);
@@ -98,7 +101,7 @@ export class Client {
   async restore({ id, held }) {
     if (!held) return send(`/${this.#column.slug}/restore`, { method: 'POST', body: { id } }, {});
     this.keeper.putBack(held);
-    return { status: 200, code: '', body: null };
+    return { status: 200, code: '', body: null, cost: null };
   }
 
   /** Renews once and tries once more when the credential has expired and renewing it is left to script. */
@@ -124,10 +127,12 @@ export class Client {
     const url = `/${this.#column.slug}${request.path}`;
     const headers = request.bare ? {} : this.keeper.headers();
     const carried = this.keeper.carried(headers, this.#seen);
+    const held = JSON.stringify(this.keeper.held());
     const answer = await send(url, request, headers);
     const issued = answer.body?.credential !== undefined && (request.issues === 'always' || this.#column.traits.holder === 'client');
     if (issued) this.keeper.accept(answer.body.credential);
-    else if (answer.status === 204 || (answer.status === 401 && request.path === '/refresh')) this.keeper.forget();
+    // What another tab has renewed meanwhile stays.
+    else if (answer.status === 204 || (answer.status === 401 && request.path === '/refresh' && held === JSON.stringify(this.keeper.held()))) this.keeper.forget();
     return { request: { ...request, url }, carried, issued, ...answer };
   }
 
@@ -173,9 +178,36 @@ export async function send(url, { method, body }, headers = {}) {
       cache: 'no-store',
     });
     const text = await response.text();
-    const answer = text ? JSON.parse(text) : null;
-    return { status: response.status, code: response.ok ? '' : answer.code, body: answer };
+    const answer = text ? parsed(text) : null;
+    return {
+      status: response.status,
+      code: response.ok ? '' : answer?.code ?? 'unreachable',
+      body: answer,
+      retryAfter: Number(response.headers.get('Retry-After')),
+      cost: costOf(response.headers.get('Server-Timing')),
+    };
   } catch {
-    return { status: 0, code: 'unreachable', body: null };
+    return { status: 0, code: 'unreachable', body: null, retryAfter: 0, cost: null };
   }
+}
+
+/** What is no JSON, such as the error page of a proxy, has no code of ours. */
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * The cost that an answer states: `auth;dur=0.1, store;desc="1 read, 0 writes";dur=0.02, handler;dur=0.3`.
+ * @param {string | null} timing
+ * @returns {import('./column.js').Cost | null}
+ */
+export function costOf(timing) {
+  const counts = /(\d+) reads?, (\d+) writes?/.exec(timing ?? '');
+  if (!counts) return null;
+  const times = [...timing.matchAll(/dur=([\d.]+)/g)].map(([, duration]) => Number(duration));
+  return { reads: Number(counts[1]), writes: Number(counts[2]), milliseconds: times.reduce((all, each) => all + each, 0) };
 }

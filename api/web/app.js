@@ -1,60 +1,55 @@
-/** The page at /: panels side by side, columns to add, and the steps of the tutorial. */
+/** The page at /: the table, the columns that can be added to it, the lessons, and the tabs below. */
 
 import { caches } from './caches.js';
-import { watch } from './checklist.js';
-import { copyOf } from './dom.js';
+import { charts } from './charts.js';
+import { columnsMenu } from './columns.js';
+import { forged } from './forged.js';
 import { inbox } from './inbox.js';
+import { lessonsOf } from './lessons.js';
 import { levers } from './levers.js';
-import { LocalPanel } from './local.js';
 import { Page } from './page.js';
-import { changePlace, readPlace } from './place.js';
+import { Table } from './table.js';
+import { Tabs } from './tabs.js';
 import { thief } from './thief.js';
-import { oneOfEachKind } from './traits.js';
+import { wire } from './wire.js';
 import { word } from './words.js';
+import { xray } from './xray.js';
 
 const page = new Page();
-const first = oneOfEachKind(page.columns).map((column) => column.slug);
-page.columns.push({ slug: 'localStorage', makePanel: (hide) => new LocalPanel(hide) });
-const more = document.querySelector('[data-columns-more]');
+const board = document.querySelector('.board');
+const table = new Table(board.querySelector('table'), page);
 
-/** @param {string[]} slugs */
-function choose(slugs) {
-  changePlace({ shown: page.columns.map((column) => column.slug).filter((slug) => slugs.includes(slug)) });
-  showAsAsked();
-}
-
-/** Shows the columns of the URL, or the first of each kind. */
-function showAsAsked() {
-  const { shown } = readPlace();
-  const known = page.columns.filter((column) => shown?.includes(column.slug));
-  page.show(known.length ? known.map((column) => column.slug) : first);
-  offer();
-}
-
-/** One button for each column that is not shown. */
-function offer() {
-  const hidden = page.columns.filter((column) => !page.shown.includes(column.slug));
-  more.replaceChildren(...hidden.map(({ slug }) => {
-    const button = copyOf('column-more');
-    button.dataset.add = slug;
-    button.textContent = word('columns.add', { slug });
-    button.addEventListener('click', () => {
-      choose([...page.shown, slug]);
-      page.panel(slug).element.querySelector('a[href], button').focus();
-    });
-    return button;
-  }));
-}
-
-page.panels.addEventListener('hide', ({ detail }) => {
-  choose(page.shown.filter((slug) => slug !== detail));
-  more.querySelector(`[data-add="${detail}"]`).focus();
+const more = board.querySelector('[data-more]');
+more.addEventListener('click', () => {
+  board.dataset.all = String(board.dataset.all !== 'true');
+  sayMore();
 });
-for (const [name, open] of Object.entries({ caches, thief, inbox, levers })) {
-  const box = document.querySelector(`[data-${name}]`);
-  if (box) open(box, page); // a classroom has them
+function sayMore() {
+  const all = board.dataset.all === 'true';
+  more.ariaExpanded = String(all);
+  more.textContent = word(all ? 'facts.fewer' : 'facts.more');
 }
-document.addEventListener('words', offer);
-addEventListener('hashchange', showAsAsked);
-watch(document.querySelector('.steps ol'), page.panels);
+
+for (const [name, open] of Object.entries({ wire, xray, charts, caches, thief, forged, inbox, levers })) {
+  const box = document.querySelector(`[data-${name}]`);
+  if (box) open(box, page); // a service has no attacker and no levers
+}
+lessonsOf(document.querySelector('.lessons'), page);
+const showAsAsked = columnsMenu(document.querySelector('.menu'), page);
+document.addEventListener('words', sayMore);
+
+// Back from another tab of the browser: what a forged request has changed there is seen here.
+document.addEventListener('visibilitychange', async () => {
+  if (document.visibilityState !== 'visible') return;
+  const before = new Map(page.strategies.map(({ slug, profile }) => [slug, profile && `${profile.state.credits} ${profile.version}`]));
+  await page.lookAgain();
+  for (const { slug, profile } of page.strategies) {
+    const now = profile && `${profile.state.credits} ${profile.version}`;
+    if (before.get(slug) && before.get(slug) !== now) page.report({ act: 'changed-elsewhere', slug });
+  }
+});
+
+page.speakAsAsked();
 showAsAsked();
+new Tabs().openAsAsked();
+table.draw();

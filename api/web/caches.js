@@ -1,11 +1,12 @@
 /**
- * The catalogue under every cache policy, read at once: who had the answer, how old it is, and whether it is still right. No request here
- * carries a credential, since no cache would keep the answer.
+ * The tab "Caching": one catalog under every policy, read one after the other, so that each time is its own. It shows who had the answer,
+ * how old the answer is, and whether it is still right. No request here carries a credential, because no cache would store its answer.
  */
 
+import { costOf } from './api.js';
 import { duration, number, word } from './words.js';
 
-/** While somebody watches, every policy is read so often, in milliseconds. */
+/** While the learner watches, every policy is read once in this many milliseconds. */
 const pace = 1000;
 
 /**
@@ -13,12 +14,12 @@ const pace = 1000;
  * @property {string} outcome key of the word on who had the answer
  * @property {number} price of the first item
  * @property {number} age of the answer, in milliseconds
- * @property {number} milliseconds that it took
+ * @property {number | null} milliseconds that the server took; null if the browser did not ask it
  * @property {number} bytes that came over the wire
  */
 
 /** One policy, and what was read last. */
-class Shelf {
+class Policy {
   /** @type {Reading | null} */
   reading = null;
   #element;
@@ -31,17 +32,17 @@ class Shelf {
 
   async read() {
     performance.clearResourceTimings();
-    const began = performance.now();
     const response = await fetch(this.url, { credentials: 'omit' }).catch(() => null);
     const answer = response?.ok ? await response.json() : null;
-    const milliseconds = performance.now() - began;
     const [timing] = performance.getEntriesByName(new URL(this.url, location).href);
+    const had = answer && outcome(response.headers.get('Cache-Status'), timing);
     this.reading = answer && {
-      outcome: outcome(response.headers.get('Cache-Status'), timing),
+      outcome: had,
       price: answer.items[0].price,
       sku: answer.items[0].sku,
+      at: Date.now(),
       age: Date.now() - new Date(answer.generated_at),
-      milliseconds,
+      milliseconds: had === 'browser' ? null : costOf(response.headers.get('Server-Timing'))?.milliseconds ?? null,
       bytes: timing?.transferSize ?? 0,
     };
   }
@@ -53,11 +54,20 @@ class Shelf {
     const texts = reading ? {
       had: word(`cache.${reading.outcome}`),
       price: number(reading.price),
-      truth: written ? word(stale ? 'cache.wrong' : 'cache.right', { time: duration(Date.now() - written.at) }) : '',
-      cost: word('cache.cost', { milliseconds: reading.milliseconds.toFixed(1), bytes: number(reading.bytes), age: duration(reading.age) }),
-    } : { had: word('cache.unread'), price: '–', truth: '', cost: '' };
+      truth: written ? word(stale ? 'cache.wrong' : 'cache.right', { time: duration(reading.at - written.at) }) : '',
+      cost: word(reading.milliseconds === null ? 'cache.cost.none' : 'cache.cost', {
+        milliseconds: number(Number((reading.milliseconds ?? 0).toPrecision(2))), bytes: number(reading.bytes),
+      }),
+      age: this.#ageText(reading),
+    } : { had: word('cache.unread'), price: '–', truth: '', cost: '', age: '' };
     for (const [field, text] of Object.entries(texts)) this.#element.querySelector(`[data-field=${field}]`).textContent = text;
-    this.#element.dataset.outcome = stale ? 'works' : '';
+    this.#element.dataset.outcome = stale ? 'stale' : '';
+  }
+
+  /** Under `http` the body states the last change, and not when the answer was computed. */
+  #ageText({ age }) {
+    if (this.#element.dataset.policy === 'http') return '';
+    return word('cache.age', { age: duration(age) });
   }
 }
 
@@ -72,33 +82,43 @@ function outcome(status, timing) {
   const parameters = (status ?? '').split(';').map((part) => part.trim());
   if (parameters.includes('hit')) return 'hit';
   const forwarded = parameters.find((parameter) => parameter.startsWith('fwd='))?.slice('fwd='.length);
+  if (parameters.includes('detail=absent') && parameters[0].endsWith('redis')) return 'absent';
   const asked = { 'uri-miss': 'miss', 'vary-miss': 'miss', miss: 'miss', stale: 'expired' }[forwarded];
   return asked ?? (timing && timing.transferSize < timing.encodedBodySize ? 'validated' : 'bypass');
 }
 
-/** @param {HTMLElement} box */
-export function caches(box) {
-  const shelves = [...box.querySelectorAll('[data-policy]')].map((element) => new Shelf(element));
+/**
+ * @param {HTMLElement} box
+ * @param {import('./page.js').Page} page
+ */
+export function caches(box, page) {
+  const policies = [...box.querySelectorAll('[data-policy]')].map((element) => new Policy(element));
   const watch = box.querySelector('[data-caches-watch]');
   /** @type {{price: number, at: number} | null} */
   let written = null;
   let timer;
 
-  const render = () => shelves.forEach((shelf) => shelf.render(written));
+  const render = () => policies.forEach((policy) => policy.render(written));
   // One after the other, so that each is timed alone.
   const read = async () => {
-    for (const shelf of shelves) await shelf.read();
+    for (const policy of policies) {
+      await policy.read();
+      if (policy.reading?.outcome === 'hit' || policy.reading?.outcome === 'browser') page.report({ act: 'cache-hit' });
+      if (policy.reading && written && policy.reading.price !== written.price) page.report({ act: 'cache-stale' });
+    }
     render();
   };
-  /** Writes by way of the first policy: the catalogue is one, and all of them must hear of it. */
+  /** Writes through the first policy: there is one catalog, and a change invalidates it under all of them. */
   const write = async () => {
-    const [{ url, reading }] = shelves;
+    const [{ url, reading }] = policies;
     if (!reading) return;
     const price = 1000 + Math.floor(Math.random() * 9000);
     const response = await fetch(`${url}/${reading.sku}`, {
       method: 'PATCH', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ price }), credentials: 'omit',
     });
-    if (response.ok) written = { price, at: Date.now() };
+    if (!response.ok) return;
+    written = { price, at: Date.now() };
+    page.report({ act: 'cache-write' });
   };
   const busily = (deed) => async () => {
     box.ariaBusy = 'true';
@@ -107,16 +127,16 @@ export function caches(box) {
   };
   const again = async () => {
     await read();
-    if (watch.checked && box.open) timer = setTimeout(again, pace);
+    if (watch.checked && !box.hidden) timer = setTimeout(again, pace);
   };
   box.querySelector('[data-caches-read]').addEventListener('click', busily(read));
   box.querySelector('[data-caches-write]')?.addEventListener('click', busily(async () => {
-    if (!shelves[0].reading) await read();
+    if (!policies[0].reading) await read();
     await write();
     await read();
   }));
   watch.addEventListener('change', () => (watch.checked ? again() : clearTimeout(timer)));
-  box.addEventListener('toggle', () => box.open && watch.checked && again());
+  box.addEventListener('opened', () => watch.checked && again());
   document.addEventListener('words', render);
   render();
 }

@@ -6,14 +6,14 @@ import { acts } from './api.js';
 const pick = (variable, member) => `${variable}=$(sed -n 's/.*"${member}": *"\\([^"]*\\)".*/\\1/p' login.json)`;
 
 /**
- * @param {{slug: string, traits: import('./traits.js').Traits}} column
+ * @param {{slug: string, traits: import('./facts.js').Traits}} column
  * @param {string} act
  * @param {object} fields
  * @returns {string} a line, or for tokens a few: a terminal has no keeper, so the lines keep the tokens in variables
  */
 export function curl({ slug, traits }, act, fields) {
   const bearer = traits.transport === 'bearer';
-  const renewal = bearer ? { refresh_token: '$REFRESH' } : undefined;
+  const renewal = traits.refresh_token === 'body' ? { refresh_token: '$REFRESH' } : undefined;
   const { method, path, body, issues, bare } = acts[act]({ ...fields, renewal });
 
   const parts = ['curl -si'];
@@ -25,7 +25,7 @@ export function curl({ slug, traits }, act, fields) {
   if (!bearer || !issues) return parts.join(' ');
 
   const lines = [`${parts.join(' ')} | tee login.json`, pick('TOKEN', 'access_token')];
-  if (issues === 'always') lines.push(pick('REFRESH', 'refresh_token'));
+  if (issues === 'always' && traits.refresh_token === 'body') lines.push(pick('REFRESH', 'refresh_token'));
   return lines.join('\n');
 }
 

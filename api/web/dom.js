@@ -25,10 +25,17 @@ export function copyOf(id) {
 }
 
 /**
- * Points an `<svg><use>` at a symbol of the sprite at the end of the document.
- * @param {Element} use
- * @param {string} name
+ * Copies the text of an element, and leaves it selected for copying by hand. Browsers have navigator.clipboard on HTTPS and localhost
+ * only; elsewhere the older command copies what is selected.
+ * @param {Element} source
+ * @returns {Promise<boolean>} whether the text is on the clipboard
  */
-export function setIcon(use, name) {
-  use.setAttribute('href', `#icon-${name}`);
+export async function copyText(source) {
+  getSelection().selectAllChildren(source);
+  try {
+    await navigator.clipboard.writeText(source.textContent);
+    return true;
+  } catch {
+    return document.execCommand('copy');
+  }
 }

@@ -53,12 +53,12 @@ class CookieJar {
 }
 
 /**
- * Script stores both tokens and attaches the access token itself: in a variable, which a reload empties, or in localStorage, which
+ * Script stores the tokens and attaches the access token itself: in a variable, which a reload empties, or in localStorage, which
  * survives and which any script that ever runs on this origin can read. The second is here to be looked at, not to be copied.
  * @implements {Keeper}
  */
 class TokenKeeper {
-  renews = true;
+  renews;
   /** Whether a reload has just emptied the variable, so that the page can say why it is logged out. */
   lost;
   #slug;
@@ -66,8 +66,9 @@ class TokenKeeper {
   #stored;
   #variable = null;
 
-  /** @param {string} slug */
-  constructor(slug) {
+  /** @param {{slug: string, traits: import('./facts.js').Traits}} column */
+  constructor({ slug, traits }) {
+    this.renews = traits.refresh_token === 'body';
     this.#slug = slug;
     this.#name = `statelab.${slug}`;
     this.#stored = localStorage.getItem(this.#name) !== null;
@@ -117,7 +118,7 @@ class TokenKeeper {
   }
 
   renewal() {
-    return { refresh_token: this.#tokens?.refresh_token ?? '' };
+    return this.renews ? { refresh_token: this.#tokens?.refresh_token ?? '' } : undefined;
   }
 
   /** A changed state brings a new access token, and only login and refresh bring a refresh token: otherwise the old one stays. */
@@ -143,9 +144,9 @@ class TokenKeeper {
 }
 
 /**
- * @param {{slug: string, traits: import('./traits.js').Traits}} column
+ * @param {{slug: string, traits: import('./facts.js').Traits}} column
  * @returns {Keeper}
  */
-export function keeperFor({ slug, traits }) {
-  return traits.transport === 'bearer' ? new TokenKeeper(slug) : new CookieJar();
+export function keeperFor(column) {
+  return column.traits.transport === 'bearer' ? new TokenKeeper(column) : new CookieJar();
 }

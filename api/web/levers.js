@@ -1,9 +1,9 @@
-/** The levers of the classroom: causes that nobody can pull at home. Each shows the curl line that does the same. */
+/** The tab "What if": what a learner can change on the running server. Each change shows the curl line that does the same. */
 
 import { send } from './api.js';
 import { quoted } from './curl.js';
 import { element } from './dom.js';
-import { number, time, word } from './words.js';
+import { duration, number, time, word } from './words.js';
 
 /**
  * @param {HTMLElement} box
@@ -17,24 +17,34 @@ export function levers(box, page) {
   let clock = null;
   let held = null;
   let said = null;
+  let dropped = false;
 
   const render = () => {
-    find('[data-field=clock]').textContent = clock ? word('lever.clock.shows', { time: time(clock.now), offset: clock.offset }) : '';
+    find('[data-field=clock]').textContent = clock ? word('lever.clock.shows', { time: time(clock.now), offset: duration(millisecondsOf(clock.offset)) }) : '';
     find('[data-field=pulled]').textContent = said ? word(said.key, said.values) : '';
+    find('[data-field=notes]').textContent = dropped ? word('setting.dropped') : '';
     records.replaceChildren(...(held?.records ?? []).map(recordView));
     if (held && !held.records.length) records.append(element('li', 'none', word('lever.store.empty')));
   };
 
-  /** Pulls a lever, shows its curl line, and lets the panels look at what it has done to them. */
+  /** Makes a change, shows its curl line, and asks for every column again. */
   async function pull(method, lever, body, key = 'lever.pulled') {
     const answer = await send(`/classroom/${lever}`, { method, body });
     const code = find('[data-field=pulled_curl]');
     code.textContent = curlLine(method, lever, body);
     code.hidden = false;
-    said = answer.code ? { key: 'lever.refused', values: { detail: answer.body?.errors?.[0]?.detail ?? answer.body?.detail ?? '' } } : { key, values: {} };
+    said = answer.code ? refusal(answer) : { key, values: {} };
     render();
     if (!answer.code && method !== 'GET') await page.lookAgain();
     return answer;
+  }
+
+  /** What a refused value has to be, in the page's language; else the code, which stands in the documentation. */
+  function refusal({ code, body }) {
+    const at = body?.errors?.[0]?.pointer?.slice(1);
+    const { min, max } = inputs.find((input) => input.dataset.setting === at)?.dataset ?? {};
+    if (min === undefined) return { key: 'lever.refused', values: { code } };
+    return { key: max ? 'lever.refused.range' : 'lever.refused.least', values: { setting: at, min, max } };
   }
 
   function recordView({ id, username, store, bytes, record }) {
@@ -46,7 +56,7 @@ export function levers(box, page) {
     });
     const text = element('pre', '', JSON.stringify(record, null, 2));
     text.tabIndex = 0; // it scrolls
-    return element('li', '', element('b', '', username), ` ${store}, ${number(bytes)} ${word('unit.bytes')} `, drop, text);
+    return element('li', '', element('b', '', username), ` ${store}, ${word('bytes', { count: number(bytes) })} `, drop, text);
   }
 
   /** Puts the settings in force into the form. */
@@ -57,7 +67,8 @@ export function levers(box, page) {
       if (input.type === 'checkbox') input.checked = value;
       else input.value = value;
     }
-    find('[data-field=notes]').textContent = (body.notes ?? []).join(' ');
+    dropped = body.same_site === 'None' && location.protocol === 'http:';
+    render();
   }
 
   async function readSettings() {
@@ -88,29 +99,33 @@ export function levers(box, page) {
     },
   };
 
-  for (const button of box.querySelectorAll('[data-lever]')) {
-    button.addEventListener('click', async () => {
-      box.ariaBusy = 'true';
-      await deeds[button.dataset.lever]();
-      box.ariaBusy = 'false';
-    });
-  }
-  for (const button of box.querySelectorAll('[data-advance]')) button.addEventListener('click', () => readClock(button.dataset.advance));
+  /** Does something, and lets the box say that it is at work. */
+  const busily = (deed) => async () => {
+    box.ariaBusy = 'true';
+    await deed();
+    box.ariaBusy = 'false';
+  };
+  for (const button of box.querySelectorAll('[data-lever]')) button.addEventListener('click', busily(() => deeds[button.dataset.lever]()));
+  for (const button of box.querySelectorAll('[data-advance]')) button.addEventListener('click', busily(() => readClock(button.dataset.advance)));
   for (const input of inputs) {
-    input.addEventListener('change', async () => {
+    input.addEventListener('change', busily(async () => {
       const value = { checkbox: () => input.checked, number: () => input.valueAsNumber }[input.type]?.() ?? input.value;
       const answer = await pull('PUT', 'settings', { [input.dataset.setting]: value });
-      if (answer.code) await readSettings(); // what was refused is not in force
-      else showSettings(answer);
-    });
+      if (answer.code) await readSettings(); // a refused value is not in force
+      else {
+        showSettings(answer);
+        page.report({ act: 'settings', ...answer.body });
+      }
+    }));
   }
-  box.addEventListener('toggle', async () => {
-    if (!box.open) return;
-    box.ariaBusy = 'true';
-    await Promise.all([readSettings(), readClock()]);
-    box.ariaBusy = 'false';
-  });
+  box.addEventListener('opened', busily(() => Promise.all([readSettings(), readClock()])));
   document.addEventListener('words', render);
+}
+
+/** A duration as Go writes it, such as 1h16m0s, in milliseconds. */
+function millisecondsOf(text) {
+  const units = { h: 3600000, m: 60000, s: 1000 };
+  return [...text.matchAll(/([\d.]+)([hms])(?!s)/g)].reduce((sum, [, count, unit]) => sum + Number(count) * units[unit], 0);
 }
 
 function curlLine(method, lever, body) {

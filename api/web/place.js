@@ -1,5 +1,5 @@
 /**
- * Where the visitor is. What a teacher may want to share (language, columns shown) stands in the URL's hash; what concerns this visit
+ * Where the visitor is. What a teacher may want to share (language, columns shown, a box that is open) stands in the URL's hash; what concerns this visit
  * only (steps done) is kept in history.state, which a reload keeps and a shared link leaves behind. Neither is sent to the server.
  */
 
@@ -7,12 +7,13 @@
  * @typedef {object} Place
  * @property {string} [lang] the language chosen; absent until the visitor chooses
  * @property {string[]} [shown] slugs of the columns shown; absent for the page's own choice
+ * @property {string} [open] the box that a link opens: one below the panels, such as "thief", or one in each panel, such as "inside"
  */
 
 /** @returns {Place} */
 export function readPlace() {
   const hash = new URLSearchParams(location.hash.slice(1));
-  return { lang: hash.get('lang') ?? undefined, shown: hash.get('s')?.split(',') };
+  return { lang: hash.get('lang') ?? undefined, shown: hash.get('s')?.split(','), open: hash.get('open') ?? undefined };
 }
 
 /** @param {Place} change */
@@ -24,8 +25,8 @@ export function changePlace(change) {
  * Written by hand, since URLSearchParams would turn each comma into %2C.
  * @param {Place} place
  */
-export function hashOf({ lang, shown }) {
-  const parts = [lang && `lang=${lang}`, shown && `s=${shown.join(',')}`];
+export function hashOf({ lang, shown, open }) {
+  const parts = [lang && `lang=${lang}`, shown && `s=${shown.join(',')}`, open && `open=${open}`];
   return `#${parts.filter(Boolean).join('&')}`;
 }
 

@@ -1,21 +1,22 @@
 /**
- * A thief with copies of what the panels hold. The server plays the part, as a client that is not this browser: script can neither read
- * an HttpOnly cookie nor send one of its choice, which is what HttpOnly is for.
+ * A thief with copies of the columns' credentials. The server plays the part, as a client that is not this browser: script can neither
+ * read an HttpOnly cookie nor send one of its choice, which is what HttpOnly is for.
  */
 
 import { send } from './api.js';
 import { copyOf } from './dom.js';
+import { markOf } from './table.js';
 import { duration, fill, hasWord, number, word } from './words.js';
 
-/** While somebody watches, each copy is tried so often, in milliseconds. */
+/** While the learner watches, each copy is tried once in this many milliseconds. */
 const pace = 1000;
 
 /**
- * @typedef {object} Copy as POST /{s}/copy tells of it
+ * @typedef {object} Copy as POST /{s}/copy describes it
  * @property {string} id
  * @property {string} strategy
  * @property {{bytes: number, value_masked: string}} credential
- * @property {object | null} payload what anybody can read in it
+ * @property {object | null} payload its readable part
  */
 
 /** One copy, what was tried with it, and how long it has outlived the logout of its owner. */
@@ -26,13 +27,16 @@ class Loot {
   #worked = null;
   #refused = null;
   #sent = null;
+  #page;
   #told = null;
 
   /**
    * @param {Copy} copy
    * @param {unknown} held what script itself holds, to put it back later
+   * @param {import('./page.js').Page} page
    */
-  constructor(copy, held) {
+  constructor(copy, held, page) {
+    this.#page = page;
     this.copy = { ...copy, held };
     this.element.dataset.copyOf = copy.strategy;
     this.#payload.value = JSON.stringify(copy.payload, null, 2) ?? '';
@@ -94,6 +98,8 @@ class Loot {
     this.#sent = answer.status === 200 ? answer.body : { status: answer.status || '–', body: answer.body };
     this.#told = null;
     this.render();
+    const { status, body } = this.#sent;
+    this.#page.report({ act: 'thief', status, code: body?.code, path: request.path, after: Boolean(this.#logout), slug: this.copy.strategy });
     return answer;
   }
 
@@ -101,20 +107,29 @@ class Loot {
     fill(this.element);
     const { strategy, credential, payload } = this.copy;
     const { status, body } = this.#sent ?? {};
-    const code = body?.code ?? '';
     const texts = {
       copy_of: strategy,
       copy_value: credential.value_masked,
-      copy_bytes: `${number(credential.bytes)} ${word('unit.bytes')}`,
+      copy_bytes: word('bytes', { count: number(credential.bytes) }),
       told: status ?? '–',
-      told_code: code,
-      told_more: this.#told ? word(this.#told) : told(status, code, body),
+      told_code: body?.code ?? '',
       life: this.#life(),
       edit_hint: word(payload ? 'thief.edit.text' : 'thief.edit.noise'),
     };
     for (const [field, text] of Object.entries(texts)) this.#find(`[data-field=${field}]`).textContent = text;
+    this.#find('[data-field=told_more]').replaceChildren(...(this.#told ? [word(this.#told)] : explained(status, body, {})));
+    this.#drawLife();
     this.element.dataset.outcome = !status ? '' : (status < 400 ? 'works' : 'refused');
     this.#payload.ariaLabel = word('thief.edit.label', { slug: strategy });
+  }
+
+  /** A line that grows while the copy works after the logout, and ends where it was refused. */
+  #drawLife() {
+    const until = this.#refused ?? this.#worked;
+    const seconds = this.#logout && until ? (new Date(until) - new Date(this.#logout)) / 1000 : 0;
+    const line = this.#find('[data-life]');
+    line.querySelector('rect').setAttribute('width', String(this.#logout ? Math.max(4, 1000 * Math.log1p(seconds) / Math.log1p(30 * 86400)) : 0));
+    line.dataset.state = this.#refused ? 'ended' : 'alive';
   }
 
   /** How long the copy has outlived the logout. */
@@ -131,11 +146,23 @@ class Loot {
   }
 }
 
-function told(status, code, body) {
-  if (!status) return word('thief.untried');
-  if (body?.members) return word('thief.admin', { count: body.members.length });
-  if (body?.state) return word('thief.profile', { name: body.user.display_name, credits: body.state.credits });
-  return hasWord(`code.${code}`) ? word(`code.${code}`) : body?.detail ?? '';
+/**
+ * What came of a stolen or edited credential, with a mark: what opens the login is bad for the user, whatever its status.
+ * @param {number | string | undefined} status
+ * @param {any} body
+ * @param {{edited?: boolean}} how
+ * @returns {(string | Node)[]}
+ */
+export function explained(status, body, { edited }) {
+  if (!status) return [word('thief.untried')];
+  if (body?.members) return [markOf('bad'), ' ', word('thief.admin', { count: body.members.length })];
+  if (body?.state) {
+    const text = word(edited ? 'xray.believed' : 'thief.profile', { name: body.user.display_name, role: word(`role.${body.user.role}`), credits: body.state.credits });
+    return [markOf('bad'), ' ', text];
+  }
+  const key = `code.${body?.code}`;
+  const mark = status === 401 || status === 403 ? [markOf('good'), ' '] : [];
+  return [...mark, edited ? `${status} ` : '', hasWord(key) ? word(key, body) : body?.detail ?? ''];
 }
 
 /**
@@ -149,40 +176,61 @@ export function thief(box, page) {
   const loot = new Map();
   let timer;
 
+  const panel = box.closest('[role=tabpanel]');
+  const said = box.querySelector('[data-field=thief_said]');
   const each = (deed) => Promise.all([...loot.values()].map(deed));
   const deeds = {
-    copy: () => Promise.all(page.strategies.map(async ({ slug, client }) => {
-      const { status, body } = await client.copy();
-      if (status === 201) loot.set(slug, new Loot(body, client.keeper.held()));
-    })),
+    copy: async () => {
+      const copied = await Promise.all(page.strategies.map(async ({ slug, client }) => {
+        const { status, body } = await client.copy();
+        if (status === 201) loot.set(slug, new Loot(body, client.keeper.held(), page));
+        return status === 201;
+      }));
+      return copied.some(Boolean) ? 'thief.copied' : 'thief.nothing';
+    },
     restore: async () => {
       await Promise.all(page.strategies.map(({ slug, client }) => loot.has(slug) && client.restore(loot.get(slug).copy)));
-      await page.lookAgain();
+      await page.lookAgain(page.strategies);
     },
     use: () => each((one) => one.use()),
     forge: () => each((one) => one.forge()),
   };
+  /** Key of the word on what the last button came to. */
+  let told = '';
   const show = () => {
-    const inOrder = page.columns.map(({ slug }) => loot.get(slug)).filter(Boolean);
+    const inOrder = page.all.map(({ slug }) => loot.get(slug)).filter(Boolean);
     list.replaceChildren(...inOrder.map((one) => one.element));
+    said.textContent = told && word(told);
   };
+  const act = async (name) => {
+    const result = name === 'copy' || loot.size ? await deeds[name]() : 'thief.none';
+    told = typeof result === 'string' ? result : '';
+    show();
+    if (result === 'thief.copied') page.report({ act: 'copied' });
+  };
+  /** A quick second click uses what the first one has copied. */
+  let turn = Promise.resolve();
   for (const button of box.querySelectorAll('[data-thief-act]')) {
     button.addEventListener('click', async () => {
       box.ariaBusy = 'true';
-      await deeds[button.dataset.thiefAct]();
-      show();
-      box.ariaBusy = 'false';
+      const mine = turn.then(() => act(button.dataset.thiefAct));
+      turn = mine;
+      await mine;
+      if (turn === mine) box.ariaBusy = 'false';
     });
   }
   // One try after the other: a busy server is not made busier.
   const again = async () => {
     await deeds.use();
-    if (watch.checked && box.open) timer = setTimeout(again, pace);
+    if (watch.checked && !panel.hidden) timer = setTimeout(again, pace);
   };
   watch.addEventListener('change', () => (watch.checked ? again() : clearTimeout(timer)));
-  box.addEventListener('toggle', () => box.open && watch.checked && again());
-  page.panels.addEventListener('happening', ({ target, detail: { act, status } }) => {
-    if (act === 'logout' && status === 204) loot.get(target.dataset.strategy)?.ownerLeft();
+  panel.addEventListener('opened', () => watch.checked && again());
+  page.addEventListener('happening', ({ detail: { act, slug, status } }) => {
+    if (act === 'logout' && status === 204) loot.get(slug)?.ownerLeft();
   });
-  document.addEventListener('words', () => each((one) => one.render()));
+  document.addEventListener('words', () => {
+    each((one) => one.render());
+    show();
+  });
 }

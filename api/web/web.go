@@ -1,7 +1,7 @@
 // Package web holds what a browser shows: the page at /, the small page of each
-// strategy at /{s}/, and the script modules, style, words (English and Korean)
-// and guides they use. There is no build step: what is in this folder is what
-// the browser gets.
+// strategy at /{s}/, the guides, and the script modules, styles and words
+// (English and Korean) they use. There is no build step: the browser gets what is
+// in this folder, and the guides, which are Markdown, as HTML.
 //
 // The package knows no strategy. It is handed slugs and traits, and the script
 // builds one panel from each, so that a further strategy appears on the page
@@ -53,7 +53,12 @@ type Page struct {
 
 	Policies  []string // under which the catalogue is cached, in order
 	Classroom bool     // shows what a classroom has besides: a thief, an attacker's inbox, levers
+	Lifetimes []Lifetime
 }
+
+// Lifetime is a duration that a classroom can set, with its bounds as a learner types
+// them. Max is "" where there is none.
+type Lifetime struct{ Name, Min, Max string }
 
 // Column is one strategy: the path it is mounted at, and its traits, which are
 // handed to the script as JSON.
@@ -109,7 +114,7 @@ func ETag(name string) string {
 
 // ContentType returns the media type of an asset. It does not depend on the
 // machine's own tables, which differ between systems and would serve a Korean
-// guide without its charset, or as a download.
+// guide without its charset.
 func ContentType(name string) string {
 	switch path.Ext(name) {
 	case ".js":
@@ -121,7 +126,7 @@ func ContentType(name string) string {
 	case ".svg":
 		return "image/svg+xml"
 	default:
-		return "text/plain; charset=utf-8" // guides: browsers download text/markdown
+		return "text/markdown; charset=utf-8" // guides, to clients that do not take HTML: browsers get Guide
 	}
 }
 
@@ -182,15 +187,21 @@ func render(w io.Writer, document string, p Page, columns []Column) error {
 		return fmt.Errorf("web: traits: %w", err)
 	}
 	var out bytes.Buffer
+	tabs := []string{"wire", "xray", "charts", "caches"}
+	if p.Classroom {
+		tabs = append(tabs, "attacker", "levers")
+	}
 	if err := translated.ExecuteTemplate(&out, document, struct {
 		Page
 		Shown     []Column // the columns of this document
 		JSON      string   // the same, for the script
+		Acts      []string // what a learner can do after a login
+		Tabs      []string
+		ThiefActs []string
 		Spans     []string // by which the clock is moved
-		Durations []string // settings that are one
 	}{
-		p, columns, string(data), []string{"1m", "16m", "8h", "168h"},
-		[]string{"session_idle", "session_max", "access_ttl", "refresh_ttl", "refresh_overlap"},
+		p, columns, string(data), []string{"profile", "theme", "cart", "spend", "refresh", "logout"}, tabs,
+		[]string{"copy", "restore", "use", "forge"}, []string{"1m", "16m", "8h", "168h"},
 	}); err != nil {
 		return fmt.Errorf("web: %s: %w", document, err)
 	}

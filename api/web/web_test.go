@@ -81,11 +81,13 @@ func TestEveryWordTheScriptNamesExists(t *testing.T) {
 	}
 }
 
+// inline matches what the content security policy forbids.
+var inline = regexp.MustCompile(`(?i)<style|\sstyle=|\son\w+=|javascript:|<script(>| [^>]*type="module">)`)
+
 func TestDocumentsAreComplete(t *testing.T) {
 	t.Parallel()
 	require.NotEqual(t, documents(t, "en"), documents(t, "ko"))
 	require.Equal(t, documents(t, "en"), documents(t, ""), "English unless told")
-	inline := regexp.MustCompile(`(?i)<style|\sstyle=|\son\w+=|javascript:|<script(>| [^>]*type="module">)`)
 	asset := regexp.MustCompile(`(?:src|href)="/web/([^"]+)"`)
 	for _, language := range []string{"en", "ko"} {
 		for name, html := range documents(t, language) {
@@ -166,5 +168,5 @@ func TestAssets(t *testing.T) {
 	require.Regexp(t, `^"[\w-]{22}"$`, web.ETag("app.js"))
 	require.NotEqual(t, web.ETag("app.js"), web.ETag("page.js"))
 	require.Equal(t, "text/javascript; charset=utf-8", web.ContentType("app.js"))
-	require.Equal(t, "text/plain; charset=utf-8", web.ContentType("guide/ko.md"))
+	require.Equal(t, "text/markdown; charset=utf-8", web.ContentType("guide/ko.md"))
 }

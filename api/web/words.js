@@ -66,7 +66,7 @@ export function duration(milliseconds) {
   const seconds = Math.max(0, Math.round(milliseconds / 1000));
   const parts = [['day', Math.floor(seconds / 86400)], ['hour', Math.floor(seconds / 3600) % 24], ['minute', Math.floor(seconds / 60) % 60], ['second', seconds % 60]];
   const first = parts.findIndex(([, count]) => count > 0);
-  const shown = first < 0 ? parts.slice(-1) : parts.slice(first, first + 2);
+  const shown = first < 0 ? parts.slice(-1) : parts.slice(first, first + 2).filter(([, count], i) => !i || count);
   return shown.map(([unit, count]) => new Intl.NumberFormat(language, { style: 'unit', unit, unitDisplay: 'short' }).format(count)).join(' ');
 }
 

@@ -70,7 +70,7 @@ func LoadOrCreate(path string, random io.Reader, now time.Time) (*Ring, error) {
 func Init(path string, random io.Reader, now time.Time) (*Ring, error) {
 	ring, err := create(path, MadeForService, random, now)
 	if errors.Is(err, fs.ErrExist) {
-		return nil, fmt.Errorf("keys: %s: %w: replace its keys with statelab keys rotate, or name another file with --keys", path, fs.ErrExist)
+		return nil, fmt.Errorf("keys: %s: %w: replace its keys with statelab keys rotate, or choose another file with --keys", path, fs.ErrExist)
 	}
 	return ring, err
 }
@@ -240,7 +240,7 @@ func Rotate(path string, random io.Reader, now time.Time, dropPrevious bool) (*R
 	tmp, err := os.OpenFile(target+".new", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // #nosec G304 -- as above
 	switch {
 	case errors.Is(err, fs.ErrExist):
-		return nil, fmt.Errorf("keys: %s.new exists: another rotation is under way; if there is none, remove it", target)
+		return nil, fmt.Errorf("keys: %s.new exists: wait for the other rotation to end, or delete the file if no rotation runs", target)
 	case err != nil:
 		return nil, fmt.Errorf("keys: %w", err)
 	}
@@ -254,7 +254,7 @@ func Rotate(path string, random io.Reader, now time.Time, dropPrevious bool) (*R
 	if err != nil {
 		_ = tmp.Close()
 		_ = os.Remove(tmp.Name())
-		return nil, fmt.Errorf("nothing was rotated: %w", err)
+		return nil, fmt.Errorf("the keys were not rotated: %w", err)
 	}
 	// The new name is on the disk as soon as the directory is. Not every system
 	// can be asked for that.
@@ -271,7 +271,7 @@ func rotated(path string, random io.Reader, now time.Time, dropPrevious bool) (*
 		return nil, nil, err
 	}
 	if f.made == MadeForVerifying {
-		return nil, nil, fmt.Errorf("keys: %s holds public keys only: rotate the file that they were taken from", path)
+		return nil, nil, fmt.Errorf("keys: %s has public keys only: rotate the key file that they come from", path)
 	}
 	ring, err := Generate(random, now)
 	if err == nil && !dropPrevious {

@@ -98,7 +98,7 @@ func (w *Watch) read() {
 	switch {
 	case err != nil:
 		if w.err == nil || w.err.Error() != err.Error() {
-			w.log.Error("the key file is not good: the keys from before stay in force", slog.Any("error", err))
+			w.log.Error("the server refused the key file and keeps the previous keys", slog.Any("error", err))
 		}
 	case w.err != nil || !slices.EqualFunc(next.All(), w.ring.All(), func(a, b *Key) bool { return a.String() == b.String() }):
 		w.ring.set.Store(next.set.Load())
@@ -119,7 +119,7 @@ func (w *Watch) lacking(next *Ring) error {
 		_, signs := w.ring.Active(p)
 		_, would := next.Active(p)
 		if signs == nil && would != nil || len(w.ring.Verifying(p)) > 0 && len(next.Verifying(p)) == 0 {
-			return fmt.Errorf("keys: %s lacks a %s key such as the server has", w.path, p)
+			return fmt.Errorf("keys: %s has no %s key, which the server needs", w.path, p)
 		}
 	}
 	return nil

@@ -136,7 +136,7 @@ func (s counted) BySubject(ctx context.Context, subject string) ([]state.Entry, 
 	return all, err
 }
 
-func (s counted) Logins(ctx context.Context, q state.LoginQuery) ([]state.Entry, error) {
+func (s counted) Logins(ctx context.Context, q state.LoginQuery) ([]state.LoginHead, error) {
 	start := time.Now()
 	all, err := s.Store.Logins(ctx, q)
 	s.done(ctx, start, Logins, err)

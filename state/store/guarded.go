@@ -17,6 +17,12 @@ import (
 // written, since it is locked, full or a replica, can often be read: a write
 // that failed stops writes only. What Guarded refuses by itself is an error that
 // wraps state.ErrUnavailable.
+//
+// An operation that takes too long is no failure of the store as long as others
+// succeed beside it: this process, its pool of connections or its turn may be
+// busy. A read is held against the store unless another read has succeeded since
+// it began, and a write unless another write has. Where only the other kind has,
+// the second late one in a row is: a store that is locked can be read all the time.
 func Guarded(s state.Store, o Options) state.Store {
 	return &guarded{Store: s, timeout: cmp.Or(o.Patience, opTimeout)}
 }
@@ -33,17 +39,22 @@ type guarded struct {
 	state.Store
 	timeout       time.Duration // of one operation
 	reads, writes rest
+	unwritten     atomic.Bool // the last write has failed
 }
 
 // A rest is the moment until which a store is not asked, by the wall clock, in
-// nanoseconds; zero if it may be asked.
-type rest struct{ atomic.Int64 }
+// nanoseconds; zero if it may be asked. It counts what has succeeded.
+type rest struct {
+	atomic.Int64
+	succeeded atomic.Uint64
+	late      atomic.Bool // the last operation took too long
+}
 
 // wallClock is the real one: a lesson that moves its clock must not end an
 // outage.
 var wallClock = time.Now
 
-var errResting = fmt.Errorf("%w: it has failed a moment ago", state.ErrUnavailable)
+var errResting = fmt.Errorf("%w: it failed a moment ago", state.ErrUnavailable)
 
 // guard runs one operation. Of many that find the store rested, one probes it
 // and the others go on resting until it has answered.
@@ -54,6 +65,7 @@ func (g *guarded) guard(ctx context.Context, its *rest, f func(context.Context) 
 			return errResting
 		}
 	}
+	before, all := its.succeeded.Load(), g.succeeded()
 	bounded, cancel := context.WithTimeout(ctx, g.timeout)
 	defer cancel()
 	err := f(bounded)
@@ -61,14 +73,39 @@ func (g *guarded) guard(ctx context.Context, its *rest, f func(context.Context) 
 	case errors.Is(err, errLate): // neither an outage nor the end of one
 	case !isOutage(err):
 		its.Store(0)
-	case ctx.Err() == nil: // it was the store, and not the client that has left
-		until := wallClock().Add(restFor).UnixNano()
-		g.writes.Store(until)
-		if its == &g.reads {
-			g.reads.Store(until)
+		its.succeeded.Add(1)
+		its.late.Store(false)
+		if its == &g.writes {
+			g.unwritten.Store(false)
 		}
+	case ctx.Err() != nil: // the client has left, or the request has no time any more
+	case isLate(bounded, err) && (its.succeeded.Load() != before || g.succeeded() != all && !its.late.Swap(true)):
+	default:
+		g.rest(its)
 	}
 	return err
+}
+
+// succeeded counts the operations that have succeeded.
+func (g *guarded) succeeded() uint64 { return g.reads.succeeded.Load() + g.writes.succeeded.Load() }
+
+// rest gives the store its rest after an operation that failed: a read stops both kinds.
+func (g *guarded) rest(its *rest) {
+	until := wallClock().Add(restFor).UnixNano()
+	g.writes.Store(until)
+	if its == &g.reads {
+		g.reads.Store(until)
+	} else {
+		g.unwritten.Store(true)
+	}
+}
+
+// isLate reports whether an operation has failed for the time that it took: by the deadline
+// of its context, or with an error whose method Timeout says so. Such an error comes from a
+// connection, or from a store in which the operation has waited for one.
+func isLate(ctx context.Context, err error) bool {
+	var slow interface{ Timeout() bool }
+	return errors.As(err, &slow) && slow.Timeout() || err != nil && ctx.Err() != nil
 }
 
 // guardSubject is guard for an operation by subject. That it takes too long says
@@ -78,8 +115,7 @@ func (g *guarded) guardSubject(ctx context.Context, its *rest, f func(context.Co
 	var late error
 	err := g.guard(ctx, its, func(ctx context.Context) error {
 		err := f(ctx)
-		var slow interface{ Timeout() bool } // a deadline of the context, or of the connection
-		if errors.As(err, &slow) && slow.Timeout() {
+		if isLate(ctx, err) {
 			late = fmt.Errorf("%w: %w", state.ErrUnavailable, err)
 			return errLate
 		}
@@ -126,7 +162,7 @@ func (g *guarded) BySubject(ctx context.Context, subject string) (all []state.En
 	return all, err
 }
 
-func (g *guarded) Logins(ctx context.Context, q state.LoginQuery) (all []state.Entry, err error) {
+func (g *guarded) Logins(ctx context.Context, q state.LoginQuery) (all []state.LoginHead, err error) {
 	err = g.guardSubject(ctx, &g.reads, func(ctx context.Context) (err error) { all, err = g.Store.Logins(ctx, q); return err })
 	return all, err
 }
@@ -135,6 +171,10 @@ func (g *guarded) EndSubject(ctx context.Context, e state.Ending) (n int, err er
 	err = g.guardSubject(ctx, &g.writes, func(ctx context.Context) (err error) { n, err = g.Store.EndSubject(ctx, e); return err })
 	return n, err
 }
+
+// RefusesWrites reports whether the store failed at the last write. It may answer and
+// be read all the same.
+func (g *guarded) RefusesWrites() bool { return g.unwritten.Load() }
 
 // Ping asks the store itself, whether or not it rests: readiness is not to be
 // guessed. If it answers, its rest is over.

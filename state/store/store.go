@@ -1,25 +1,28 @@
-// Package store has the back ends of state.Store, one file each, and the
-// decorator that counts what they do. Package storetest has the conformance
-// suite that each of them passes.
+// Package store has what the stores of records share: their options, and the decorators that
+// guard a store and count what it does. Each store is a package of its own, so that a program
+// builds the drivers of those alone that it imports: memory, sqlstore and redisstore. Package
+// storetest has the conformance suite that each of them passes.
 package store
 
 import (
+	"bytes"
+	"cmp"
 	"context"
-	"fmt"
-	"strings"
+	"slices"
 	"time"
 
 	"statelab/state"
 )
 
-// Options are what every back end is made with.
+// Options are what every store is made with.
 type Options struct {
 	// Now is the clock that expiry is judged by; the zero value is time.Now.
 	Now func() time.Time
 	// MaxRecords caps the records of a memory store, of every kind; zero means
-	// DefaultMaxRecords.
+	// memory.DefaultMaxRecords.
 	MaxRecords int
-	// MaxBytes caps the memory that its records take; zero means DefaultMaxBytes.
+	// MaxBytes caps the memory that its records take; zero means
+	// memory.DefaultMaxBytes.
 	MaxBytes int64
 	// Patience is how long one operation may take before it counts as an outage, and
 	// how long Redis may take for a command, a connection or a place in the pool; zero
@@ -34,21 +37,11 @@ type Warner interface {
 	Warnings(ctx context.Context) []string
 }
 
-// Open returns the store that address names: "memory"; "database", the one
-// handed in; or an address of Redis as NewRedis reads it. The caller closes it.
-func Open(address string, database state.Store, o Options) (state.Store, error) {
-	scheme, _, _ := strings.Cut(address, "://")
-	switch scheme {
-	case "memory":
-		return NewMemory(o), nil
-	case "database":
-		return database, nil
-	case "redis", "rediss":
-		s, err := NewRedis(address, o)
-		if err != nil {
-			return nil, err
-		}
-		return Guarded(s, o), nil
-	}
-	return nil, fmt.Errorf("there is no store %s: use memory, database, redis://HOST:PORT or rediss://HOST:PORT", scheme)
+// Oldest sorts logins as state.Store lists them, by when they began and then by their keys,
+// and returns all but the newest ones, of which it leaves out skip.
+func Oldest(all []state.LoginHead, skip int) []state.LoginHead {
+	slices.SortFunc(all, func(a, b state.LoginHead) int {
+		return cmp.Or(cmp.Compare(a.IssuedAt, b.IssuedAt), bytes.Compare(a.Key[:], b.Key[:]))
+	})
+	return all[:max(0, len(all)-skip)]
 }

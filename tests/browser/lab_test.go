@@ -17,15 +17,9 @@ import (
 	"statelab/tests/harness"
 )
 
-// What the classroom's page has besides the panels: a thief, levers, frames, and a
-// panel without a server. Each story is tried with all strategies, and what must
+// What the classroom's page has besides the table: a thief, levers, caches, and a
+// column without a server. Each story is tried with all strategies, and what must
 // come of it is in their traits.
-
-// opensLab opens one of the boxes below the panels.
-func (v *visitor) opensLab(name string) {
-	v.t.Helper()
-	v.clicks(testid(name) + " > summary")
-}
 
 // loot is a selector of something in the thief's copy of a strategy.
 func loot(slug, inner string) string { return fmt.Sprintf(`[data-copy-of=%q] %s`, slug, inner) }
@@ -44,262 +38,252 @@ func (v *visitor) everywhere(works func(state.Traits) bool) {
 	}
 }
 
-func thiefOnThePage(t *testing.T, v *visitor) {
-	v.addsAll()
-	v.opensLab("thief")
-	v.clicks(testid("thief-copy"))
-	require.Empty(t, v.texts("[data-copy-of]"), "nobody has anything to steal")
-	v.acts("login")
-	v.clicks(testid("thief-copy"))
-	require.Equal(t, harness.Strategies, js[[]string](v, `[...document.querySelectorAll('[data-copy-of]')].map((e) => e.dataset.copyOf)`))
+func TestAThiefEditsAndReplaysCopies(t *testing.T) {
+	onPage(t, both, func(t *testing.T, v *visitor) {
+		v.addsAll()
+		v.opensTab("attacker")
+		v.clicks(testid("thief-copy"))
+		require.Empty(t, v.texts("[data-copy-of]"), "there is nothing to copy")
+		v.acts("login")
+		v.clicks(testid("thief-copy"))
+		require.Equal(t, harness.Strategies, js[[]string](v, `[...document.querySelectorAll('[data-copy-of]')].map((e) => e.dataset.copyOf)`))
 
-	// Where nothing protects it, a credential makes an admin of whoever writes it.
-	v.clicks(testid("thief-forge"))
-	for _, slug := range harness.Strategies {
-		forged := !v.s.Traits(t, slug).TamperProof
-		require.Equal(t, forged, v.told(slug) == "200", slug)
-		if forged {
-			require.Equal(t, strings.Replace(v.word("thief.admin"), "{count}", "3", 1), v.text(loot(slug, "[data-field=told_more]")))
+		// Where nothing protects it, a credential makes its writer an admin.
+		v.clicks(testid("thief-forge"))
+		for _, slug := range harness.Strategies {
+			forged := !v.s.Traits(t, slug).TamperProof
+			require.Equal(t, forged, v.told(slug) == "200", slug)
+			if forged {
+				require.Equal(t, "✘ "+v.phrase("thief.admin", "count", "3"), v.text(loot(slug, "[data-field=told_more]")))
+			}
 		}
-	}
 
-	// By hand: more credits.
-	for _, slug := range harness.Strategies {
-		v.clicks(loot(slug, "summary"))
-		if v.s.Traits(t, slug).Readable {
-			v.does(fmt.Sprintf(`(() => { const text = document.querySelector(%q); text.value = text.value.replace('"credits": 100', '"credits": 100000'); })()`, loot(slug, "textarea")))
-			require.Contains(t, js[string](v, fmt.Sprintf(`document.querySelector(%q).value`, loot(slug, "textarea"))), "100000")
+		// By hand: more credits.
+		for _, slug := range harness.Strategies {
+			v.clicks(loot(slug, "summary"))
+			if v.s.Traits(t, slug).Readable {
+				v.does(fmt.Sprintf(`(() => { const text = document.querySelector(%q); text.value = text.value.replace('"credits": 100', '"credits": 100000'); })()`, loot(slug, "textarea")))
+				require.Contains(t, js[string](v, fmt.Sprintf(`document.querySelector(%q).value`, loot(slug, "textarea"))), "100000")
+			}
+			v.clicks(loot(slug, "[data-send]"))
+			v.until(fmt.Sprintf(`!document.querySelector(%q).textContent.includes('?')`, loot(slug, "")))
 		}
-		v.clicks(loot(slug, "[data-send]"))
-		v.until(fmt.Sprintf(`!document.querySelector(%q).textContent.includes('?')`, loot(slug, "")))
-	}
-	v.until(`[...document.querySelectorAll('[data-copy-of]')].every((e) => e.dataset.outcome)`)
-	v.everywhere(func(traits state.Traits) bool { return !traits.TamperProof })
+		v.until(`[...document.querySelectorAll('[data-copy-of]')].every((e) => e.dataset.outcome)`)
+		v.everywhere(func(traits state.Traits) bool { return !traits.TamperProof })
 
-	// An old copy brings the credits back where the client holds them.
-	v.acts("spend")
-	v.showsAll(fields{"credits": "70"})
-	v.clicks(testid("thief-restore"))
-	for _, slug := range harness.Strategies {
-		want := "70"
-		if !v.s.Traits(t, slug).RollbackProof {
-			want = "100"
+		// An old copy brings the credits back where the client holds them.
+		v.acts("spend")
+		v.showsAll(fields{"credits": v.phrase("credits", "count", "70")})
+		v.clicks(testid("thief-restore"))
+		for _, slug := range harness.Strategies {
+			want := "70"
+			if !v.s.Traits(t, slug).RollbackProof {
+				want = "100"
+			}
+			v.shows(slug, fields{"status": "200", "credits": v.phrase("credits", "count", want)})
 		}
-		v.shows(slug, fields{"status": "200", "credits": want})
-	}
 
-	// A copy after the logout.
-	v.acts("logout")
-	v.until(fmt.Sprintf(`[...document.querySelectorAll('[data-copy-of] [data-field=life]')].filter((e) => e.textContent).length === %d`, len(harness.Strategies)))
-	v.clicks(testid("thief-use"))
-	v.everywhere(func(traits state.Traits) bool { return !traits.Revocable })
-	require.NotContains(t, js[string](v, `document.querySelector('[data-thief]').textContent`), "thief.", "every word is there")
+		// A copy after the logout.
+		v.acts("logout")
+		v.until(fmt.Sprintf(`[...document.querySelectorAll('[data-copy-of] [data-field=life]')].filter((e) => e.textContent).length === %d`, len(harness.Strategies)))
+		v.clicks(testid("thief-use"))
+		v.everywhere(func(traits state.Traits) bool { return !traits.Revocable })
+		require.NotContains(t, js[string](v, `document.querySelector('[data-thief]').textContent`), "thief.", "every word is there")
+	})
 }
 
 // A copy dies after what the comparison says, and not before.
-func clockOfACopy(t *testing.T, v *visitor) {
-	v.addsAll()
-	v.opensLab("thief")
-	v.opensLab("levers")
-	v.acts("login")
-	v.clicks(testid("thief-copy"))
-	v.acts("logout")
-	v.until(fmt.Sprintf(`[...document.querySelectorAll('[data-copy-of] [data-field=life]')].filter((e) => e.textContent).length === %d`, len(harness.Strategies)))
-	alive := func(lives func(slug string, traits state.Traits) bool) {
-		t.Helper()
-		v.clicks(testid("thief-use"))
+func TestACopyLivesAsLongAsItsStrategySays(t *testing.T) {
+	onPage(t, english, func(t *testing.T, v *visitor) {
+		v.addsAll()
+		v.opensTab("attacker")
+		v.acts("login")
+		v.clicks(testid("thief-copy"))
+		v.acts("logout")
+		v.until(fmt.Sprintf(`[...document.querySelectorAll('[data-copy-of] [data-field=life]')].filter((e) => e.textContent).length === %d`, len(harness.Strategies)))
+		alive := func(lives func(slug string, traits state.Traits) bool) {
+			t.Helper()
+			v.opensTab("attacker")
+			v.clicks(testid("thief-use"))
+			for _, slug := range harness.Strategies {
+				traits := v.s.Traits(t, slug)
+				require.Equal(t, lives(slug, traits), v.told(slug) == "200", slug)
+			}
+		}
+		alive(func(_ string, traits state.Traits) bool { return !traits.Revocable })
+		v.opensTab("levers")
+		v.clicks(testid("advance-16m"))
+		tokens := map[string]bool{} // whose access token has a life of its own
+		for _, slug := range harness.Strategies {
+			tokens[slug] = v.s.Login(t, slug, harness.Alice, harness.AlicePassword).Renews() != ""
+		}
+		alive(func(slug string, traits state.Traits) bool { return !traits.Revocable && !tokens[slug] })
+		for slug := range tokens {
+			if tokens[slug] {
+				require.Contains(t, v.text(loot(slug, "[data-field=life]")), "16 min", slug)
+				require.Equal(t, "expired", v.text(loot(slug, "[data-field=told_code]")))
+			}
+		}
+		v.opensTab("levers")
+		v.clicks(testid("advance-8h"))
+		alive(func(_ string, traits state.Traits) bool { return !traits.Revocable && !traits.Expires })
+		v.opensTab("levers")
+		v.clicks(testid("lever-reset"))
+		v.until(`document.querySelector('[data-levers]').ariaBusy === 'false'`)
+		require.Equal(t, v.word("lever.pulled"), v.text(testid("pulled")))
+	})
+}
+
+// An attacker who plants an identifier has the victim's login where the server
+// adopts any identifier and renews none.
+func TestAnIdentifierCanBePlantedWhereAnyIsAdopted(t *testing.T) {
+	onPage(t, english, func(t *testing.T, v *visitor) {
+		v.addsAll()
+		for _, slug := range harness.Strategies {
+			if v.s.Traits(t, slug).SentByBrowser {
+				v.does(fmt.Sprintf(`fetch('/%s/profile').then(() => { document.cookie = %q; })`, slug, harness.CookieName(slug)+"=of-my-making; path=/"+slug))
+			}
+		}
+		v.acts("login")
+		v.showsAll(fields{"status": "200", "user": "Alice"})
 		for _, slug := range harness.Strategies {
 			traits := v.s.Traits(t, slug)
-			require.Equal(t, lives(slug, traits), v.told(slug) == "200", slug)
+			if !traits.SentByBrowser {
+				continue
+			}
+			thief := v.s.Client(t, slug).Hold("of-my-making")
+			adopted := !traits.StrictID && traits.Holder == state.HolderServer
+			require.Equal(t, adopted, thief.Get("profile").Status == http.StatusOK, slug)
 		}
-	}
-	alive(func(_ string, traits state.Traits) bool { return !traits.Revocable })
-	v.clicks(testid("advance-16m"))
-	tokens := map[string]bool{} // whose access token has a life of its own
-	for _, slug := range harness.Strategies {
-		tokens[slug] = v.s.Login(t, slug, harness.Alice, harness.AlicePassword).Renews() != ""
-	}
-	alive(func(slug string, traits state.Traits) bool { return !traits.Revocable && !tokens[slug] })
-	for slug := range tokens {
-		if tokens[slug] {
-			require.Contains(t, v.text(loot(slug, "[data-field=life]")), "16 min", slug)
-			require.Equal(t, "expired", v.text(loot(slug, "[data-field=told_code]")))
-		}
-	}
-	v.clicks(testid("advance-8h"))
-	alive(func(_ string, traits state.Traits) bool { return !traits.Revocable && !traits.Expires })
-	v.clicks(testid("lever-reset"))
-	v.until(`document.querySelector('[data-levers]').ariaBusy === 'false'`)
-	require.Equal(t, v.word("lever.pulled"), v.text(testid("pulled")))
+	})
 }
 
-// Whoever plants an identifier of their own has the victim's login where any is
-// adopted and none renewed.
-func plantedIdentifier(t *testing.T, v *visitor) {
-	v.addsAll()
-	for _, slug := range harness.Strategies {
-		if v.s.Traits(t, slug).SentByBrowser {
-			v.does(fmt.Sprintf(`fetch('/%s/profile').then(() => { document.cookie = %q; })`, slug, harness.CookieName(slug)+"=of-my-making; path=/"+slug))
+func TestTheLeversWorkAndExplainThemselves(t *testing.T) {
+	onPage(t, both, func(t *testing.T, v *visitor) {
+		v.toggles("session-stock")
+		v.acts("login")
+		v.opensTab("levers")
+		v.until(`document.querySelector('[data-field=clock]').textContent`)
+		setting := func(name string) string {
+			return js[string](v, fmt.Sprintf(`(() => { const e = document.querySelector('[data-setting=%q]'); return e.type === 'checkbox' ? String(e.checked) : e.value; })()`, name))
 		}
-	}
-	v.acts("login")
-	v.showsAll(fields{"status": "200", "user": "Alice"})
-	for _, slug := range harness.Strategies {
-		traits := v.s.Traits(t, slug)
-		if !traits.SentByBrowser {
-			continue
+		pulls := func(selector, curl string) {
+			t.Helper()
+			v.clicks(selector)
+			v.until(fmt.Sprintf(`document.querySelector('[data-field=pulled_curl]').textContent.includes(%q)`, curl))
+			v.settles()
 		}
-		thief := v.s.Client(t, slug).Hold("of-my-making")
-		adopted := !traits.StrictID && traits.Holder == state.HolderServer
-		require.Equal(t, adopted, thief.Get("profile").Status == http.StatusOK, slug)
-	}
-}
+		pulls(testid("lever-role"), `-X PUT -H 'Content-Type: application/json' -d '{"role":"admin"}' `+v.origin+"/classroom/accounts/alice/role")
+		v.shows("session", fields{"role": v.word("role.admin")})
+		v.shows("cookie", fields{"role": ""}) // a photograph
 
-func leversOnThePage(t *testing.T, v *visitor) {
-	v.clicks(`[data-add="session-stock"]`)
-	v.acts("login")
-	v.opensLab("levers")
-	v.until(`document.querySelector('[data-field=clock]').textContent`)
-	setting := func(name string) string {
-		return js[string](v, fmt.Sprintf(`(() => { const e = document.querySelector('[data-setting=%q]'); return e.type === 'checkbox' ? String(e.checked) : e.value; })()`, name))
-	}
-	pulls := func(selector, curl string) {
-		t.Helper()
-		v.clicks(selector)
-		v.until(fmt.Sprintf(`document.querySelector('[data-field=pulled_curl]').textContent.includes(%q)`, curl))
+		pulls(testid("lever-store"), "/classroom/store/session")
+		require.Equal(t, []string{"alice"}, v.texts("[data-records] b"))
+		v.clicks("[data-records] button")
+		v.until(fmt.Sprintf(`document.querySelector('[data-records]').textContent === %q`, v.word("lever.store.empty")))
 		v.settles()
-	}
-	pulls(testid("lever-role"), `-X PUT -H 'Content-Type: application/json' -d '{"role":"admin"}' `+v.origin+"/classroom/accounts/alice/role")
-	v.shows("session", fields{"role": "admin"})
-	v.shows("cookie", fields{"role": "member"}) // a photograph
+		v.shows("session", fields{"status": "401", "code": "unknown_session"})
+		v.shows("cookie", fields{"status": "200"})
 
-	pulls(testid("lever-store"), "/classroom/store/session")
-	require.Equal(t, []string{"alice"}, v.texts("[data-records] b"))
-	v.clicks("[data-records] button")
-	v.until(fmt.Sprintf(`document.querySelector('[data-records]').textContent === %q`, v.word("lever.store.empty")))
-	v.settles()
-	v.shows("session", fields{"status": "401", "code": "unknown_session"})
-	v.shows("cookie", fields{"status": "200"})
+		v.acts("login")
+		v.clicks(testid("keep-keys"))
+		pulls(testid("lever-restart"), `{"keep_keys":false}`)
+		v.until(`document.querySelector('td[data-strategy=cookie] [data-field=status]').textContent === '401'`)
+		v.shows("cookie", fields{"code": "bad_signature"})
+		v.shows("session", fields{"code": "unknown_session"})
+		v.shows("session-stock", fields{"code": "unknown_session"})
 
-	v.acts("login")
-	v.clicks(testid("keep-keys"))
-	pulls(testid("lever-restart"), `{"keep_keys":false}`)
-	v.until(`document.querySelector('[data-strategy=cookie] [data-field=status]').textContent === '401'`)
-	v.shows("cookie", fields{"code": "bad_signature"})
-	v.shows("session", fields{"code": "unknown_session"})
-	v.shows("session-stock", fields{"code": "unknown_session"})
+		v.acts("login")
+		pulls(testid("lever-rotate"), `{"keep_previous":true}`)
+		v.until(`document.querySelector('td[data-strategy=cookie] [data-field=status]').textContent === '200'`)
+		v.clicks(testid("keep-previous"))
+		pulls(testid("lever-rotate"), `{"keep_previous":false}`)
+		v.until(`document.querySelector('td[data-strategy=cookie] [data-field=status]').textContent === '401'`)
+		v.shows("session", fields{"status": "200"})
 
-	v.acts("login")
-	pulls(testid("lever-rotate"), `{"keep_previous":true}`)
-	v.until(`document.querySelector('[data-strategy=cookie] [data-field=status]').textContent === '200'`)
-	v.clicks(testid("keep-previous"))
-	pulls(testid("lever-rotate"), `{"keep_previous":false}`)
-	v.until(`document.querySelector('[data-strategy=cookie] [data-field=status]').textContent === '401'`)
-	v.shows("session", fields{"status": "200"})
+		require.Equal(t, "none", setting("revocation"))
+		v.does(`(() => { const e = document.querySelector('[data-setting=revocation]'); e.value = 'denylist'; e.dispatchEvent(new Event('change')); })()`)
+		v.until(`document.querySelector('[data-field=pulled_curl]').textContent.includes('denylist')`)
+		v.settles()
+		require.Equal(t, "denylist", v.s.Pull(t, "GET", "settings", nil).Text("revocation"))
+		v.does(`(() => { const e = document.querySelector('[data-setting=access_ttl]'); e.value = '9h'; e.dispatchEvent(new Event('change')); })()`)
+		refused := strings.NewReplacer("{setting}", "access_ttl", "{min}", "1s", "{max}", "1h").Replace(v.word("lever.refused.range"))
+		v.until(fmt.Sprintf(`document.querySelector('[data-field=pulled]').textContent === %q`, refused))
+		v.until(`document.querySelector('[data-setting=access_ttl]').value === '15m0s'`) // what is in force
 
-	require.Equal(t, "none", setting("revocation"))
-	v.does(`(() => { const e = document.querySelector('[data-setting=revocation]'); e.value = 'denylist'; e.dispatchEvent(new Event('change')); })()`)
-	v.until(`document.querySelector('[data-field=pulled_curl]').textContent.includes('denylist')`)
-	v.settles()
-	require.Equal(t, "denylist", v.s.Pull(t, "GET", "settings", nil).Text("revocation"))
-	v.does(`(() => { const e = document.querySelector('[data-setting=access_ttl]'); e.value = '9h'; e.dispatchEvent(new Event('change')); })()`)
-	v.until(`document.querySelector('[data-field=pulled]').textContent.includes('use at most 1h')`)
-	v.until(`document.querySelector('[data-setting=access_ttl]').value === '15m0s'`) // what is in force
-
-	pulls(testid("lever-reset"), "/classroom/reset")
-	v.until(`document.querySelector('[data-setting=revocation]').value === 'none'`)
-	v.clicks(testid("advance-16m"))
-	v.until(`document.querySelector('[data-field=clock]').textContent.includes('16m0s')`)
-	require.NotContains(t, js[string](v, `document.querySelector('[data-levers]').textContent`), "lever.", "every word is there")
+		pulls(testid("lever-reset"), "/classroom/reset")
+		v.until(`document.querySelector('[data-setting=revocation]').value === 'none'`)
+		v.clicks(testid("advance-16m"))
+		v.until(`document.querySelector('[data-field=clock]').textContent.includes('16')`)
+		require.NotContains(t, js[string](v, `document.querySelector('[data-levers]').textContent`), "lever.", "every word is there")
+	})
 }
 
-// threeViews are what script reads, the browser sends and the server keeps: between
-// the first two stands HttpOnly, between the others the strategy.
-func threeViews(t *testing.T, v *visitor) {
-	v.addsAll()
-	v.acts("login")
-	for _, slug := range harness.Strategies {
-		traits := v.s.Traits(t, slug)
-		v.opensDetails("views", slug)
-		frame := fmt.Sprintf(`document.querySelector(%q)`, panel(slug, "iframe"))
-		v.until(frame + `?.contentDocument?.readyState === 'complete' && ` + frame + `.contentWindow.location.pathname === '/` + slug + `/'`)
-		sees := func() string { return v.field(slug, "script_sees") }
-		switch {
-		case !traits.SentByBrowser:
-			require.Contains(t, sees(), "eyJ", "what script keeps, script can read")
-		case traits.HTTPOnly:
-			require.Equal(t, v.word("sees.nothing_httponly"), sees(), slug)
-			require.Empty(t, js[string](v, frame+`.contentDocument.cookie.split('; ').filter((c) => c.startsWith('`+harness.CookieName(slug)+`=')).join()`))
-		default:
-			v.until(fmt.Sprintf(`document.querySelector(%q).textContent.includes('…')`, panel(slug, "[data-field=script_sees]")))
+// The cart is filled until a browser would keep no more of it, and then without the
+// check that prevents this.
+func TestACookieIsFullAt4096Bytes(t *testing.T) {
+	onPage(t, both, func(t *testing.T, v *visitor) {
+		v.addsAll()
+		v.acts("login")
+		limited := func(slug string) bool { return v.s.Traits(t, slug).LimitBytes == state.CookieLimit }
+		for range 20 {
+			v.acts("cart")
+			if v.field("cookie", "status") != "200" {
+				break
+			}
 		}
-		require.NotContains(t, v.field(slug, "browser_sends"), v.word("carried.none."+traits.Transport))
-		require.Equal(t, v.field(slug, "held"), v.field(slug, "server_holds"))
-	}
-	_ = v.console() // the tutorial's page has no icon, and its policy refuses one
-}
-
-// wall fills the cart until a browser would keep no more of it, and then goes on
-// without the check that stands before.
-func wall(t *testing.T, v *visitor) {
-	v.addsAll()
-	v.acts("login")
-	limited := func(slug string) bool { return v.s.Traits(t, slug).LimitBytes == state.CookieLimit }
-	for range 20 {
+		v.acts("cart", "cart", "cart")
+		for _, slug := range harness.Strategies {
+			if !limited(slug) {
+				v.shows(slug, fields{"status": "200"})
+				continue
+			}
+			v.shows(slug, fields{"status": "413", "code": "credential_too_large"})
+			require.Contains(t, v.field(slug, "sentence"), "4096", slug)
+			width, err := strconv.Atoi(js[string](v, fmt.Sprintf(`document.querySelector(%q).getAttribute('width')`, "tr[data-row=sent] "+cell(slug, ".bar rect"))))
+			require.NoError(t, err)
+			require.Less(t, width, 4200, "the gauge stands before the line")
+			require.Greater(t, width, 2500, slug)
+		}
+		v.s.Set(t, harness.Object{"size_check": false})
 		v.acts("cart")
-		if v.field("cookie", "status") != "200" {
-			break
+		for _, slug := range harness.Strategies {
+			if limited(slug) {
+				v.shows(slug, fields{"status": "200"})
+				require.Contains(t, v.field(slug, "note"), strings.Split(v.word("note.dropped"), "{bytes}")[0], "the browser has kept the old one")
+			} else {
+				v.shows(slug, fields{"note": ""})
+			}
 		}
-	}
-	v.acts("cart", "cart", "cart")
-	for _, slug := range harness.Strategies {
-		if !limited(slug) {
-			v.shows(slug, fields{"status": "200"})
-			continue
+		said := map[string]string{}
+		for _, slug := range harness.Strategies {
+			said[slug] = v.field(slug, "version")
 		}
-		v.shows(slug, fields{"status": "413", "code": "credential_too_large"})
-		require.Contains(t, v.field(slug, "sentence"), "4096", slug)
-		width, err := strconv.Atoi(js[string](v, fmt.Sprintf(`document.querySelector(%q).getAttribute('width')`, panel(slug, "[data-bar]"))))
-		require.NoError(t, err)
-		require.Less(t, width, 4200, "the gauge stands before the line")
-		require.Greater(t, width, 2500, slug)
-	}
-	v.s.Set(t, harness.Object{"size_check": false})
-	v.acts("cart")
-	for _, slug := range harness.Strategies {
-		if limited(slug) {
-			v.shows(slug, fields{"status": "200"})
-			require.Contains(t, v.field(slug, "note"), strings.Split(v.word("note.dropped"), "{bytes}")[0], "the browser has kept the old one")
-		} else {
-			v.shows(slug, fields{"note": ""})
+		v.acts("profile")
+		for _, slug := range harness.Strategies {
+			require.Equal(t, limited(slug), v.field(slug, "version") != said[slug], "what was saved is lost")
 		}
-	}
-	said := map[string]string{}
-	for _, slug := range harness.Strategies {
-		said[slug] = v.field(slug, "version")
-	}
-	v.acts("profile")
-	for _, slug := range harness.Strategies {
-		require.Equal(t, limited(slug), v.field(slug, "version") != said[slug], "what was saved is lost")
-	}
+	})
 }
 
-// localPanel is theme and cart in the browser alone: no request, and no login.
-func localPanel(t *testing.T, v *visitor) {
-	v.clicks(`[data-add="localStorage"]`)
-	require.Equal(t, []string{"session", "cookie", "token", "localStorage"}, v.panels())
-	v.acts("login")
-	v.shows("localStorage", fields{"sentence": v.word("local.nobody"), "bytes_up": "0", "reads": "0", "user": "–", "held": v.word("held.nothing")})
-	v.acts("theme", "cart")
-	v.shows("localStorage", fields{"theme": "dark", "sentence": v.word("local.kept"), "wall": strings.Replace(v.word("local.cart"), "{count}", "10", 1)})
-	v.shows("session", fields{"theme": "dark"})
-	v.acts("logout")
-	v.reloads()
-	v.shows("localStorage", fields{"theme": "dark"}) // nobody has ended anything
-	for _, sent := range v.asks() {
-		require.NotContains(t, sent, "localStorage")
-	}
-	require.Len(t, v.texts("[data-curl] li"), 3)
+// The column has theme and cart in the browser alone: no request, and no login.
+func TestAColumnWithoutAServerSendsNothing(t *testing.T) {
+	onPage(t, both, func(t *testing.T, v *visitor) {
+		v.toggles("localStorage")
+		require.Equal(t, []string{"session", "cookie", "token", "localStorage"}, v.columns())
+		v.acts("login")
+		v.shows("localStorage", fields{"sentence": v.word("local.said.nothing"), "bytes_up": v.phrase("bytes", "count", "0"), "reads": "0", "user": "", "kept": v.word("local.kept")})
+		v.acts("theme", "cart")
+		v.shows("localStorage", fields{"theme": v.word("theme.dark"), "sentence": v.word("local.said.kept"), "cart": v.phrase("items", "count", "10")})
+		v.shows("session", fields{"theme": v.word("theme.dark")})
+		v.acts("logout")
+		v.reloads()
+		v.shows("localStorage", fields{"theme": v.word("theme.dark")}) // no act has ended anything
+		for _, sent := range v.asks() {
+			require.NotContains(t, sent, "localStorage")
+		}
+		require.Len(t, v.texts(".lane"), 3)
+	})
 }
 
 // TestThePageShowsTheInbox has the page plant a script, and shows what it brings
@@ -309,7 +293,7 @@ func TestThePageShowsTheInbox(t *testing.T) {
 	v := browser(t).visit(t, s, "en")
 	v.opens("/#s=" + strings.Join(harness.Strategies, ","))
 	v.acts("login")
-	v.opensLab("inbox")
+	v.opensTab("attacker")
 	v.until(fmt.Sprintf(`document.querySelector('[data-field=inbox_where] a')?.textContent === %q`, thief.As("127.0.0.1")))
 	require.Equal(t, harness.Strategies, v.texts("[data-field=inbox_books] a"))
 	v.clicks(testid("inbox-plant"))
@@ -336,38 +320,40 @@ func TestThePageShowsTheInbox(t *testing.T) {
 	}
 	v.clicks(testid("inbox-empty"))
 	v.until(fmt.Sprintf(`document.querySelector('[data-entries]').textContent === %q`, v.word("inbox.nothing")))
-	_ = v.console() // the guestbooks ask for a token that nobody has kept
+	_ = v.console() // the guestbooks ask for a token that no page has kept
 }
 
-// cachesOnThePage reads the catalogue under every policy: who had it, and who is
-// wrong after a write. What a browser keeps no write reaches.
-func cachesOnThePage(t *testing.T, v *visitor) {
-	v.acts("login")
-	v.opensLab("caches")
-	had := func(policy string) string {
-		t.Helper()
-		return v.text(fmt.Sprintf("[data-policy=%q] [data-field=had]", policy))
-	}
-	shows := func(want map[string]string) {
-		t.Helper()
-		for policy, key := range want {
-			require.Equal(t, v.word("cache."+key), had(policy), policy)
+// The page reads the catalog under every policy: who had it, and which is wrong after
+// a write. A write does not reach what a browser keeps.
+func TestEachCachePolicySaysWhoHadTheAnswer(t *testing.T) {
+	onPage(t, both, func(t *testing.T, v *visitor) {
+		v.acts("login")
+		v.opensTab("caches")
+		had := func(policy string) string {
+			t.Helper()
+			return v.text(fmt.Sprintf("[data-policy=%q] [data-field=had]", policy))
 		}
-	}
-	require.Equal(t, []string{"none", "http", "memory", "redis"}, v.texts("[data-policy] b"))
-	v.clicks(testid("caches-read"))
-	shows(map[string]string{"none": "bypass", "http": "bypass", "memory": "miss", "redis": "bypass"})
-	v.s.Clock.Advance(time.Second) // what is computed anew is another answer
-	v.clicks(testid("caches-read"))
-	shows(map[string]string{"none": "bypass", "http": "browser", "memory": "hit", "redis": "bypass"})
+		shows := func(want map[string]string) {
+			t.Helper()
+			for policy, key := range want {
+				require.Equal(t, v.word("cache."+key), had(policy), policy)
+			}
+		}
+		require.Equal(t, []string{"none", "http", "memory", "redis"}, v.texts("[data-policy] h3"))
+		v.clicks(testid("caches-read"))
+		shows(map[string]string{"none": "bypass", "http": "bypass", "memory": "miss", "redis": "absent"})
+		v.s.Clock.Advance(time.Second) // what is computed anew is another answer
+		v.clicks(testid("caches-read"))
+		shows(map[string]string{"none": "bypass", "http": "browser", "memory": "hit", "redis": "absent"})
 
-	v.clicks(testid("caches-write"))
-	shows(map[string]string{"none": "bypass", "http": "browser", "memory": "miss"})
-	wrong := strings.Split(v.word("cache.wrong"), "{time}")
-	truth := func(policy string) string { return v.text(fmt.Sprintf("[data-policy=%q] [data-field=truth]", policy)) }
-	for _, policy := range []string{"none", "http", "memory", "redis"} {
-		require.Equal(t, policy == "http", strings.HasPrefix(truth(policy), wrong[0]) && strings.HasSuffix(truth(policy), wrong[1]), truth(policy))
-	}
-	v.clicks(testid("caches-read"))
-	shows(map[string]string{"none": "bypass", "http": "browser", "memory": "hit"})
+		v.clicks(testid("caches-write"))
+		shows(map[string]string{"none": "bypass", "http": "browser", "memory": "miss"})
+		wrong := strings.Split(v.word("cache.wrong"), "{time}")
+		truth := func(policy string) string { return v.text(fmt.Sprintf("[data-policy=%q] [data-field=truth]", policy)) }
+		for _, policy := range []string{"none", "http", "memory", "redis"} {
+			require.Equal(t, policy == "http", strings.HasPrefix(truth(policy), wrong[0]) && strings.HasSuffix(truth(policy), wrong[1]), truth(policy))
+		}
+		v.clicks(testid("caches-read"))
+		shows(map[string]string{"none": "bypass", "http": "browser", "memory": "hit"})
+	})
 }

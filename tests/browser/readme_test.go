@@ -16,7 +16,7 @@ import (
 // The two lines for an application of another origin are tried on other ports.
 func TestReadmeSinglePageApplication(t *testing.T) {
 	t.Parallel()
-	block := regexp.MustCompile("(?s)## From a single-page application.*?```sh\ngo run \\. (.*?)\ngo run ./tests/spa\n```").FindStringSubmatch(harness.Readme(t))
+	block := regexp.MustCompile("(?s)## From a single-page application.*?```sh\ngo run \\. (.*?)\ngo run ./tests/spa\n```").FindStringSubmatch(harness.Document(t, "api/README.md"))
 	require.NotNil(t, block)
 	p := harness.Start(t, t.TempDir(), nil, append(strings.Fields(block[1]), "--listen", "localhost:0")...)
 	front := string(buildFrontEnd(t))

@@ -21,12 +21,18 @@ import (
 func TestAReadAsksTheStoreOnce(t *testing.T) {
 	t.Parallel()
 	for name, open := range map[string]func(t *testing.T) *harness.Server{ // by what the operator has chosen
-		"memory": func(t *testing.T) *harness.Server { return running(t, "sqlite::memory:", "memory") },
-		"sqlite": func(t *testing.T) *harness.Server { return running(t, "sqlite:"+t.TempDir()+"/x.db", "database") },
-		"postgres": func(t *testing.T) *harness.Server {
-			return running(t, storetest.Database(t)+storetest.Patient, "database")
+		"memory": func(t *testing.T) *harness.Server {
+			return running(t, "sqlite::memory:", "memory", patientWithAccounts)
 		},
-		"redis": func(t *testing.T) *harness.Server { return running(t, "sqlite::memory:", storetest.Redis(t).Address) },
+		"sqlite": func(t *testing.T) *harness.Server {
+			return running(t, "sqlite:"+t.TempDir()+"/x.db", "database", patientWithAccounts)
+		},
+		"postgres": func(t *testing.T) *harness.Server {
+			return running(t, storetest.Database(t)+storetest.Patient, "database", patientWithAccounts)
+		},
+		"redis": func(t *testing.T) *harness.Server {
+			return running(t, "sqlite::memory:", storetest.Redis(t).Address, patientWithAccounts)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t)
@@ -77,8 +83,7 @@ func TestAReadIsOneCommandAtRedis(t *testing.T) {
 	defer func() { require.NoError(t, r.Close()) }()
 	s := harness.NewServer(t, func(c *api.Config) {
 		require.NoError(t, c.Store.Close())
-		c.Store, err = store.Open(server.Address, nil, store.Options{Now: c.Now})
-		require.NoError(t, err)
+		c.Store = inRedis(t, server.Address, store.Options{Now: c.Now})
 	})
 	harness.Each(t, func(t *testing.T, slug string) {
 		const reads = 30

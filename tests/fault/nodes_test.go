@@ -269,6 +269,9 @@ func (n *nodes) underTraffic(t *testing.T, traits map[string]state.Traits, somet
 		})
 	}
 	asking.Wait()
+	if t.Failed() { // a login was refused
+		t.FailNow()
+	}
 
 	var over atomic.Bool
 	for _, slug := range harness.Instant {

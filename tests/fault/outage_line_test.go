@@ -98,7 +98,7 @@ func badLines(t *testing.T, server *storetest.Server, database string, away faul
 		// waits for it any more. Whoever comes next must not get the rest.
 		people := map[string]*harness.Client{}
 		for name, password := range map[string]string{harness.Alice: harness.AlicePassword, harness.Bob: harness.BobPassword, harness.Teacher: harness.TeacherPassword} {
-			people[name] = o.Login(t, harness.Strategies[0], name, password)
+			people[name] = o.login(harness.Strategies[0], name, password)
 		}
 		refused := 0
 		for _, c := range []struct{ kind, attributes string }{

@@ -3,12 +3,14 @@ package fault
 import (
 	"database/sql"
 	"fmt"
+	"net/http"
 	"os"
 	"os/user"
 	"strconv"
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib"
 	"github.com/stretchr/testify/require"
@@ -49,7 +51,7 @@ func TestAPostgresThatIsDownAtTheStart(t *testing.T) {
 	o.refuses(login)
 	server.Start()
 	o.recovers() // by a login of alice's, whose account was made just now
-	o.clients, o.leavers = o.LoginAll(t), o.LoginAll(t)
+	o.clients, o.leavers = o.loginAll(), o.loginAll()
 	o.keeps()
 }
 
@@ -74,7 +76,7 @@ func TestAPostgresThatHangsAtTheStart(t *testing.T) {
 	o.fails(databaseAway)
 	repair()
 	o.recovers()
-	o.LoginAll(t)
+	o.loginAll()
 }
 
 func TestAPostgresThatHangs(t *testing.T) {
@@ -82,6 +84,9 @@ func TestAPostgresThatHangs(t *testing.T) {
 	server := storetest.Postgres(t)
 	o := outageOf(t, running(t, server.Address, "database"))
 	server.Pause()
+	o.refuses(func() *harness.Answer { // it asks for the counts, and then for the account
+		return o.Client(t, "").Do("POST", "/accounts", harness.Object{"username": "late-comer", "password": "the first password"})
+	})
 	o.fails(databaseAway)
 	server.Resume()
 	o.recovers()
@@ -135,11 +140,13 @@ func TestAPostgresWithoutSpace(t *testing.T) {
 	if disk, ok := smallDisk(t); ok {
 		execute(t, db, "CREATE TABLESPACE small LOCATION '"+disk+"'",
 			"ALTER TABLE records SET TABLESPACE small",
+			"ALTER TABLE records SET (autovacuum_enabled = false)", // it would make room
 			"CREATE TABLE ballast TABLESPACE small AS SELECT repeat('x', 1000) FROM generate_series(1, 1000)")
 		for _, rows := range []int{1000, 100, 10, 1} { // to the last page
 			for {
-				_, err := db.ExecContext(t.Context(), `INSERT INTO records (key, subject, strategy, issued_at, revoked, rev, expires, document)
-					SELECT gen_random_uuid(), '', '', 0, FALSE, 1, 1, repeat('x', 200) FROM generate_series(1, $1)`, rows)
+				_, err := db.ExecContext(t.Context(), `
+					INSERT INTO records (key, subject, strategy, issued_at, last_seen, ends_at, revoked, rev, expires, document)
+					SELECT gen_random_uuid(), '', '', 0, 0, 0, FALSE, 1, 1, repeat('x', 200) FROM generate_series(1, $1)`, rows)
 				if err != nil {
 					require.ErrorContains(t, err, "SQLSTATE 53100")
 					break
@@ -179,7 +186,7 @@ func smallDisk(t *testing.T) (dir string, ok bool) {
 func TestAPostgresWhoseTableIsLocked(t *testing.T) {
 	t.Parallel()
 	server := storetest.Postgres(t)
-	o := outageOf(t, running(t, server.Address, "database"))
+	o := outageOf(t, running(t, server.Address+storetest.Patient, "database", patientWithAccounts))
 	other, err := sessions(t, server).BeginTx(t.Context(), nil)
 	require.NoError(t, err)
 	_, err = other.ExecContext(t.Context(), "LOCK TABLE records IN ACCESS EXCLUSIVE MODE")
@@ -188,6 +195,74 @@ func TestAPostgresWhoseTableIsLocked(t *testing.T) {
 	require.NoError(t, other.Rollback())
 	o.recovers()
 	o.keeps()
+}
+
+// Another session has locked rows of one account, and what ends the account's logins
+// takes too long, as with very many of them. It is refused in time, and every other
+// account is served as always.
+func TestAPostgresWithASlowSubject(t *testing.T) {
+	t.Parallel()
+	server := storetest.Postgres(t)
+	o := newOutage(t, running(t, server.Address+storetest.Patient, "database", patientWithAccounts))
+	o.clients = map[string]*harness.Client{}
+	endings, others := map[string]*harness.Client{}, []string{}
+	for _, slug := range harness.Strategies {
+		o.clients[slug] = o.login(slug, harness.Bob, harness.BobPassword)
+		if traits := o.Traits(t, slug); traits.Everywhere && traits.KeptIn != "" {
+			endings[slug] = o.login(slug, harness.Alice, harness.AlicePassword)
+			others = append(others, o.login(slug, harness.Alice, harness.AlicePassword).ID())
+		}
+	}
+	require.NotEmpty(t, endings)
+	other, err := sessions(t, server).BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	_, err = other.ExecContext(t.Context(), "SELECT key FROM records WHERE key = ANY ($1) FOR UPDATE", others)
+	require.NoError(t, err)
+
+	var slow sync.WaitGroup
+	for _, c := range endings {
+		slow.Go(func() {
+			o.refuses(func() *harness.Answer { return c.Post("logout", harness.Object{"everywhere": true}) })
+		})
+	}
+	slow.Go(func() { // an account changes its password once at a time
+		change := harness.Object{"current_password": harness.AlicePassword, "new_password": "through the looking glass"}
+		o.refuses(func() *harness.Answer { return endings["session"].Copy().Route("PUT", "password", change) })
+	})
+	refused := make(chan struct{})
+	go func() {
+		defer close(refused)
+		slow.Wait()
+	}()
+	for served := false; !served; {
+		select {
+		case <-refused:
+			served = true // once more: nothing rests now
+		default:
+		}
+		for slug, c := range o.clients {
+			o.promptly(func() *harness.Answer { return c.Get("profile") }).Is(http.StatusOK)
+			o.promptly(func() *harness.Answer { return c.Patch(harness.Object{"nickname": "Bob"}) }).Is(http.StatusOK)
+			o.promptly(func() *harness.Answer {
+				return o.Client(t, slug).Post("login", harness.Credentials(harness.Bob, harness.BobPassword))
+			}).Is(http.StatusOK)
+		}
+		ready := o.promptly(func() *harness.Answer { return o.Client(t, "").Do("GET", "/readyz", nil) }).Is(http.StatusOK)
+		require.Empty(t, ready.At("refusing"))
+	}
+	require.NoError(t, other.Rollback())
+	for _, c := range endings {
+		o.again(func() *harness.Answer { return c.Get("profile") }).Is(http.StatusOK)
+	}
+	o.soon(func() bool {
+		for _, c := range endings {
+			if c.Post("logout", harness.Object{"everywhere": true}).Status == http.StatusServiceUnavailable {
+				return false
+			}
+		}
+		return true
+	})
+	o.login("session", harness.Alice, harness.AlicePassword) // the password is the old one
 }
 
 func TestAPostgresThatTakesNobodyMore(t *testing.T) {
@@ -209,11 +284,13 @@ func TestAPostgresThatTakesNobodyMore(t *testing.T) {
 	}
 	hold()
 	require.NotEmpty(t, held)
-	_, err := held[0].ExecContext(t.Context(),
-		"SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity WHERE backend_type = 'client backend' AND application_name <> 'test'")
-	require.NoError(t, err)
-	hold()
-	require.Len(t, held, most)
+	require.Eventually(t, func() bool { // the server may take a place again before the test does
+		_, err := held[0].ExecContext(t.Context(),
+			"SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity WHERE backend_type = 'client backend' AND application_name <> 'test'")
+		require.NoError(t, err)
+		hold()
+		return len(held) == most
+	}, time.Minute, time.Millisecond)
 	o.fails(databaseAway)
 	for _, c := range held {
 		require.NoError(t, c.Close())

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -59,7 +60,8 @@ func TestASQLiteThatIsFull(t *testing.T) {
 	s, _ := overFile(t)
 	o := outageOf(t, s)
 	db := s.Config.Database
-	db.SetMaxOpenConns(1)                       // whose limit it is
+	db.SetMaxOpenConns(1) // whose limit it is
+	require.Eventually(t, func() bool { return db.Stats().OpenConnections <= 1 }, harness.Recovery, time.Millisecond, "the limit would be another's")
 	execute(t, db, "PRAGMA max_page_count = 1") // or as many as there are
 	records := sound(t, db)
 	for {

@@ -15,11 +15,12 @@ import (
 	"statelab/tests/harness"
 )
 
-// The recipe for two nodes is executed as it stands, but for the program, which
-// is built already, and for the addresses, which are those of private servers.
-func TestReadmeTwoNodes(t *testing.T) {
+// TestTwoServersAsDocumented executes the recipe for several servers. Only the program,
+// which is built already, and the addresses differ.
+func TestTwoServersAsDocumented(t *testing.T) {
 	t.Parallel()
-	block := regexp.MustCompile("(?s)### Two nodes.*?```bash\n(.*?)```").FindStringSubmatch(harness.Readme(t))
+	harness.NeedShell(t)
+	block := regexp.MustCompile("(?s)## Several servers\n.*?```bash\n(.*?)```").FindStringSubmatch(harness.Document(t, "api/OPERATING.md"))
 	require.NotNil(t, block)
 	dir := t.TempDir()
 	require.NoError(t, os.Symlink(harness.Script(t), filepath.Join(dir, "statelab")))

@@ -33,6 +33,7 @@ func TestStartingWithNothingButTheProgram(t *testing.T) {
 
 func TestTheFirstCurlLineAnswersAsPrinted(t *testing.T) {
 	t.Parallel()
+	harness.NeedShell(t)
 	p := harness.StartReleased(t, t.TempDir(), nil, "--listen", "localhost:0")
 	line := regexp.MustCompile(`try\s+(curl .*)`).FindStringSubmatch(p.Banner)
 	require.NotNil(t, line)

@@ -22,7 +22,7 @@ type Answer struct {
 	Body    []byte
 	JSON    any
 	Cookies []*http.Cookie
-	Took    time.Duration
+	Took    time.Duration // less what the machine kept this process waiting for
 }
 
 // At returns the value at a dotted path of the body, or nil.
@@ -60,7 +60,7 @@ var leaks = []string{"goroutine ", "panic:", ".go:", "SELECT ", "sqlite", "sql:"
 // The forms of headers that every answer has.
 var (
 	requestIDForm    = regexp.MustCompile(`^[0-9a-z]{16}$`)
-	serverTimingForm = regexp.MustCompile(`^auth;dur=[0-9.]+, store;dur=[0-9.]+, handler;dur=[0-9.]+$`)
+	serverTimingForm = regexp.MustCompile(`^auth;dur=[0-9.]+, store;desc="\d+ reads?, \d+ writes?";dur=[0-9.]+, handler;dur=[0-9.]+$`)
 	retryAfterForm   = regexp.MustCompile(`^[1-9][0-9]*$`)
 )
 

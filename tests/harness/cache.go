@@ -44,14 +44,14 @@ func (c *Client) Catalog(policy string, headers ...string) *Answer {
 		c.Send(r)
 	}
 	Setting(headers...)(r)
-	start := time.Now()
+	watch := StartWatch()
 	back, err := Transport.RoundTrip(r)
 	require.NoError(c.T, err)
 	defer func() { _ = back.Body.Close() }()
 	body, err := io.ReadAll(back.Body)
 	require.NoError(c.T, err)
 	require.Empty(c.T, back.Cookies())
-	a := &Answer{T: c.T, Status: back.StatusCode, Header: back.Header, Body: body, Took: time.Since(start)}
+	a := &Answer{T: c.T, Status: back.StatusCode, Header: back.Header, Body: body, Took: watch.Took()}
 	if a.Status >= 400 {
 		require.NoError(c.T, json.Unmarshal(body, &a.JSON))
 		a.check(r)

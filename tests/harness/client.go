@@ -206,7 +206,11 @@ func (c *Client) Try(method, path string, body any, change ...func(*http.Request
 		r.Header.Set("Cookie", strings.Join(pairs, "; "))
 	}
 	if c.Access != "" {
-		r.Header.Set("Authorization", "Bearer "+c.Access)
+		carriage := state.InAuthorization(state.Config{}).Carriage // tests also send tokens to strategies of cookies
+		if p, ok := Promises()[c.Slug]; ok && !p.SentByBrowser {
+			carriage = p.Carriage
+		}
+		carriage(r).Attach(r.Header, c.Access)
 	}
 	if c.Send != nil {
 		c.Send(r)
@@ -242,7 +246,7 @@ func newTransport() *http.Transport {
 // exchange sends a request and checks the answer.
 func exchange(t testing.TB, transport *http.Transport, r *http.Request) (*Answer, error) {
 	t.Helper()
-	start := time.Now()
+	watch := StartWatch()
 	resp, err := transport.RoundTrip(r)
 	if err != nil {
 		return nil, err
@@ -252,7 +256,7 @@ func exchange(t testing.TB, transport *http.Transport, r *http.Request) (*Answer
 	if err != nil {
 		return nil, err
 	}
-	a := &Answer{T: t, Status: resp.StatusCode, Proto: resp.Proto, Header: resp.Header, Body: body, Cookies: resp.Cookies(), Took: time.Since(start)}
+	a := &Answer{T: t, Status: resp.StatusCode, Proto: resp.Proto, Header: resp.Header, Body: body, Cookies: resp.Cookies(), Took: watch.Took()}
 	if strings.Contains(resp.Header.Get("Content-Type"), "json") && len(body) > 0 {
 		require.NoError(t, json.Unmarshal(body, &a.JSON), "%s %s: %s", r.Method, r.URL.Path, body)
 	}
@@ -288,4 +292,14 @@ func (c *Client) KeepsConnections() *Client {
 	d.keep(c.T)
 	c.Server = &d
 	return c
+}
+
+// Edit changes the credential that the client holds, in its middle.
+func (c *Client) Edit() {
+	held := []byte(c.Held())
+	i := len(held) / 2
+	if held[i]++; held[i] == '{' || held[i] == '[' || held[i] == ':' || held[i] == '`' || held[i] == '/' || held[i] == '.' {
+		held[i] = 'A'
+	}
+	c.Hold(string(held))
 }

@@ -119,7 +119,7 @@ func (f FaultyStore) BySubject(ctx context.Context, subject string) ([]state.Ent
 }
 
 // Logins fails if the test has broken it.
-func (f FaultyStore) Logins(ctx context.Context, q state.LoginQuery) ([]state.Entry, error) {
+func (f FaultyStore) Logins(ctx context.Context, q state.LoginQuery) ([]state.LoginHead, error) {
 	if err := f.do(ctx, "Logins"); err != nil {
 		return nil, err
 	}

@@ -33,6 +33,15 @@ var wants = []want{
 	{"nginx", "apt-get install nginx-light", func() bool { return onPath("nginx") || onPath("/usr/sbin/nginx") }},
 }
 
+// NeedShell is NeedSystem for what the commands of the documents run in: bash and curl. A
+// small image with Go has neither.
+func NeedShell(t testing.TB) {
+	t.Helper()
+	for _, program := range []string{"bash", "curl"} {
+		NeedSystem(t, onPath(program), "no "+program)
+	}
+}
+
 func onPath(program string) bool {
 	_, err := exec.LookPath(program)
 	return err == nil

@@ -23,14 +23,3 @@ const (
 	Prompt   = 2 * time.Second
 	Recovery = 5 * time.Second
 )
-
-// LoginAll returns a client of each strategy that several nodes can serve, who has
-// logged in.
-func (s *Server) LoginAll(t *testing.T) map[string]*Client {
-	t.Helper()
-	clients := map[string]*Client{}
-	for _, slug := range Shared {
-		clients[slug] = s.Login(t, slug, Alice, AlicePassword)
-	}
-	return clients
-}

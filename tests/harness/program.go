@@ -187,7 +187,8 @@ func ReleasedCommand(t *testing.T, dir string, env []string, args ...string) *ex
 
 func prepared(t *testing.T, path, dir string, env, args []string) *exec.Cmd {
 	cmd := exec.CommandContext(t.Context(), path, args...) // #nosec G204 -- statelab
-	cmd.Dir, cmd.Env = dir, append([]string{"PATH=" + os.Getenv("PATH")}, env...)
+	// Without an attacker, unless a test asks for one: programs that start side by side would compete for its port.
+	cmd.Dir, cmd.Env = dir, append([]string{"PATH=" + os.Getenv("PATH"), "STATELAB_ATTACKER=none"}, env...)
 	return cmd
 }
 
@@ -197,7 +198,7 @@ func Script(t *testing.T) string {
 	program, err := os.Executable()
 	require.NoError(t, err)
 	path := filepath.Join(t.TempDir(), "statelab")
-	text := fmt.Sprintf("#!/bin/sh\nexport '%s'\nexec '%s' \"$@\"\n", Patience(t, Brisk()), program)
+	text := fmt.Sprintf("#!/bin/sh\nexport '%s' STATELAB_ATTACKER=none\nexec '%s' \"$@\"\n", Patience(t, Brisk()), program)
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o700)) // #nosec G306 -- it is to be run
 	return path
 }

@@ -15,7 +15,7 @@ import (
 
 	"statelab/api"
 	"statelab/state"
-	"statelab/state/store"
+	"statelab/state/store/memory"
 )
 
 // Opens says whether a credential opens the login of this user.
@@ -55,7 +55,7 @@ func (s *Server) Records(t testing.TB) int {
 	if f, ok := chosen.(FaultyStore); ok {
 		chosen = f.Store
 	}
-	return chosen.(*store.Memory).Len() + inDatabase
+	return chosen.(*memory.Store).Len() + inDatabase
 }
 
 // Keeper is the store in which a strategy keeps its records.

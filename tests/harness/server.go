@@ -19,6 +19,8 @@ import (
 	"statelab/state"
 	"statelab/state/keys"
 	"statelab/state/store"
+	"statelab/state/store/memory"
+	"statelab/state/store/sqlstore"
 	"statelab/tests/seeded"
 )
 
@@ -76,7 +78,7 @@ func newStatelab(t testing.TB, config api.Config, c *clock) Statelab {
 		if config.Now == nil { // the real one
 			ahead = api.NewClock(nil)
 		}
-		s, err = api.NewClassroom(config, ahead, func() state.Store { return store.NewMemory(store.Options{Now: ahead.Now}) })
+		s, err = api.NewClassroom(config, ahead, func() state.Store { return memory.New(store.Options{Now: ahead.Now}) })
 	} else {
 		s, err = api.New(config)
 	}
@@ -113,8 +115,9 @@ func (s *Server) keep(t testing.TB) {
 // Option changes what a server is made of.
 type Option func(*api.Config)
 
-// Impatient has a server wait for its database for Impatience.
-func Impatient(c *api.Config) { c.Patience = Impatience }
+// Impatient has a server wait for its database for Impatience, and for all that a request
+// needs as long as in service.
+func Impatient(c *api.Config) { c.Patience, c.RequestPatience = Impatience, api.DefaultRequestPatience }
 
 // Following has a server ask often what operators have changed.
 func Following(c *api.Config) { c.FollowEvery = briskly }
@@ -126,8 +129,9 @@ func NewServer(t testing.TB, options ...Option) *Server {
 	ring := newKeys(t, c.Now())
 	db := NewDatabase(t)
 	config := api.Config{
-		Database: db.DB, Store: store.NewMemory(store.Options{Now: c.server.Now}), DatabaseStore: NewSQL(t, db, c.server.Now), Keys: ring,
+		Database: db.DB, Store: memory.New(store.Options{Now: c.server.Now}), DatabaseStore: NewSQL(t, db, c.server.Now), Keys: ring,
 		Hasher: CheapHasher(), Rand: seeded.Reader(t), Now: c.server.Now, OpenAPI: SpecificationText(t), Version: "test", Classroom: true, Patience: patience,
+		RequestPatience: patience,
 	}
 	for _, o := range options {
 		o(&config)
@@ -184,18 +188,19 @@ func (s *Server) OverTLS(t testing.TB) *Server {
 }
 
 // NewDatabase returns an empty database with its tables.
-func NewDatabase(t testing.TB) *store.Database {
+func NewDatabase(t testing.TB) *sqlstore.Database {
 	t.Helper()
-	db, err := store.OpenDatabase(t.Context(), "sqlite::memory:", api.Migrations()...)
+	require.NoError(t, migrateOnce())
+	db, err := sqlstore.OpenDatabase(t.Context(), "sqlite::memory:", api.Migrations()...)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	return db
 }
 
 // NewSQL returns a store in a database, which ends with the test.
-func NewSQL(t testing.TB, db *store.Database, now func() time.Time) *store.SQL {
+func NewSQL(t testing.TB, db *sqlstore.Database, now func() time.Time) *sqlstore.Store {
 	t.Helper()
-	s := store.NewSQL(db, store.Options{Now: now})
+	s := sqlstore.New(db, store.Options{Now: now})
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	return s
 }

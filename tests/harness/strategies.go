@@ -2,12 +2,13 @@ package harness
 
 import (
 	"math/rand/v2"
-	"net/http/httptest"
+	"net/http"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
+	"statelab/auth"
 	"statelab/state"
 )
 
@@ -16,10 +17,11 @@ var Strategies = state.Slugs()
 
 // A promise is what holds for a strategy, whatever the server is told.
 type promise struct {
-	state.Definition
 	state.Traits
-	Cookie string // its name without TLS, or what it would be
-	Page   bool   // it has one of its own
+	state.Mount
+	Carriage func(*http.Request) state.Carriage
+	Cookie   string // its name without TLS, or what it would be
+	Page     bool   // it has one of its own
 }
 
 // Promises are those of all strategies, by slug.
@@ -31,9 +33,9 @@ var Promises = sync.OnceValue(func() map[string]promise {
 			panic(err)
 		}
 		_, page := s.(state.Paged)
-		p := promise{d, s.Traits(), "statelab_" + d.Slug, page}
-		if namer, ok := s.(state.CookieBased); ok {
-			p.Cookie = namer.CookieName(httptest.NewRequest("GET", "/", nil))
+		p := promise{Traits: s.Traits(), Mount: d.Mount, Carriage: s.Carriage, Cookie: "statelab_" + d.Slug, Page: page}
+		if p.Transport == state.TransportCookie {
+			p.Cookie = s.Carriage(new(http.Request)).Name
 		}
 		all[d.Slug] = p
 	}
@@ -53,6 +55,10 @@ func (s *Server) Forgets(t testing.TB, slug string) {
 	t.Helper()
 	s.Clock.Advance(time.Duration(s.Traits(t, slug).StaleSeconds) * time.Second)
 }
+
+// ForgetsFailures lets the time pass in which failed sign-ins count: a server that lives
+// through all strategies would throttle the last of them.
+func (s *Server) ForgetsFailures() { s.Clock.Advance(auth.ThrottleWindow) }
 
 // Asks says whether a store is asked about each request, once what is remembered is
 // too old.

@@ -52,7 +52,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	if u, err := url.Parse(*api); err != nil || u.Host == "" || *api != u.Scheme+"://"+u.Host {
-		return fmt.Errorf("-api %q is no origin: use scheme, host and port only, such as %s", *api, standardAPI)
+		return fmt.Errorf("-api %q is not an origin: use scheme, host and port only, such as %s", *api, standardAPI)
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", *listen)
 	if err != nil {

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 
@@ -9,6 +10,9 @@ import (
 
 	"statelab/state"
 	"statelab/state/store"
+	"statelab/state/store/memory"
+	"statelab/state/store/redisstore"
+	"statelab/state/store/sqlstore"
 )
 
 // Open opens an empty store that judges expiry by o.Now and closes when the
@@ -25,36 +29,65 @@ type runner[T any] interface {
 	Run(name string, f func(T)) bool
 }
 
-// Each runs a test or a benchmark on every back end, over real servers, in named
-// sub-tests, which run side by side in a test. The back ends are tried without the guard around them, whose
-// patience a busy machine could exhaust; the guard is tried with real outages.
-// The package needs a TestMain: see Main.
-//
-// A new back end joins with one line.
-func Each[T runner[T]](t T, test func(t T, open Open)) {
+// A backEnd is a store to test, over a real server if it needs one.
+type backEnd struct {
+	name string
+	open func(t testing.TB) Open
+}
+
+// backEnds are all of them. A new one joins with one line, and with a test beside it that
+// runs the suite on it.
+var backEnds = []backEnd{
+	{"memory", func(testing.TB) Open { return openMemory }},
+	{"sqlite", func(testing.TB) Open { return openSQLite }},
+	{"postgres", func(t testing.TB) Open { return openPostgres(Database(t)) }},
+	{"redis", func(t testing.TB) Open { return openRedis(Redis(t).Address) }},
+	{clusterName, func(t testing.TB) Open { return openRedis(RedisCluster(t)) }},
+}
+
+// clusterName is the name of the back end that is slow to start.
+const clusterName = "redis-cluster"
+
+// Each runs a test or a benchmark on the named back ends, or on every one if none is
+// named, over real servers, in sub-tests of these names, which run side by side in a test.
+// An unknown name fails the test. The back ends are tried without the guard around them,
+// whose patience a busy machine could exhaust; the guard is tried with real outages. A
+// package that tests postgres or redis-cluster needs a TestMain: see Main.
+func Each[T runner[T]](t T, test func(t T, open Open), names ...string) {
 	t.Helper()
-	prepareCluster(t)
-	for _, backend := range []struct {
-		name string
-		open func(t testing.TB) Open
-	}{
-		{"memory", func(testing.TB) Open { return openMemory }},
-		{"sqlite", func(testing.TB) Open { return openSQLite }},
-		{"postgres", func(t testing.TB) Open { return openPostgres(Database(t)) }},
-		{"redis", func(t testing.TB) Open { return openRedis(Redis(t).Address) }},
-		{"redis-cluster", func(t testing.TB) Open { return openRedis(RedisCluster(t)) }},
-	} {
-		t.Run(backend.name, func(t T) {
+	chosen := choose(t, names)
+	if slices.ContainsFunc(chosen, func(b backEnd) bool { return b.name == clusterName }) {
+		prepareCluster(t)
+	}
+	for _, b := range chosen {
+		t.Run(b.name, func(t T) {
 			if t, ok := any(t).(*testing.T); ok {
 				t.Parallel()
 			}
-			test(t, backend.open(t))
+			test(t, b.open(t))
 		})
 	}
 }
 
+// choose returns the named back ends, or all if none is named.
+func choose(t testing.TB, names []string) []backEnd {
+	t.Helper()
+	if len(names) == 0 {
+		return backEnds
+	}
+	chosen := make([]backEnd, 0, len(names))
+	for _, name := range names {
+		i := slices.IndexFunc(backEnds, func(b backEnd) bool { return b.name == name })
+		if i < 0 {
+			t.Fatalf("there is no back end %s", name)
+		}
+		chosen = append(chosen, backEnds[i])
+	}
+	return chosen
+}
+
 func openMemory(t testing.TB, o store.Options) (state.Store, []Spoil) {
-	s := store.NewMemory(o)
+	s := memory.New(o)
 	t.Cleanup(func() { must(t, s.Close()) })
 	return s, nil
 }
@@ -77,11 +110,11 @@ func openPostgres(address string) Open {
 // openSQL empties the database at the address and opens a store in it. Its
 // documents can be spoiled by each of the literals.
 func openSQL(t testing.TB, address string, o store.Options, garbage ...string) (state.Store, []Spoil) {
-	db, err := store.OpenDatabase(t.Context(), address)
+	db, err := sqlstore.OpenDatabase(t.Context(), address)
 	must(t, err)
 	_, err = db.ExecContext(t.Context(), `DELETE FROM records`)
 	must(t, err)
-	s := store.NewSQL(db, o)
+	s := sqlstore.New(db, o)
 	t.Cleanup(func() {
 		must(t, s.Close())
 		must(t, db.Close())
@@ -103,7 +136,7 @@ func openSQL(t testing.TB, address string, o store.Options, garbage ...string) (
 func openRedis(address string) Open {
 	return func(t testing.TB, o store.Options) (state.Store, []Spoil) {
 		o.Patience = patience
-		s, err := store.NewRedis(address, o)
+		s, err := redisstore.New(address, o)
 		must(t, err)
 		t.Cleanup(func() { must(t, s.Close()) })
 		client := redisClient(t, address)

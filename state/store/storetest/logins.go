@@ -31,12 +31,27 @@ func began(t *testing.T, s state.Store, clock *testClock, strategy string, minut
 	return k
 }
 
+// ThreeLogins creates three logins of alice's in the strategy session, which began a minute
+// apart from now on, and returns their heads, the oldest first.
+func ThreeLogins(t testing.TB, s state.Store, now state.Micros) []state.LoginHead {
+	t.Helper()
+	var heads []state.LoginHead
+	for i := range 3 {
+		k, r := state.KeyOf(fmt.Sprint(i)), Record(state.KindLogin, "alice", now.Add(time.Hour))
+		r.LastSeen, r.Login.ID = now, k.String()
+		r.Login.IssuedAt, r.Login.ExpiresAt = now.Add(time.Duration(i)*time.Minute), now.Add(8*time.Hour)
+		must(t, s.Create(t.Context(), k, r))
+		heads = append(heads, state.HeadOf(k, &r))
+	}
+	return heads
+}
+
 func at(clock *testClock, minute int) state.Micros {
 	return state.MicrosOf(clock.Now()).Add(time.Duration(minute) * time.Minute)
 }
 
 // lists requires that the store lists these logins of alice's in this order.
-func lists(t *testing.T, s state.Store, q state.LoginQuery, want ...state.Key) []state.Entry {
+func lists(t *testing.T, s state.Store, q state.LoginQuery, want ...state.Key) []state.LoginHead {
 	t.Helper()
 	q.Subject = "alice"
 	entries, err := s.Logins(t.Context(), q)
@@ -55,15 +70,24 @@ func listsLogins(t *testing.T, s state.Store, clock *testClock) {
 	lists(t, s, state.LoginQuery{Strategy: "token"})
 	third, first, second := began(t, s, clock, "token", 3), began(t, s, clock, "token", 1), began(t, s, clock, "token", 2)
 	other := began(t, s, clock, "session", 4)
-	k, r := clock.login("bob", "1")
-	r.Strategy = "token"
-	must(t, s.Create(t.Context(), k, r))
-	counter := state.Record{Kind: state.KindCounter, Strategy: "token", Expires: r.Expires}
+	k, bobs := clock.login("bob", "1")
+	bobs.Strategy = "token"
+	must(t, s.Create(t.Context(), k, bobs))
+	counter := state.Record{Kind: state.KindCounter, Strategy: "token", Expires: bobs.Expires}
 	must(t, s.Create(t.Context(), state.KeyOf("counter"), counter))
 
-	entries := lists(t, s, state.LoginQuery{Strategy: "token"}, first, second, third)
-	if e := entries[0]; e.Rev != 1 || e.Login.Subject != "alice" || e.Login.IssuedAt != at(clock, 1) || len(e.Login.Cart) != 2 {
-		t.Fatalf("got %+v", e)
+	heads := lists(t, s, state.LoginQuery{Strategy: "token"}, first, second, third)
+	hour := at(clock, 60)
+	if want := (state.LoginHead{Key: first, IssuedAt: at(clock, 1), LastSeen: at(clock, 0), ExpiresAt: hour}); heads[0] != want {
+		t.Fatalf("got %+v, want %+v", heads[0], want)
+	}
+	r, err := s.Load(t.Context(), first)
+	must(t, err)
+	r.LastSeen, r.Expires = at(clock, 5), at(clock, 20)
+	must(t, s.Update(t.Context(), first, r.Rev, r))
+	heads = lists(t, s, state.LoginQuery{Strategy: "token"}, first, second, third)
+	if want := (state.LoginHead{Key: first, IssuedAt: at(clock, 1), LastSeen: at(clock, 5), ExpiresAt: hour}); heads[0] != want {
+		t.Fatalf("got %+v after an update, want %+v", heads[0], want)
 	}
 	lists(t, s, state.LoginQuery{Strategy: "session"}, other)
 	must(t, s.Delete(t.Context(), second))
@@ -167,7 +191,10 @@ func revokesLogins(t *testing.T, s state.Store, clock *testClock) {
 	must(t, err)
 	endsLogins(t, s, state.Ending{Strategy: "token", Until: at(clock, 2), Except: all[1].String()}, 2)
 	lists(t, s, state.LoginQuery{Strategy: "token"}, all[1], all[3])
-	lists(t, s, state.LoginQuery{Strategy: "token", Ended: true}, all[0], all[2])
+	heads := lists(t, s, state.LoginQuery{Strategy: "token", Ended: true}, all[0], all[2])
+	if want := (state.LoginHead{Key: all[0], IssuedAt: at(clock, 0), ExpiresAt: before.Expires}); heads[0] != want {
+		t.Fatalf("got %+v after its end, want %+v", heads[0], want)
+	}
 	got, err := s.Load(t.Context(), all[0])
 	must(t, err)
 	revoked := before

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -35,7 +36,7 @@ func Need(t testing.TB, name string, there bool, what string) {
 // A Server is a server of a test's own, on a port of its own, that the test may
 // stop, kill and pause. It ends with the test.
 type Server struct {
-	Address string // as store.Open or store.OpenDatabase takes it
+	Address string // as --store or --database takes it
 	Port    int
 
 	start func() *exec.Cmd // the server in the foreground
@@ -253,7 +254,7 @@ func postgresBin() string {
 	return ""
 }
 
-// FreePort returns a port of 127.0.0.1 that nothing listens on.
+// FreePort returns a port of 127.0.0.1 that nothing listens on, another one each time.
 func FreePort(t testing.TB) int {
 	t.Helper()
 	port, err := freePort()
@@ -263,17 +264,23 @@ func FreePort(t testing.TB) int {
 	return port
 }
 
-func freePort() (int, error) {
-	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+// The ports that freePort looks at. The system gives none of these to a connection or a
+// listener that may have any, so none is taken between freePort and its use.
+const firstPort, ports = 20_000, 10_000
+
+// lookedAt counts the ports that this process has looked at.
+var lookedAt atomic.Int64
+
+func freePort() (port int, err error) {
+	for range ports {
+		// From a place of this process's own: tests of several packages run at once.
+		port = firstPort + int((int64(os.Getpid())*101+lookedAt.Add(1))%ports)
+		var l net.Listener
+		if l, err = (&net.ListenConfig{}).Listen(context.Background(), "tcp", fmt.Sprint("127.0.0.1:", port)); err == nil {
+			return port, l.Close()
+		}
 	}
-	defer func() { _ = l.Close() }()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		return 0, err
-	}
-	return strconv.Atoi(port)
+	return 0, err
 }
 
 // Start starts the server, with the data that it had, and waits until it

@@ -89,6 +89,11 @@ func (c *testClock) login(subject, name string) (state.Key, state.Record) {
 	}
 }
 
+// Record returns a record of a subject in the strategy session, which lives until expires.
+func Record(kind state.Kind, subject string, expires state.Micros) state.Record {
+	return state.Record{Kind: kind, Strategy: "session", Login: state.NewLogin(subject, subject, subject, "member"), Expires: expires}
+}
+
 func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {

@@ -1,0 +1,57 @@
+package cache
+
+import (
+	"bytes"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/gin-gonic/gin"
+)
+
+// answer sends an entry, or what the request wants of it.
+func (c *Cache) answer(g *gin.Context, e *Entry, age, status []string) {
+	g.Abort()
+	h := g.Writer.Header()
+	maps.Copy(h, e.Header)
+	if age != nil {
+		h["Age"] = age
+	}
+	if before := h["Cache-Status"]; before != nil {
+		status = append(slices.Clip(before), status...)
+	}
+	h["Cache-Status"] = status
+	r := g.Request
+	switch {
+	case e.Status == http.StatusOK && notModified(r, h):
+		sendNotModified(g.Writer)
+	case e.Status == http.StatusOK && r.Header["Range"] != nil && r.Method == http.MethodGet:
+		http.ServeContent(g.Writer, r, "", time.Time{}, bytes.NewReader(e.Body))
+	default:
+		send(g.Writer, e.Status, e.Body, r.Method)
+	}
+}
+
+// sendNotModified answers 304. What is about the body goes with the body.
+func sendNotModified(w gin.ResponseWriter) {
+	for _, name := range []string{"Content-Type", "Content-Length", "Content-Encoding", "Content-Language", "Content-Range"} {
+		delete(w.Header(), name)
+	}
+	w.WriteHeader(http.StatusNotModified)
+	w.WriteHeaderNow()
+}
+
+// send sends a whole answer.
+func send(w gin.ResponseWriter, status int, body []byte, method string) {
+	h := w.Header()
+	if status != http.StatusNoContent && status != http.StatusNotModified && h["Transfer-Encoding"] == nil && h["Content-Length"] == nil {
+		h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	}
+	w.WriteHeader(status)
+	w.WriteHeaderNow()
+	if len(body) > 0 && method != http.MethodHead {
+		_, _ = w.Write(body)
+	}
+}

@@ -1,0 +1,322 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+	"github.com/go-json-experiment/json"
+	"github.com/rs/cors"
+)
+
+// Limits on what a request may carry besides its body, in bytes. Past them the
+// answer is an error and never an anonymous visitor: a cookie that was dropped
+// would look like a logout.
+const (
+	maxTarget      = 8 << 10
+	maxCookies     = 100
+	maxCookieBytes = 16 << 10
+)
+
+// note remembers which route serves the request.
+func (s *Server) note(c *gin.Context) {
+	requestOf(c).route = c.FullPath()
+}
+
+// note remembers which strategy serves the request.
+func (col *column) note(c *gin.Context) {
+	requestOf(c).column = col
+}
+
+// recover turns a panic into a 500. The log gets the stack and nothing of the
+// request, which Gin's own recovery would print with its cookies.
+func (s *Server) recover(c *gin.Context) {
+	defer func() {
+		p := recover()
+		if p == nil {
+			return
+		}
+		if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) || c.Writer.Written() {
+			panic(http.ErrAbortHandler) // too late for an answer: end the connection
+		}
+		c.Writer.Header().Del("Set-Cookie")
+		s.fail(c, fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
+	}()
+	c.Next()
+}
+
+// onlyLocal keeps the classroom on this machine. A foreign name in Host is a
+// page that has had its own name pointed here (DNS rebinding), and a forwarding
+// header is a proxy in front.
+func (s *Server) onlyLocal(c *gin.Context) {
+	if isForeign(c.Request) {
+		s.fail(c, errForeign)
+	}
+}
+
+var errForeign = &fault{code: "classroom_is_local", detail: "Open the server as http://localhost, without a proxy."}
+
+// OnlyLocal refuses what a classroom refuses, for a handler that the classroom
+// serves on a listener of its own.
+func OnlyLocal(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !isForeign(r) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		p := problemOf(errForeign, r, requestID())
+		h := w.Header()
+		h["X-Request-Id"] = []string{p.RequestID}
+		h["X-Content-Type-Options"] = headerNoSniff
+		h["Content-Type"] = headerProblem
+		h["Cache-Control"] = headerNoStore
+		w.WriteHeader(p.Status)
+		_ = json.MarshalWrite(w, p, deterministic) // the client may have left
+	})
+}
+
+// isForeign reports whether a request comes by a foreign name or through a proxy.
+func isForeign(r *http.Request) bool { return !isLocal(r.Host) || isForwarded(r.Header) }
+
+func isLocal(host string) bool {
+	if h, port, err := net.SplitHostPort(host); err == nil {
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return false
+		}
+		host = h
+	}
+	switch strings.ToLower(host) {
+	case "localhost", "127.0.0.1", "[::1]", "::1":
+		return true
+	}
+	return false
+}
+
+func isForwarded(h http.Header) bool {
+	for name := range h {
+		if name == "Forwarded" || name == "Via" || strings.HasPrefix(name, "X-Forwarded-") {
+			return true
+		}
+	}
+	return false
+}
+
+// shareWith lets pages of the allowed origins read the answers (CORS), errors
+// included, and answers their preflights: for every path, since a page that got
+// no leave to ask would not be told of a 404 but that the origin is not allowed.
+// A script sets the headers of those credentials that the browser does not send.
+func (s *Server) shareWith(origins []string) gin.HandlerFunc {
+	policy := cors.New(cors.Options{
+		AllowOriginFunc:  func(origin string) bool { return slices.Contains(origins, origin) },
+		AllowedMethods:   []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"},
+		AllowedHeaders:   append(s.credentialHeaders(false), "Content-Type", "If-Match", "If-None-Match"),
+		ExposedHeaders:   []string{"ETag", "Link", "Retry-After", "X-Request-Id", "Cache-Status", "Server-Timing"},
+		AllowCredentials: true,
+		MaxAge:           600, // seconds that a browser may remember a preflight
+	})
+	return func(c *gin.Context) {
+		policy.HandlerFunc(c.Writer, c.Request)
+		if c.Request.Method == http.MethodOptions && c.GetHeader("Access-Control-Request-Method") != "" { // a preflight, and answered
+			c.Writer.WriteHeaderNow()
+			c.Abort()
+		}
+	}
+}
+
+// CheckOrigin returns an error unless a browser could send this in Origin (RFC
+// 6454, 6.2): a scheme, a host in lower case, and a port that is not the
+// scheme's own. Anything else in the list would be a mistake that allows nobody.
+func CheckOrigin(origin string) error {
+	u, err := url.Parse(origin)
+	if err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && origin == u.Scheme+"://"+u.Host &&
+		u.Host == strings.ToLower(u.Host) && !strings.ContainsAny(u.Host, "*@ ") && !strings.HasSuffix(u.Host, ":") &&
+		u.Port() != map[string]string{"http": "80", "https": "443"}[u.Scheme] {
+		return nil
+	}
+	return fmt.Errorf("%q is not an origin: use scheme, host and port only, such as http://localhost:5173", origin)
+}
+
+// onlyShort refuses requests whose target or cookies are too long.
+func (s *Server) onlyShort(c *gin.Context) {
+	if len(c.Request.RequestURI) > maxTarget {
+		s.fail(c, faultf("uri_too_long", "A path and its query may have at most %d bytes together.", maxTarget))
+		return
+	}
+	count, bytes := 0, 0
+	for _, line := range c.Request.Header["Cookie"] {
+		count += strings.Count(line, ";") + 1
+		bytes += len(line)
+	}
+	if count > maxCookies || bytes > maxCookieBytes {
+		s.fail(c, faultf("header_too_large", "A request may have at most %d cookies, with %d bytes in total. Delete cookies of this site.",
+			maxCookies, maxCookieBytes))
+	}
+}
+
+// onlySameOrigin refuses requests that could change something and come from a
+// page of another origin (OWASP CSRF Prevention: Fetch Metadata headers). It
+// looks at Sec-Fetch-Site and Origin, which no page can set. A lesson can have
+// strategies go without it, and nothing else: the levers that end the lesson are
+// not to be pulled by the page that attacks.
+func (s *Server) onlySameOrigin(c *gin.Context) {
+	if s.config.NoOriginCheck && s.servesStrategy(c.FullPath()) {
+		return
+	}
+	if s.csrf.Check(c.Request) != nil {
+		s.fail(c, faultf("csrf_blocked",
+			"A page of another origin sent the request. To allow this origin, start the server with --allow-origin."))
+	}
+}
+
+// credentialHeaders returns the request headers that carry credentials of the mounted
+// strategies: those that browsers send by themselves, or those that scripts set.
+func (s *Server) credentialHeaders(sentByBrowser bool) []string {
+	var names []string
+	for _, col := range s.columns {
+		if c := col.strategy.Carriage(new(http.Request)); c.SentByBrowser == sentByBrowser && !slices.Contains(names, c.Header) {
+			names = append(names, c.Header)
+		}
+	}
+	return names
+}
+
+// servesStrategy says whether a route is one of a strategy's.
+func (s *Server) servesStrategy(route string) bool {
+	return slices.ContainsFunc(s.columns, func(col *column) bool { return strings.HasPrefix(route, "/"+col.slug+"/") })
+}
+
+// onlyJSON refuses requests that would not take JSON for an answer.
+func (s *Server) onlyJSON(c *gin.Context) {
+	if !accepts(c.Request, "application/json", "application/problem+json") {
+		s.fail(c, faultf("not_acceptable", "Send Accept: application/json, or no Accept header."))
+	}
+}
+
+// accepts says whether a header Accept, if there is one, admits one of the types
+// (RFC 9110, 12.5.1).
+func accepts(r *http.Request, types ...string) bool {
+	lines := r.Header["Accept"]
+	if len(lines) == 0 {
+		return true
+	}
+	for _, line := range lines {
+		for part := range strings.SplitSeq(line, ",") {
+			mediaRange, params, _ := strings.Cut(part, ";")
+			mediaRange = strings.ToLower(strings.TrimSpace(mediaRange))
+			if isRefused(params) {
+				continue
+			}
+			if mediaRange == "*/*" || mediaRange == "" {
+				return true
+			}
+			for _, t := range types {
+				if kind, _, _ := strings.Cut(t, "/"); mediaRange == t || mediaRange == kind+"/*" {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// isRefused says whether the parameters of a media range have a weight of zero.
+func isRefused(params string) bool {
+	for param := range strings.SplitSeq(params, ";") {
+		name, value, _ := strings.Cut(param, "=")
+		if strings.EqualFold(strings.TrimSpace(name), "q") {
+			weight, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			return err == nil && weight == 0
+		}
+	}
+	return false
+}
+
+// place notes where a request comes from: the client's address, and whether the
+// client came over TLS. A connection speaks for itself, unless a trusted proxy is at
+// its other end; then X-Forwarded-For and X-Forwarded-Proto do. From any other peer
+// they are a client's invention, and a scheme in the request line is one always.
+func (s *Server) place(x *request, r *http.Request) {
+	x.client, x.secure = remoteHost(r), r.TLS != nil
+	if len(s.config.TrustedProxies) == 0 {
+		return
+	}
+	peer, err := netip.ParseAddr(x.client)
+	if err != nil || !s.trusts(peer) {
+		return
+	}
+	x.client = s.forwardedFor(peer, r.Header["X-Forwarded-For"]).String()
+	// The last word is that of the proxy next to us; those before it were in the
+	// header when the request came to that one.
+	if lines := r.Header["X-Forwarded-Proto"]; len(lines) > 0 {
+		words := strings.Split(lines[len(lines)-1], ",")
+		if strings.EqualFold(strings.TrimSpace(words[len(words)-1]), "https") {
+			x.secure = true
+		}
+	}
+}
+
+// forwardedFor is the address nearest to us that is no trusted proxy. Each proxy
+// adds at the right whom it has heard, so what a client makes up stands to the
+// left of the client's own address and is never reached.
+func (s *Server) forwardedFor(peer netip.Addr, lines []string) netip.Addr {
+	hops := strings.Split(strings.Join(lines, ","), ",")
+	for _, hop := range slices.Backward(hops) {
+		ip, err := parseHop(strings.TrimSpace(hop))
+		if err != nil {
+			return peer // whoever sent this is the nearest one that has an address
+		}
+		if peer = ip; !s.trusts(ip) {
+			break
+		}
+	}
+	return peer
+}
+
+// parseHop reads an address; some proxies add the port.
+func parseHop(hop string) (netip.Addr, error) {
+	ip, err := netip.ParseAddr(strings.Trim(hop, "[]"))
+	if err != nil {
+		var withPort netip.AddrPort
+		withPort, err = netip.ParseAddrPort(hop)
+		ip = withPort.Addr()
+	}
+	return ip.Unmap().WithZone(""), err
+}
+
+// trusts says whether the address is that of a trusted proxy.
+func (s *Server) trusts(ip netip.Addr) bool {
+	return slices.ContainsFunc(s.config.TrustedProxies, func(network netip.Prefix) bool { return network.Contains(ip.Unmap()) })
+}
+
+// ParseProxies reads networks of proxies that are to be trusted. One of all
+// addresses is an error: it would leave it to clients who they are. So is one of
+// IPv4 addresses in IPv6, which would fit none.
+func ParseProxies(networks []string) ([]netip.Prefix, error) {
+	var all []netip.Prefix
+	for _, text := range networks {
+		network, err := netip.ParsePrefix(text)
+		if err != nil || network.Bits() == 0 || network.Addr().Is4In6() {
+			return nil, fmt.Errorf("%q is not a network of proxies: use one such as 10.0.0.0/8 or 127.0.0.1/32", text)
+		}
+		all = append(all, network)
+	}
+	return all, nil
+}
+
+// remoteHost is the address at the other end of the connection, without its
+// port.
+func remoteHost(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}

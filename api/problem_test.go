@@ -1,0 +1,24 @@
+package api
+
+import (
+	"bytes"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/gin-gonic/gin"
+	"github.com/stretchr/testify/require"
+)
+
+// It does not run beside other tests, which would take the buffer from the pool.
+func TestALargeAnswerDoesNotKeepItsMemory(t *testing.T) {
+	for range 100 {
+		w := httptest.NewRecorder()
+		c := gin.CreateTestContextOnly(w, engine)
+		write(c, http.StatusOK, strings.Repeat("x", 2*maxBody))
+		require.Equal(t, 2*maxBody+len("\"\"\n"), w.Body.Len())
+		body, _ := buffers.Get().(*bytes.Buffer)
+		require.LessOrEqual(t, body.Cap(), maxBody)
+	}
+}

@@ -1,0 +1,9 @@
+package redisstore_test
+
+import (
+	"testing"
+
+	"statelab/state/store/storetest"
+)
+
+func TestMain(m *testing.M) { storetest.Main(m) }
