@@ -107,10 +107,15 @@ func TestASQLiteFileThatCannotBeUsedIsRefused(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "a letter.db"), bytes.Repeat([]byte("Dear Alice, "), 1000), 0o666))
 	require.NoError(t, os.MkdirAll(filepath.Join(dir, "locked"), 0o755))
-	p := harness.Start(t, dir, nil, "--listen", "localhost:0", "--database", "sqlite:locked/good.db")
-	require.NoError(t, p.Cmd.Process.Signal(syscall.SIGTERM))
-	require.Zero(t, p.Ends())
-	require.NoError(t, os.Chmod(filepath.Join(dir, "locked", "good.db"), 0o444))
+	ended := harness.Start(t, dir, nil, "--listen", "localhost:0", "--database", "sqlite:locked/good.db")
+	require.NoError(t, ended.Cmd.Process.Signal(syscall.SIGTERM))
+	require.Zero(t, ended.Ends())
+	killed := harness.Start(t, dir, nil, "--listen", "localhost:0", "--database", "sqlite:locked/killed.db")
+	require.NoError(t, killed.Cmd.Process.Kill())
+	killed.Ends()
+	for _, name := range []string{"good.db", "killed.db", "killed.db-wal", "killed.db-shm"} {
+		require.NoError(t, os.Chmod(filepath.Join(dir, "locked", name), 0o444))
+	}
 	require.NoError(t, os.Chmod(filepath.Join(dir, "locked"), 0o555))
 	require.NoError(t, os.Chmod(dir, 0o755))
 	for path, why := range map[string]string{
@@ -119,6 +124,8 @@ func TestASQLiteFileThatCannotBeUsedIsRefused(t *testing.T) {
 		"locked":         "it is a directory",
 		"locked/new.db":  "its directory takes no files",
 		"locked/good.db": "it may not be written",
+		// SQLite reads it, since its log is there: the first statement that writes would fail.
+		"locked/killed.db": "it may only be read",
 	} {
 		cmd := harness.ReleasedCommand(t, dir, nil, "--listen", "localhost:0", "--database", "sqlite:"+path) // which every user may run
 		asAnother(cmd)

@@ -22,7 +22,8 @@ import (
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
 	"github.com/pressly/goose/v3/lock"
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	"modernc.org/sqlite" // and the driver "sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 //go:embed migrations/*.sql
@@ -170,6 +171,9 @@ func openSQLite(ctx context.Context, path string, parts []Migrations) (*Database
 		}
 		err = migrate(ctx, db, goose.DialectSQLite3, parts)
 	}
+	if err == nil {
+		err = writable(ctx, db)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("database %s: %w", path, errors.Join(err, db.Close()))
 	}
@@ -179,6 +183,16 @@ func openSQLite(ctx context.Context, path string, parts []Migrations) (*Database
 		out.stopped.Go(func() { out.checkpoint(beside) })
 	}
 	return out, nil
+}
+
+// writable is an error for a database that may only be read. Bringing its tables up to
+// date does not find that out: where there is nothing to do, it only reads.
+func writable(ctx context.Context, db *sql.DB) error {
+	_, err := db.ExecContext(ctx, `DELETE FROM records_version WHERE false`)
+	if e := (*sqlite.Error)(nil); errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_BUSY {
+		return nil // another process writes
+	}
+	return err
 }
 
 func isDir(path string) bool {
