@@ -10,6 +10,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"statelab/api/rest"
 	"statelab/state"
 )
 
@@ -85,7 +86,7 @@ func (col *column) attempted(c *gin.Context, username string, l state.Login, err
 	if err == nil {
 		requestOf(c).about(l)
 	} else {
-		event, code = "sign_in_refused", faultOf(err).code
+		event, code = "sign_in_refused", rest.FaultOf(err).Code
 		attrs = append(attrs, slog.String("code", code))
 	}
 	col.metrics.signIn(col.slug, code)

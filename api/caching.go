@@ -15,6 +15,7 @@ import (
 
 	"statelab/api/cache"
 	"statelab/api/catalog"
+	"statelab/api/rest"
 	"statelab/auth"
 	"statelab/state"
 	"statelab/state/store"
@@ -81,7 +82,7 @@ func (s *Server) newCachedCatalog(p policy) *cachedCatalog {
 		Name: "statelab-" + p.name, Store: kept, Jitter: catalogJitter, Now: s.config.Now, Observe: s.metrics.cacheOutcome(p.name),
 		Credentials: credentials,
 		Failed: func(c *gin.Context) {
-			s.fail(c, faultf("store_unavailable", "Another request for the same answer failed. Try again."))
+			s.fail(c, rest.Faultf("store_unavailable", "Another request for the same answer failed. Try again."))
 		},
 	}), credentials}
 }
@@ -165,7 +166,7 @@ func asking[T any](c *gin.Context, f func() (T, error)) (T, error) {
 
 // noCatalog turns an error of the catalogue into an outage.
 func noCatalog(err error) error {
-	return fmt.Errorf("%w: %w", faultf("store_unavailable", "The database of the catalogue does not answer. Try again."), err)
+	return fmt.Errorf("%w: %w", rest.Faultf("store_unavailable", "The database of the catalogue does not answer. Try again."), err)
 }
 
 // plain has an answer be whole or not modified, and takes away what chooses none, so
@@ -184,14 +185,14 @@ func (sh *cachedCatalog) price(c *gin.Context) (int, any, error) {
 	if err := sh.mayWrite(c); err != nil {
 		return 0, nil, err
 	}
-	in, err := decode[struct {
-		Price Required[int64] `json:"price"`
-	}](c, jsonType)
+	in, err := rest.Decode[struct {
+		Price rest.Required[int64] `json:"price"`
+	}](c, rest.JSONType)
 	if err != nil {
 		return 0, nil, err
 	}
 	if in.Price.Value < catalog.MinPrice || in.Price.Value > catalog.MaxPrice {
-		return 0, nil, invalid("/price", fmt.Sprintf("A price is from %d to %d, in the smallest unit.", catalog.MinPrice, catalog.MaxPrice))
+		return 0, nil, rest.Invalid("/price", fmt.Sprintf("A price is from %d to %d, in the smallest unit.", catalog.MinPrice, catalog.MaxPrice))
 	}
 	x, start := requestOf(c), time.Now()
 	item, err := sh.catalog.SetPrice(c.Request.Context(), c.Param("sku"), in.Price.Value)
@@ -202,7 +203,7 @@ func (sh *cachedCatalog) price(c *gin.Context) (int, any, error) {
 	x.cost.Took += time.Since(start)
 	switch {
 	case errors.Is(err, catalog.ErrNotFound):
-		return 0, nil, faultf("not_found", "The catalogue has no such item.")
+		return 0, nil, rest.Faultf("not_found", "The catalogue has no such item.")
 	case err != nil:
 		return 0, nil, noCatalog(err)
 	}
@@ -229,7 +230,7 @@ func (s *Server) mayWrite(c *gin.Context) error {
 // onlyAdmin goes by the role in the login.
 func onlyAdmin(l state.Login) error {
 	if l.Role != auth.RoleAdmin {
-		return faultf("forbidden", "This route needs the role %s. This login has the role %s.", auth.RoleAdmin, l.Role)
+		return rest.Faultf("forbidden", "This route needs the role %s. This login has the role %s.", auth.RoleAdmin, l.Role)
 	}
 	return nil
 }

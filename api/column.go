@@ -6,6 +6,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"statelab/api/rest"
 	"statelab/state"
 )
 
@@ -32,7 +33,7 @@ func (col *column) load(c *gin.Context) (state.Held, error) {
 
 // cannot says what the strategy by its nature cannot do.
 func (col *column) cannot(what string) error {
-	return faultf("not_supported_by_strategy",
+	return rest.Faultf("not_supported_by_strategy",
 		"To %s, the server needs a record of each login. In this strategy the %s stores the only copy. The server changed nothing.",
 		what, col.traits.Holder)
 }

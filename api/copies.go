@@ -14,6 +14,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"statelab/api/rest"
 	"statelab/state"
 )
 
@@ -78,7 +79,7 @@ func (cs *copies) find(id, strategy string) (*copied, error) {
 			return c, nil
 		}
 	}
-	return nil, faultf("not_found", "The server has no such copy. Make another one.")
+	return nil, rest.Faultf("not_found", "The server has no such copy. Make another one.")
 }
 
 // drop forgets all copies.
@@ -106,7 +107,7 @@ func (col *column) carrying(r *http.Request) (*copied, error) {
 
 // copy takes a copy of the credential that the request carries.
 func (c *Classroom) copy(g *gin.Context, col *column) (int, any, error) {
-	if _, err := decodeOptional[struct{}](g, jsonType); err != nil {
+	if _, err := rest.DecodeOptional[struct{}](g, rest.JSONType); err != nil {
 		return 0, nil, err
 	}
 	taken, err := col.carrying(g.Request)
@@ -134,9 +135,9 @@ func (c *Classroom) shown(*gin.Context) (int, any, error) {
 // route is the strategy's own, because a cookie without a path gets that of the
 // route which has set it.
 func (c *Classroom) restore(g *gin.Context, col *column) (int, any, error) {
-	in, err := decode[struct {
-		ID Required[string] `json:"id"`
-	}](g, jsonType)
+	in, err := rest.Decode[struct {
+		ID rest.Required[string] `json:"id"`
+	}](g, rest.JSONType)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -146,7 +147,7 @@ func (c *Classroom) restore(g *gin.Context, col *column) (int, any, error) {
 	}
 	carriage := col.strategy.Carriage(g.Request)
 	if !carriage.SentByBrowser {
-		return 0, nil, faultf("not_supported_by_strategy",
+		return 0, nil, rest.Faultf("not_supported_by_strategy",
 			"A script stores this credential, so the script must restore the old one. The server changed nothing.")
 	}
 	http.SetCookie(g.Writer, carriage.Cookie(taken.value, 0))
@@ -166,13 +167,13 @@ type Sent struct {
 // The credential can be changed before: either the part of it that can be read, or
 // one character.
 func (c *Classroom) send(g *gin.Context) (int, any, error) {
-	in, err := decode[struct {
-		Method  Required[string] `json:"method"`
-		Path    Required[string] `json:"path"` // below the strategy's own
-		Body    jsontext.Value   `json:"body"`
-		Payload jsontext.Value   `json:"payload"`
-		Garble  bool             `json:"garble"`
-	}](g, jsonType)
+	in, err := rest.Decode[struct {
+		Method  rest.Required[string] `json:"method"`
+		Path    rest.Required[string] `json:"path"` // below the strategy's own
+		Body    jsontext.Value        `json:"body"`
+		Payload jsontext.Value        `json:"payload"`
+		Garble  bool                  `json:"garble"`
+	}](g, rest.JSONType)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -185,9 +186,9 @@ func (c *Classroom) send(g *gin.Context) (int, any, error) {
 		_, put, ok := readable(value)
 		switch {
 		case in.Payload.Kind() != '{':
-			return 0, nil, invalid("/payload", "The payload must be a JSON object.")
+			return 0, nil, rest.Invalid("/payload", "The payload must be a JSON object.")
 		case !ok:
-			return 0, nil, invalid("/payload", "This credential has no part that a thief can read or replace. Use garble to change a character.")
+			return 0, nil, rest.Invalid("/payload", "This credential has no part that a thief can read or replace. Use garble to change a character.")
 		}
 		value = put(in.Payload)
 	}
@@ -196,14 +197,14 @@ func (c *Classroom) send(g *gin.Context) (int, any, error) {
 	}
 	target, err := url.Parse("/" + taken.Strategy + in.Path.Value)
 	if err != nil || !strings.HasPrefix(in.Path.Value, "/") || !slices.Contains(thiefMethods, in.Method.Value) {
-		return 0, nil, invalid("/path", "Use a method of the contract and a path below the strategy, such as GET and /profile.")
+		return 0, nil, rest.Invalid("/path", "Use a method of the contract and a path below the strategy, such as GET and /profile.")
 	}
 	r := g.Request.Clone(g.Request.Context())
 	r.Method, r.URL, r.RequestURI, r.TransferEncoding = in.Method.Value, target, target.RequestURI(), nil
-	r.Header = http.Header{"Accept": {jsonType}, "User-Agent": {"thief"}}
+	r.Header = http.Header{"Accept": {rest.JSONType}, "User-Agent": {"thief"}}
 	r.Body, r.ContentLength = http.NoBody, 0
 	if in.Body != nil {
-		r.Header.Set("Content-Type", jsonType)
+		r.Header.Set("Content-Type", rest.JSONType)
 		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(in.Body)), int64(len(in.Body))
 	}
 	out := Sent{At: c.clock.Now().UTC(), Credential: taken.Credential}

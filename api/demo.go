@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 
+	"statelab/api/rest"
 	"statelab/auth"
 )
 
@@ -62,7 +63,7 @@ func (s *Server) addDemoAccounts(ctx context.Context) error {
 	}
 	for _, d := range DemoAccounts() {
 		if err := s.accounts.Demo(ctx, d.Username, d.Password, d.DisplayName, d.Role); err != nil {
-			return failed(err)
+			return rest.Failed(err)
 		}
 	}
 	s.demo.Store(false)

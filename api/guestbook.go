@@ -12,6 +12,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"statelab/api/bilingual"
+	"statelab/api/rest"
 	"statelab/api/web"
 )
 
@@ -70,7 +71,7 @@ var guestbookPages = bilingual.Pages(guestbookFile, "*.html")
 // in: their reach is part of the lesson. Nobody needs a login to look.
 func (col *column) guestbook(c *gin.Context) {
 	l, err := col.load(c)
-	if err != nil && kinds[faultOf(err).code].status != http.StatusUnauthorized {
+	if err != nil && rest.FaultOf(err).Status() != http.StatusUnauthorized {
 		col.fail(c, err) // a store that is down makes nobody a stranger
 		return
 	}

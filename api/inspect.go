@@ -5,6 +5,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"statelab/api/rest"
 	"statelab/state"
 )
 
@@ -29,7 +30,7 @@ type Cost struct {
 func (col *column) inspect(c *gin.Context) (int, any, error) {
 	inspector, ok := col.strategy.(state.Inspector)
 	if !ok {
-		return 0, nil, faultf("not_supported_by_strategy", "The strategy has nothing to show.")
+		return 0, nil, rest.Faultf("not_supported_by_strategy", "The strategy has nothing to show.")
 	}
 	h, err := col.load(c)
 	if err != nil {

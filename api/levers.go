@@ -10,6 +10,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"statelab/api/attacker"
+	"statelab/api/rest"
 	"statelab/auth"
 	"statelab/state"
 	"statelab/state/keys"
@@ -27,9 +28,9 @@ type ClockReading struct {
 
 // advance moves the clock that all expiry is judged by.
 func (c *Classroom) advance(g *gin.Context) (int, any, error) {
-	in, err := decode[struct {
-		Advance Required[string] `json:"advance"`
-	}](g, jsonType)
+	in, err := rest.Decode[struct {
+		Advance rest.Required[string] `json:"advance"`
+	}](g, rest.JSONType)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -37,7 +38,7 @@ func (c *Classroom) advance(g *gin.Context) (int, any, error) {
 	defer c.pulling.Unlock()
 	d, err := time.ParseDuration(in.Advance.Value)
 	if err != nil || d < 0 || d > farthest-c.clock.offset() {
-		return 0, nil, invalid("/advance", "Use a positive duration such as 16m or 1h30m, and at most ten years in total.")
+		return 0, nil, rest.Invalid("/advance", "Use a positive duration such as 16m or 1h30m, and at most ten years in total.")
 	}
 	c.clock.ahead.Add(int64(d))
 	return http.StatusOK, ClockReading{c.clock.offset().String(), c.clock.Now().UTC()}, nil
@@ -46,9 +47,9 @@ func (c *Classroom) advance(g *gin.Context) (int, any, error) {
 // restart loses what a process loses when it ends: the store, if it is in
 // memory, what is counted, remembered and cached, and the keys, if they are not kept.
 func (c *Classroom) restart(g *gin.Context) (int, any, error) {
-	in, err := decodeOptional[struct {
+	in, err := rest.DecodeOptional[struct {
 		KeepKeys *bool `json:"keep_keys"`
-	}](g, jsonType)
+	}](g, rest.JSONType)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -79,9 +80,9 @@ type KeyUses struct {
 
 // rotate has new keys sign, and the previous ones verify unless they are dropped.
 func (c *Classroom) rotate(g *gin.Context) (int, any, error) {
-	in, err := decodeOptional[struct {
+	in, err := rest.DecodeOptional[struct {
 		KeepPrevious *bool `json:"keep_previous"`
-	}](g, jsonType)
+	}](g, rest.JSONType)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -112,9 +113,9 @@ func (c *Classroom) rotate(g *gin.Context) (int, any, error) {
 // role gives an account another role. What the server holds has it at once,
 // and what clients hold is a photograph until they refresh it.
 func (c *Classroom) role(g *gin.Context) (int, any, error) {
-	in, err := decode[struct {
-		Role Required[string] `json:"role"`
-	}](g, jsonType)
+	in, err := rest.Decode[struct {
+		Role rest.Required[string] `json:"role"`
+	}](g, rest.JSONType)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -146,9 +147,9 @@ func (c *Classroom) role(g *gin.Context) (int, any, error) {
 // into a fault.
 func noAccount(err error) error {
 	if errors.Is(err, auth.ErrNotFound) {
-		return faultf("not_found", "No account has this username.")
+		return rest.Faultf("not_found", "No account has this username.")
 	}
-	return failed(err)
+	return rest.Failed(err)
 }
 
 // rewrite puts another role into the records that are the logins of a subject:
@@ -178,7 +179,7 @@ func (col *column) update(ctx context.Context, e state.Entry, f func(*state.Reco
 	if errors.Is(err, state.ErrNotFound) {
 		return nil // it has ended meanwhile
 	}
-	return failed(err)
+	return rest.Failed(err)
 }
 
 // records returns what the strategy's store holds of a subject: its logins, and
@@ -189,7 +190,7 @@ func (col *column) records(ctx context.Context, subject string) ([]state.Entry, 
 	}
 	all, err := col.store.BySubject(ctx, subject)
 	if err != nil {
-		return nil, failed(err)
+		return nil, rest.Failed(err)
 	}
 	mine := slices.DeleteFunc(all, func(e state.Entry) bool { return e.Strategy != col.slug })
 	k := state.EndedKey(col.slug, subject)
@@ -197,7 +198,7 @@ func (col *column) records(ctx context.Context, subject string) ([]state.Entry, 
 	case err == nil:
 		mine = append(mine, state.Entry{Key: k, Record: rec})
 	case !errors.Is(err, state.ErrNotFound):
-		return nil, failed(err)
+		return nil, rest.Failed(err)
 	}
 	return mine, nil
 }
@@ -206,7 +207,7 @@ func (col *column) records(ctx context.Context, subject string) ([]state.Entry, 
 func (s *Server) column(g *gin.Context) (*column, error) {
 	i := slices.IndexFunc(s.columns, func(col *column) bool { return col.slug == g.Param("strategy") })
 	if i < 0 {
-		return nil, faultf("not_found", "The server has no such strategy.")
+		return nil, rest.Faultf("not_found", "The server has no such strategy.")
 	}
 	return s.columns[i], nil
 }
@@ -215,7 +216,7 @@ func (s *Server) column(g *gin.Context) (*column, error) {
 func (s *Server) stored(g *gin.Context) (*column, error) {
 	col, err := s.column(g)
 	if err == nil && col.store == nil {
-		err = faultf("not_supported_by_strategy",
+		err = rest.Faultf("not_supported_by_strategy",
 			"The strategy stores its records where the server cannot read them. The server changed nothing.")
 	}
 	return col, err
@@ -270,7 +271,7 @@ var errEnough = errors.New("api: enough records")
 func (col *column) eachRecord(ctx context.Context, f func(auth.Account, state.Entry) error) error {
 	for a, err := range col.accounts.All(ctx) {
 		if err != nil {
-			return failed(err)
+			return rest.Failed(err)
 		}
 		entries, err := col.records(ctx, a.ID)
 		if err != nil {
@@ -300,12 +301,12 @@ func (c *Classroom) drop(g *gin.Context) (int, any, error) {
 	case errors.Is(err, state.ErrNotFound) || err == nil && rec.Strategy != col.slug:
 		return 0, nil, noRecord
 	case err != nil:
-		return 0, nil, failed(err)
+		return 0, nil, rest.Failed(err)
 	}
-	return http.StatusNoContent, nil, failed(col.store.Delete(ctx, k))
+	return http.StatusNoContent, nil, rest.Failed(col.store.Delete(ctx, k))
 }
 
-var noRecord = faultf("not_found", "The strategy has no such record.")
+var noRecord = rest.Faultf("not_found", "The strategy has no such record.")
 
 // Inbox is what the attacker has been sent. Origin is null where there is none.
 type Inbox struct {
@@ -346,11 +347,11 @@ func (c *Classroom) reset(g *gin.Context) (int, any, error) {
 	}
 	for username, role := range c.roles {
 		if _, err := s.accounts.ChangeRole(ctx, username, role); err != nil && !errors.Is(err, auth.ErrNotFound) {
-			return 0, nil, failed(err)
+			return 0, nil, rest.Failed(err)
 		}
 	}
 	for _, col := range s.columns {
-		err := col.eachRecord(ctx, func(_ auth.Account, e state.Entry) error { return failed(col.store.Delete(ctx, e.Key)) })
+		err := col.eachRecord(ctx, func(_ auth.Account, e state.Entry) error { return rest.Failed(col.store.Delete(ctx, e.Key)) })
 		if err != nil {
 			return 0, nil, err
 		}

@@ -9,15 +9,16 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"statelab/api/rest"
 	"statelab/state"
 	"statelab/state/keys"
 )
 
 func (col *column) login(c *gin.Context) (int, any, error) {
-	in, err := decode[struct {
-		Username Required[string] `json:"username"`
-		Password Required[string] `json:"password"`
-	}](c, jsonType)
+	in, err := rest.Decode[struct {
+		Username rest.Required[string] `json:"username"`
+		Password rest.Required[string] `json:"password"`
+	}](c, rest.JSONType)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -35,7 +36,7 @@ func (col *column) signIn(c *gin.Context, username, password string) (state.Logi
 	a, recheck, err := col.accounts.SignIn(c.Request.Context(), username, password, requestOf(c).client)
 	requestOf(c).auth = time.Since(start)
 	if err != nil {
-		return state.Login{}, state.Credential{}, failed(err)
+		return state.Login{}, state.Credential{}, rest.Failed(err)
 	}
 	l, credential, err := col.strategy.Start(c.Writer, c.Request, state.NewLogin(a.ID, a.Username, a.DisplayName, a.Role))
 	if err != nil {
@@ -43,7 +44,7 @@ func (col *column) signIn(c *gin.Context, username, password string) (state.Logi
 	}
 	if err := recheck(c.Request.Context()); err != nil {
 		col.takeBack(c, l)
-		return state.Login{}, state.Credential{}, failed(err)
+		return state.Login{}, state.Credential{}, rest.Failed(err)
 	}
 	return l, credential, nil
 }
@@ -80,14 +81,14 @@ func (col *column) presents() bool {
 func (col *column) refresh(c *gin.Context) (int, any, error) {
 	presented := ""
 	if col.presents() {
-		in, err := decode[struct {
-			RefreshToken Required[string] `json:"refresh_token"`
-		}](c, jsonType)
+		in, err := rest.Decode[struct {
+			RefreshToken rest.Required[string] `json:"refresh_token"`
+		}](c, rest.JSONType)
 		if err != nil {
 			return 0, nil, err
 		}
 		presented = in.RefreshToken.Value
-	} else if _, err := decodeOptional[struct{}](c, jsonType); err != nil {
+	} else if _, err := rest.DecodeOptional[struct{}](c, rest.JSONType); err != nil {
 		return 0, nil, col.credentialFirst(c, err)
 	}
 	start := time.Now()
@@ -102,17 +103,17 @@ func (col *column) refresh(c *gin.Context) (int, any, error) {
 }
 
 func (col *column) logout(c *gin.Context) (int, any, error) {
-	in, err := decodeOptional[struct {
+	in, err := rest.DecodeOptional[struct {
 		Everywhere   bool    `json:"everywhere"`
 		RefreshToken *string `json:"refresh_token"`
-	}](c, jsonType)
+	}](c, rest.JSONType)
 	if err != nil {
 		return 0, nil, col.credentialFirst(c, err)
 	}
 	presented := ""
 	if in.RefreshToken != nil {
 		if presented = *in.RefreshToken; !col.presents() {
-			return 0, nil, col.credentialFirst(c, faultf("malformed_json",
+			return 0, nil, col.credentialFirst(c, rest.Faultf("malformed_json",
 				"The body may not contain /refresh_token: this strategy has no refresh tokens."))
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"statelab/api/rest"
 	"statelab/state"
 )
 
@@ -82,7 +83,7 @@ func (col *column) endLogin(c *gin.Context) (int, any, error) {
 	case err == nil:
 		col.audit(c, "revocation", slog.String("of", "one"), slog.String("ended", col.fingerprint(id)))
 	case errors.Is(err, state.ErrUnknown):
-		err = faultf("not_found", "You have no such login.")
+		err = rest.Faultf("not_found", "You have no such login.")
 	}
 	return http.StatusNoContent, nil, err
 }

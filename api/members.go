@@ -8,6 +8,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"statelab/api/rest"
 	"statelab/auth"
 )
 
@@ -40,7 +41,7 @@ func (col *column) members(c *gin.Context) (int, any, error) {
 	}
 	accounts, more, err := col.accounts.Page(c.Request.Context(), after, limit)
 	if err != nil {
-		return 0, nil, failed(err)
+		return 0, nil, rest.Failed(err)
 	}
 	if more {
 		c.Writer.Header().Set("Link", fmt.Sprintf(`</%s/members?limit=%d&after=%s>; rel="next"`,
@@ -59,17 +60,17 @@ func (col *column) members(c *gin.Context) (int, any, error) {
 func pageOf(r *http.Request) (after string, limit int, err error) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return "", 0, faultf("invalid_request", "The server cannot parse the query.")
+		return "", 0, rest.Faultf("invalid_request", "The server cannot parse the query.")
 	}
 	limit = auth.MaxPage
 	if values, ok := query["limit"]; ok {
 		if limit, err = strconv.Atoi(values[0]); err != nil || len(values) > 1 || limit < 1 || limit > auth.MaxPage {
-			return "", 0, faultf("invalid_request", "The parameter limit must be one integer from 1 to %d.", auth.MaxPage)
+			return "", 0, rest.Faultf("invalid_request", "The parameter limit must be one integer from 1 to %d.", auth.MaxPage)
 		}
 	}
 	if values, ok := query["after"]; ok {
 		if after = values[0]; len(values) > 1 || !auth.IsUsername(after) {
-			return "", 0, faultf("invalid_request", "The parameter after must be one username.")
+			return "", 0, rest.Faultf("invalid_request", "The parameter after must be one username.")
 		}
 	}
 	return after, limit, nil

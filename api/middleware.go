@@ -13,8 +13,9 @@ import (
 	"strings"
 
 	"github.com/gin-gonic/gin"
-	"github.com/go-json-experiment/json"
 	"github.com/rs/cors"
+
+	"statelab/api/rest"
 )
 
 // Limits on what a request may carry besides its body, in bytes. Past them the
@@ -62,7 +63,7 @@ func (s *Server) onlyLocal(c *gin.Context) {
 	}
 }
 
-var errForeign = &fault{code: "classroom_is_local", detail: "Open the server as http://localhost, without a proxy."}
+var errForeign = &rest.Fault{Code: "classroom_is_local", Detail: "Open the server as http://localhost, without a proxy."}
 
 // OnlyLocal refuses what a classroom refuses, for a handler that the classroom
 // serves on a listener of its own.
@@ -72,14 +73,13 @@ func OnlyLocal(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		p := problemOf(errForeign, r, requestID())
+		p := rest.ProblemOf(errForeign, r, requestID())
 		h := w.Header()
 		h["X-Request-Id"] = []string{p.RequestID}
 		h["X-Content-Type-Options"] = headerNoSniff
 		h["Content-Type"] = headerProblem
 		h["Cache-Control"] = headerNoStore
-		w.WriteHeader(p.Status)
-		_ = json.MarshalWrite(w, p, deterministic) // the client may have left
+		rest.Write(w, p.Status, p)
 	})
 }
 
@@ -147,7 +147,7 @@ func CheckOrigin(origin string) error {
 // onlyShort refuses requests whose target or cookies are too long.
 func (s *Server) onlyShort(c *gin.Context) {
 	if len(c.Request.RequestURI) > maxTarget {
-		s.fail(c, faultf("uri_too_long", "A path and its query may have at most %d bytes together.", maxTarget))
+		s.fail(c, rest.Faultf("uri_too_long", "A path and its query may have at most %d bytes together.", maxTarget))
 		return
 	}
 	count, bytes := 0, 0
@@ -156,7 +156,7 @@ func (s *Server) onlyShort(c *gin.Context) {
 		bytes += len(line)
 	}
 	if count > maxCookies || bytes > maxCookieBytes {
-		s.fail(c, faultf("header_too_large", "A request may have at most %d cookies, with %d bytes in total. Delete cookies of this site.",
+		s.fail(c, rest.Faultf("header_too_large", "A request may have at most %d cookies, with %d bytes in total. Delete cookies of this site.",
 			maxCookies, maxCookieBytes))
 	}
 }
@@ -171,7 +171,7 @@ func (s *Server) onlySameOrigin(c *gin.Context) {
 		return
 	}
 	if s.csrf.Check(c.Request) != nil {
-		s.fail(c, faultf("csrf_blocked",
+		s.fail(c, rest.Faultf("csrf_blocked",
 			"A page of another origin sent the request. To allow this origin, start the server with --allow-origin."))
 	}
 }
@@ -196,7 +196,7 @@ func (s *Server) servesStrategy(route string) bool {
 // onlyJSON refuses requests that would not take JSON for an answer.
 func (s *Server) onlyJSON(c *gin.Context) {
 	if !accepts(c.Request, "application/json", "application/problem+json") {
-		s.fail(c, faultf("not_acceptable", "Send Accept: application/json, or no Accept header."))
+		s.fail(c, rest.Faultf("not_acceptable", "Send Accept: application/json, or no Accept header."))
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"statelab/api/rest"
 	"statelab/auth"
 	"statelab/state"
 )
@@ -17,10 +18,10 @@ func (col *column) password(c *gin.Context) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	in, err := decode[struct {
-		Current Required[string] `json:"current_password"`
-		New     Required[string] `json:"new_password"`
-	}](c, jsonType)
+	in, err := rest.Decode[struct {
+		Current rest.Required[string] `json:"current_password"`
+		New     rest.Required[string] `json:"new_password"`
+	}](c, rest.JSONType)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -35,8 +36,8 @@ func (col *column) password(c *gin.Context) (int, any, error) {
 		err = state.ErrRevoked // the account is gone, and what it started with it
 	}
 	if err != nil {
-		err = failed(err)
-		col.audit(c, "password_change_refused", slog.String("code", faultOf(err).code))
+		err = rest.Failed(err)
+		col.audit(c, "password_change_refused", slog.String("code", rest.FaultOf(err).Code))
 		return 0, nil, err
 	}
 	col.audit(c, "revocation", slog.String("of", "others"), slog.String("by", "password_change"))

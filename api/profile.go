@@ -12,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"golang.org/x/text/language"
 
+	"statelab/api/rest"
 	"statelab/auth"
 	"statelab/state"
 )
@@ -44,10 +45,10 @@ type State struct {
 	Cart     []string `json:"cart"`
 }
 
-// appendTo appends the profile as encoding it would: the same bytes, which
+// AppendJSON appends the profile as encoding it would: the same bytes, which
 // FuzzProfile holds it to. Pages ask for it again and again, and to reflect on its
 // fields took as long as to find the login.
-func (p *Profile) appendTo(b []byte) []byte {
+func (p *Profile) AppendJSON(b []byte) []byte {
 	// The error is that of text in no UTF-8, which no decoder of ours lets in.
 	text := func(before, value string) { b, _ = jsontext.AppendQuote(append(b, before...), value) }
 	number := func(before string, value int64) { b = strconv.AppendInt(append(b, before...), value, 10) }
@@ -117,7 +118,7 @@ const conflicts = 32
 func (col *column) change(c *gin.Context, h state.Held, f func(*state.Login) error) (int, any, error) {
 	for range conflicts {
 		if !matches(c.Request, h.Login) {
-			return 0, nil, faultf("version_mismatch", "The state has version %d now. Read it again before you change it.", h.Version)
+			return 0, nil, rest.Faultf("version_mismatch", "The state has version %d now. Read it again before you change it.", h.Version)
 		}
 		next := h.Login
 		if err := f(&next); err != nil {
@@ -138,11 +139,11 @@ func (col *column) change(c *gin.Context, h state.Held, f func(*state.Login) err
 // patch is a merge patch of a profile (RFC 7396). No user can write a member that it does
 // not name, not even an admin.
 type patch struct {
-	Theme    Optional[string]   `json:"theme"`
-	Language Optional[string]   `json:"language"`
-	Nickname Optional[string]   `json:"nickname"`
-	Note     Optional[string]   `json:"note"`
-	Cart     Optional[[]string] `json:"cart"`
+	Theme    rest.Optional[string]   `json:"theme"`
+	Language rest.Optional[string]   `json:"language"`
+	Nickname rest.Optional[string]   `json:"nickname"`
+	Note     rest.Optional[string]   `json:"note"`
+	Cart     rest.Optional[[]string] `json:"cart"`
 }
 
 // maxFieldErrors is how many errors an answer names. A body of 64 KiB can have 20,000 items
@@ -154,10 +155,10 @@ const maxItems = 200
 
 // check returns what is out of range.
 func (p *patch) check() error {
-	var wrong []FieldError
+	var wrong []rest.FieldError
 	demand := func(ok bool, pointer, detail string) {
 		if !ok && len(wrong) < maxFieldErrors {
-			wrong = append(wrong, FieldError{pointer, detail})
+			wrong = append(wrong, rest.FieldError{Pointer: pointer, Detail: detail})
 		}
 	}
 	if v := p.Theme; v.Present && !v.Null {
@@ -179,7 +180,7 @@ func (p *patch) check() error {
 		demand(n >= 1 && n <= 100, "/cart/"+strconv.Itoa(i), "An item has 1 to 100 characters.")
 	}
 	if len(wrong) > 0 {
-		return &fault{code: "validation_failed", detail: "A member of the body is out of range.", errors: wrong}
+		return &rest.Fault{Code: "validation_failed", Detail: "A member of the body is out of range.", Errors: wrong}
 	}
 	return nil
 }
@@ -203,7 +204,7 @@ func (col *column) patch(c *gin.Context) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	p, err := decode[patch](c, jsonType, mergePatchType)
+	p, err := rest.Decode[patch](c, rest.JSONType, rest.MergePatchType)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -213,11 +214,11 @@ func (col *column) patch(c *gin.Context) (int, any, error) {
 	var renamed bool
 	status, body, err := col.change(c, h, func(l *state.Login) error {
 		before := l.Nickname
-		p.Theme.apply(&l.Theme, state.DefaultTheme)
-		p.Language.apply(&l.Language, state.DefaultLanguage)
-		p.Nickname.apply(&l.Nickname, "")
-		p.Note.apply(&l.Note, "")
-		p.Cart.apply(&l.Cart, nil)
+		p.Theme.Apply(&l.Theme, state.DefaultTheme)
+		p.Language.Apply(&l.Language, state.DefaultLanguage)
+		p.Nickname.Apply(&l.Nickname, "")
+		p.Note.Apply(&l.Note, "")
+		p.Cart.Apply(&l.Cart, nil)
 		renamed = l.Nickname != before && l.Nickname != ""
 		return nil
 	})
@@ -232,19 +233,19 @@ func (col *column) spend(c *gin.Context) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	in, err := decode[struct {
-		Amount Required[int64] `json:"amount"`
-	}](c, jsonType)
+	in, err := rest.Decode[struct {
+		Amount rest.Required[int64] `json:"amount"`
+	}](c, rest.JSONType)
 	if err != nil {
 		return 0, nil, err
 	}
 	amount := in.Amount.Value
 	if amount < 1 {
-		return 0, nil, invalid("/amount", "An amount is at least 1.")
+		return 0, nil, rest.Invalid("/amount", "An amount is at least 1.")
 	}
 	return col.change(c, h, func(l *state.Login) error {
 		if amount > l.Credits {
-			return faultf("insufficient_credits", "This login has %d credits.", l.Credits)
+			return rest.Faultf("insufficient_credits", "This login has %d credits.", l.Credits)
 		}
 		l.Credits -= amount
 		return nil

@@ -24,6 +24,7 @@ import (
 	"statelab/api/attacker"
 	"statelab/api/cache"
 	"statelab/api/catalog"
+	"statelab/api/rest"
 	"statelab/auth"
 	"statelab/state"
 	"statelab/state/keys"
@@ -358,7 +359,7 @@ func (s *Server) json(f func(*gin.Context) (int, any, error)) gin.HandlerFunc {
 			c.Status(status)
 			c.Writer.WriteHeaderNow()
 		default:
-			write(c, status, body)
+			rest.Write(c.Writer, status, body)
 		}
 	}
 }
@@ -398,15 +399,6 @@ func (s *Server) endAll(ctx context.Context, subject, except string, until state
 		}
 	}
 	return failed
-}
-
-// failed turns an error of the accounts or of a store that says nothing else
-// into what it then is: an outage.
-func failed(err error) error {
-	if err == nil || faultOf(err).code != "internal_error" {
-		return err
-	}
-	return fmt.Errorf("%w: %w", state.ErrUnavailable, err)
 }
 
 // Close frees what the server itself holds.

@@ -24,6 +24,7 @@ import (
 	"github.com/swaggest/swgui/v5/static"
 	"github.com/swaggest/swgui/v5emb"
 
+	"statelab/api/rest"
 	"statelab/api/web"
 	"statelab/state"
 	"statelab/state/keys"
@@ -31,7 +32,7 @@ import (
 
 // nothing answers with a problem.
 func (s *Server) nothing(code, detail string) gin.HandlerFunc {
-	return func(c *gin.Context) { s.fail(c, faultf(code, "%s", detail)) }
+	return func(c *gin.Context) { s.fail(c, rest.Faultf(code, "%s", detail)) }
 }
 
 // Index is the answer of GET / to clients that are no browsers.
@@ -149,17 +150,17 @@ func (col *column) ownPage(paged state.Paged) gin.HandlerFunc {
 func (col *column) form(c *gin.Context) {
 	r := c.Request
 	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != formType {
-		col.fail(c, faultf("unsupported_media_type", "Send the form as %s.", formType))
+		col.fail(c, rest.Faultf("unsupported_media_type", "Send the form as %s.", formType))
 		return
 	}
-	r.Body = http.MaxBytesReader(c.Writer, r.Body, maxBody)
+	r.Body = http.MaxBytesReader(c.Writer, r.Body, rest.MaxBody)
 	if err := r.ParseForm(); err != nil {
 		var long *http.MaxBytesError
 		if errors.As(err, &long) {
-			col.fail(c, faultf("payload_too_large", "A body may have at most %d bytes.", maxBody))
+			col.fail(c, rest.Faultf("payload_too_large", "A body may have at most %d bytes.", rest.MaxBody))
 			return
 		}
-		col.fail(c, faultf("invalid_request", "The body is not a form."))
+		col.fail(c, rest.Faultf("invalid_request", "The body is not a form."))
 		return
 	}
 	if _, _, err := col.signIn(c, r.PostForm.Get("username"), r.PostForm.Get("password")); err != nil {
@@ -212,7 +213,7 @@ func (s *Server) asset(c *gin.Context) {
 	}
 	tag := web.ETag(name)
 	if tag == "" {
-		s.fail(c, faultf("not_found", "The server has no such file."))
+		s.fail(c, rest.Faultf("not_found", "The server has no such file."))
 		return
 	}
 	content, err := fs.ReadFile(web.Assets, name)
@@ -281,7 +282,7 @@ func (s *Server) docs(h http.Handler) gin.HandlerFunc {
 		"img-src 'self' data:; connect-src 'self'; font-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 	return func(c *gin.Context) {
 		if name := strings.TrimPrefix(c.Param("name"), "/"); name != "" && !isFile(static.FS, name) && !isFile(static.FS, name+".gz") {
-			s.fail(c, faultf("not_found", "The server has no such file."))
+			s.fail(c, rest.Faultf("not_found", "The server has no such file."))
 			return
 		}
 		onlyWhole(c.Request)
@@ -334,7 +335,7 @@ func (s *Server) ready(c *gin.Context) (int, any, error) {
 	ctx, cancel := context.WithTimeout(c.Request.Context(), patience)
 	defer cancel()
 	if s.draining.Load() {
-		return 0, nil, faultf("overloaded", "This server is shutting down.")
+		return 0, nil, rest.Faultf("overloaded", "This server is shutting down.")
 	}
 	out := Readiness{Status: "ready", Checks: map[string]string{}, Refusing: s.refusing()}
 	var failing []string
@@ -351,7 +352,7 @@ func (s *Server) ready(c *gin.Context) (int, any, error) {
 		out.Checks[part.Name] = "ok"
 	}
 	if len(failing) > 0 {
-		return 0, nil, fmt.Errorf("%w: %w", faultf("store_unavailable", "These parts of the server do not work: %s.", strings.Join(failing, ", ")), reasons)
+		return 0, nil, fmt.Errorf("%w: %w", rest.Faultf("store_unavailable", "These parts of the server do not work: %s.", strings.Join(failing, ", ")), reasons)
 	}
 	return http.StatusOK, out, nil
 }
@@ -373,11 +374,11 @@ func (s *Server) refusing() []string {
 // register makes an account. It is the way in for everybody; roles are given
 // elsewhere.
 func (s *Server) register(c *gin.Context) (int, any, error) {
-	in, err := decode[struct {
-		Username    Required[string] `json:"username"`
-		Password    Required[string] `json:"password"`
-		DisplayName *string          `json:"display_name"`
-	}](c, jsonType)
+	in, err := rest.Decode[struct {
+		Username    rest.Required[string] `json:"username"`
+		Password    rest.Required[string] `json:"password"`
+		DisplayName *string               `json:"display_name"`
+	}](c, rest.JSONType)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -389,8 +390,8 @@ func (s *Server) register(c *gin.Context) (int, any, error) {
 	}
 	a, err := s.accounts.Register(c.Request.Context(), in.Username.Value, in.Password.Value, *in.DisplayName, requestOf(c).client)
 	if err != nil {
-		err = failed(err)
-		s.audit(c, "registration_refused", s.usernameAttr(in.Username.Value), slog.String("code", faultOf(err).code))
+		err = rest.Failed(err)
+		s.audit(c, "registration_refused", s.usernameAttr(in.Username.Value), slog.String("code", rest.FaultOf(err).Code))
 		return 0, nil, err
 	}
 	requestOf(c).about(state.Login{Subject: a.ID})

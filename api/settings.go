@@ -9,6 +9,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"statelab/api/rest"
 	"statelab/state"
 )
 
@@ -81,7 +82,7 @@ func (c *Classroom) settings(g *gin.Context) (int, any, error) {
 // set changes the settings that the body names. Lifetimes are given to logins
 // when they begin or are renewed.
 func (c *Classroom) set(g *gin.Context) (int, any, error) {
-	in, err := decode[changes](g, jsonType)
+	in, err := rest.Decode[changes](g, rest.JSONType)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -115,14 +116,14 @@ type changes struct {
 func (in *changes) apply(config *Config) error {
 	if in.Revocation != nil {
 		if *in.Revocation != "none" && *in.Revocation != "denylist" {
-			return invalid("/revocation", "Revocation is none or denylist.")
+			return rest.Invalid("/revocation", "Revocation is none or denylist.")
 		}
 		config.Denylist = *in.Revocation == "denylist"
 	}
 	if in.SameSite != nil {
 		value, ok := sameSites[*in.SameSite]
 		if !ok {
-			return invalid("/same_site", "SameSite is Lax, Strict or None.")
+			return rest.Invalid("/same_site", "SameSite is Lax, Strict or None.")
 		}
 		config.SameSite = value
 	}
@@ -146,13 +147,13 @@ func (in *changes) apply(config *Config) error {
 		}
 		d, err := time.ParseDuration(*texts[s.Name])
 		if err != nil {
-			return invalid("/"+s.Member(), "Use a duration such as 15m or 8h.")
+			return rest.Invalid("/"+s.Member(), "Use a duration such as 15m or 8h.")
 		}
 		*s.Of(l) = d
 	}
 	var limit *LimitError
 	if errors.As(CheckLimits(*l, config.CredentialCache, config.LoginsPerAccount), &limit) {
-		return invalid("/"+strings.ReplaceAll(limit.Flag, "-", "_"), limit.Reason)
+		return rest.Invalid("/"+strings.ReplaceAll(limit.Flag, "-", "_"), limit.Reason)
 	}
 	return nil
 }

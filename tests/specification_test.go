@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"statelab/api"
+	"statelab/api/rest"
 	"statelab/state"
 	"statelab/tests/harness"
 )
@@ -83,7 +84,7 @@ func TestEnumsOfTheSpecificationAgreeWithTheProgram(t *testing.T) {
 	t.Parallel()
 	schemas := specificationDocument(t).Components.Schemas
 	for name, want := range map[string][]string{
-		"Strategy": state.Slugs(), "CachePolicy": api.CachePolicies(), "ProblemCode": slices.Collect(maps.Keys(api.Codes())),
+		"Strategy": state.Slugs(), "CachePolicy": api.CachePolicies(), "ProblemCode": slices.Collect(maps.Keys(rest.Codes())),
 	} {
 		var have []string
 		for _, value := range schemas[name].Value.Enum {
@@ -270,8 +271,8 @@ func TestEveryCodeIsDocumented(t *testing.T) {
 			documented[code[1]] = status
 		}
 	}
-	require.Equal(t, api.Codes(), documented)
-	for code, status := range api.Codes() {
+	require.Equal(t, rest.Codes(), documented)
+	for code, status := range rest.Codes() {
 		example := doc.Components.Examples[code+"_problem"].Value.Value.(map[string]any)
 		require.Equal(t, code, example["code"])
 		require.Equal(t, "urn:statelab:problem:"+code, example["type"])

@@ -1,17 +1,14 @@
-package api
+// Package rest has what all handlers share: it decodes bodies, and encodes answers and
+// problems. It knows which problem each error of the packages below is.
+package rest
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"math"
 	"net/http"
-	"strconv"
 	"sync"
 
-	"github.com/gin-gonic/gin"
 	"github.com/go-json-experiment/json"
 
 	"statelab/auth"
@@ -89,26 +86,27 @@ func Codes() map[string]int {
 	return all
 }
 
-// retryAfter is what a 503 asks a client to wait, in seconds.
-const retryAfter = 2
-
-// A fault is an error that already knows its code and what to tell the client.
-type fault struct {
-	code, detail string
-	errors       []FieldError
-	limit, size  int // of what is too large, in bytes
+// A Fault is an error that already knows its code and what to tell the client.
+type Fault struct {
+	Code, Detail string
+	Errors       []FieldError
+	Limit, Size  int // of what is too large, in bytes
 }
 
-func (f *fault) Error() string { return "api: " + f.code + ": " + f.detail }
+func (f *Fault) Error() string { return "api: " + f.Code + ": " + f.Detail }
 
-func faultf(code, format string, args ...any) error {
-	return &fault{code: code, detail: fmt.Sprintf(format, args...)}
+// Status is that of an answer which is this fault.
+func (f *Fault) Status() int { return kinds[f.Code].status }
+
+// Faultf returns a *Fault with a code and a sentence for the client.
+func Faultf(code, format string, args ...any) error {
+	return &Fault{Code: code, Detail: fmt.Sprintf(format, args...)}
 }
 
-// invalid says what is wrong with the member at pointer.
-func invalid(pointer, detail string) error {
-	return &fault{code: "validation_failed", detail: "One member of the body is out of range.",
-		errors: []FieldError{{pointer, detail}}}
+// Invalid says what is wrong with the member at pointer.
+func Invalid(pointer, detail string) error {
+	return &Fault{Code: "validation_failed", Detail: "One member of the body is out of range.",
+		Errors: []FieldError{{pointer, detail}}}
 }
 
 // sentinels map the errors of other packages to a code and a sentence. What is
@@ -135,10 +133,10 @@ var sentinels = []struct {
 	{auth.ErrOverloaded, "overloaded", "Too many sign-ins are waiting. Try again."},
 }
 
-// faultOf turns any error into a fault.
-func faultOf(err error) *fault {
+// FaultOf turns any error into a fault.
+func FaultOf(err error) *Fault {
 	var (
-		f         *fault
+		f         *Fault
 		invalid   *auth.InvalidError
 		throttled *auth.ThrottledError
 		tooLarge  *state.TooLargeError
@@ -148,70 +146,41 @@ func faultOf(err error) *fault {
 	case errors.As(err, &f):
 		return f
 	case errors.As(err, &invalid):
-		return &fault{code: "validation_failed", detail: "One member of the body is out of range.",
-			errors: []FieldError{{"/" + invalid.Member, invalid.Reason}}}
+		return &Fault{Code: "validation_failed", Detail: "One member of the body is out of range.",
+			Errors: []FieldError{{"/" + invalid.Member, invalid.Reason}}}
 	case errors.As(err, &throttled):
-		return &fault{code: "too_many_attempts", detail: "Wait for the seconds in Retry-After. Existing logins are not affected."}
+		return &Fault{Code: "too_many_attempts", Detail: "Wait for the seconds in Retry-After. Existing logins are not affected."}
 	case errors.As(err, &tooLarge):
-		return &fault{code: "credential_too_large", detail: fmt.Sprintf(
-			"The credential would have %d bytes; the limit is %d. The server kept the old state.", tooLarge.Size, tooLarge.Limit), limit: tooLarge.Limit, size: tooLarge.Size}
+		return &Fault{Code: "credential_too_large", Detail: fmt.Sprintf(
+			"The credential would have %d bytes; the limit is %d. The server kept the old state.", tooLarge.Size, tooLarge.Limit), Limit: tooLarge.Limit, Size: tooLarge.Size}
 	case errors.As(err, &unstored):
-		return &fault{code: "state_too_large", detail: fmt.Sprintf(
+		return &Fault{Code: "state_too_large", Detail: fmt.Sprintf(
 			"The state would have %d bytes; the limit is %d. The server kept the old state.", unstored.Size, unstored.Limit),
-			limit: unstored.Limit, size: unstored.Size}
+			Limit: unstored.Limit, Size: unstored.Size}
 	}
 	for _, s := range sentinels {
 		if errors.Is(err, s.err) {
-			return &fault{code: s.code, detail: s.detail}
+			return &Fault{Code: s.code, Detail: s.detail}
 		}
 	}
-	return &fault{code: "internal_error", detail: "The log has the error under this request id."}
+	return &Fault{Code: "internal_error", Detail: "The log has the error under this request id."}
 }
 
-// problemOf returns the body that tells a client of a fault.
-func problemOf(f *fault, r *http.Request, requestID string) Problem {
+// ProblemOf returns the body that tells a client of a fault.
+func ProblemOf(f *Fault, r *http.Request, requestID string) Problem {
 	return Problem{
-		Type: "urn:statelab:problem:" + f.code, Title: kinds[f.code].title, Status: kinds[f.code].status, Detail: f.detail,
-		Instance: instance(r), Code: f.code, RequestID: requestID, Errors: f.errors, Limit: f.limit, Size: f.size,
+		Type: "urn:statelab:problem:" + f.Code, Title: kinds[f.Code].title, Status: f.Status(), Detail: f.Detail,
+		Instance: instance(r), Code: f.Code, RequestID: requestID, Errors: f.Errors, Limit: f.Limit, Size: f.Size,
 	}
 }
 
-// fail answers with the problem that err is, and ends the request.
-func (s *Server) fail(c *gin.Context, err error) {
-	x := requestOf(c)
-	f := faultOf(err)
-	kind := kinds[f.code]
-	x.code = f.code
-	if bound, ok := boundOf(err); ok {
-		s.metrics.refusals.add(bound)
+// Failed turns an error of the accounts or of a store that says nothing else
+// into what it then is: an outage.
+func Failed(err error) error {
+	if err == nil || FaultOf(err).Code != "internal_error" {
+		return err
 	}
-	p := problemOf(f, c.Request, x.id[0])
-	h := c.Writer.Header()
-	if x.column != nil {
-		if challenge := x.column.challenge(c.Request, kind.status, f.code); challenge != "" {
-			h.Set("WWW-Authenticate", challenge)
-		}
-	}
-	if kind.status == http.StatusServiceUnavailable {
-		h.Set("Retry-After", strconv.Itoa(retryAfter))
-	}
-	if t := (*auth.ThrottledError)(nil); errors.As(err, &t) {
-		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(t.RetryAfter.Seconds()))))
-	}
-	// The error itself is for the log alone, once, and only where the server
-	// is at fault: it may name hosts and paths.
-	if kind.status >= http.StatusInternalServerError && kind.status != http.StatusNotImplemented && !errors.Is(err, context.Canceled) {
-		s.log.LogAttrs(x, slog.LevelError, "failed", slog.String("code", f.code),
-			slog.String("route", x.route), slog.String("request_id", x.id[0]), slog.Any("error", err))
-	}
-	if event, ok := audited[f.code]; ok {
-		s.audit(c, event)
-	}
-	h["Content-Type"] = headerProblem
-	h["Cache-Control"] = headerNoStore
-	h.Del("ETag")
-	c.Abort()
-	write(c, kind.status, p)
+	return fmt.Errorf("%w: %w", state.ErrUnavailable, err)
 }
 
 // instance is the path of the request, or "/" for one that is too long to be
@@ -227,29 +196,34 @@ func instance(r *http.Request) string {
 // twice is the same answer.
 var deterministic = json.Deterministic(true)
 
-// buffers are kept between two answers, unless one has grown larger than maxBody: a few
+// buffers are kept between two answers, unless one has grown larger than MaxBody: a few
 // large answers would otherwise hold their memory for a long time.
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// write encodes v as the body of the answer. Content-Type is set by then.
-func write(c *gin.Context, status int, v any) {
+// headerJSON is shared by all answers and never written to.
+var headerJSON = []string{"application/json; charset=utf-8"}
+
+// An Appender encodes itself, faster than by reflection.
+type Appender interface{ AppendJSON(b []byte) []byte }
+
+// Write answers with v as JSON. Content-Type is set by then, if it is another one.
+func Write(w http.ResponseWriter, status int, v any) {
 	body, _ := buffers.Get().(*bytes.Buffer)
 	defer func() {
-		if body.Cap() <= maxBody {
+		if body.Cap() <= MaxBody {
 			buffers.Put(body)
 		}
 	}()
 	body.Reset()
-	if p, ok := v.(*Profile); ok {
-		body.Write(p.appendTo(body.AvailableBuffer()))
+	if a, ok := v.(Appender); ok {
+		body.Write(a.AppendJSON(body.AvailableBuffer()))
 	} else if err := json.MarshalWrite(body, v, deterministic); err != nil {
 		panic(err) // a type of ours that cannot be encoded is a mistake in the program
 	}
 	body.WriteByte('\n') // for terminals
-	h := c.Writer.Header()
-	if h["Content-Type"] == nil {
+	if h := w.Header(); h["Content-Type"] == nil {
 		h["Content-Type"] = headerJSON
 	}
-	c.Writer.WriteHeader(status)
-	_, _ = c.Writer.Write(body.Bytes()) // the client may have left
+	w.WriteHeader(status)
+	_, _ = w.Write(body.Bytes()) // the client may have left
 }

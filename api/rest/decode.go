@@ -1,4 +1,4 @@
-package api
+package rest
 
 import (
 	"bufio"
@@ -14,12 +14,13 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// maxBody bounds every body, in bytes.
-const maxBody = 64 << 10
+// MaxBody bounds every body, in bytes.
+const MaxBody = 64 << 10
 
+// The media types of bodies.
 const (
-	jsonType       = "application/json"
-	mergePatchType = "application/merge-patch+json" // RFC 7396
+	JSONType       = "application/json"
+	MergePatchType = "application/merge-patch+json" // RFC 7396
 )
 
 // strict makes the one decoder: names count with their case, once each, and
@@ -47,30 +48,30 @@ func refuseNull[T any](d *jsontext.Decoder, _ *T) error {
 	return json.SkipFunc
 }
 
-// decode reads the body of c, of one of the types named, as a T, which is a
+// Decode reads the body of c, of one of the types named, as a T, which is a
 // struct. Errors are faults: unsupported_media_type, payload_too_large,
 // malformed_json, invalid_request.
-func decode[T any](c *gin.Context, types ...string) (T, error) {
+func Decode[T any](c *gin.Context, types ...string) (T, error) {
 	var v T
 	if !hasType(c.Request, types) {
 		// Refusing what a form can send keeps forms of other sites out, too
 		// (OWASP CSRF Prevention: Disallowing Simple Content Types).
-		return v, faultf("unsupported_media_type",
+		return v, Faultf("unsupported_media_type",
 			"Send the header Content-Type: %s (curl: -H 'Content-Type: %s').", types[0], types[0])
 	}
-	text, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, maxBody))
+	text, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, MaxBody))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		return v, faultf("payload_too_large", "A body may have at most %d bytes.", maxBody)
+		return v, Faultf("payload_too_large", "A body may have at most %d bytes.", MaxBody)
 	}
 	if err == nil {
 		err = json.Unmarshal(text, &v, strict, json.WithUnmarshalers(
 			json.JoinUnmarshalers(json.UnmarshalFromFunc(refuseNull[T]), refusals)))
 	}
 	if err != nil {
-		return v, faultf("malformed_json", "%s", explain(err))
+		return v, Faultf("malformed_json", "%s", explain(err))
 	}
 	if name := missing(v); name != "" {
-		return v, faultf("invalid_request", "The member %s is missing.", name)
+		return v, Faultf("invalid_request", "The member %s is missing.", name)
 	}
 	return v, nil
 }
@@ -101,9 +102,9 @@ func missing(v any) string {
 	return ""
 }
 
-// decodeOptional is decode for a body that may be empty, which then needs no
+// DecodeOptional is Decode for a body that may be empty, which then needs no
 // type and yields the zero T.
-func decodeOptional[T any](c *gin.Context, types ...string) (T, error) {
+func DecodeOptional[T any](c *gin.Context, types ...string) (T, error) {
 	if c.Request.ContentLength < 0 { // chunked: there may be nothing in it
 		peek := bufio.NewReader(c.Request.Body)
 		if _, err := peek.Peek(1); errors.Is(err, io.EOF) {
@@ -115,7 +116,7 @@ func decodeOptional[T any](c *gin.Context, types ...string) (T, error) {
 		var zero T
 		return zero, nil
 	}
-	return decode[T](c, types...)
+	return Decode[T](c, types...)
 }
 
 // hasType says whether the body has one of the media types, in UTF-8.
@@ -185,8 +186,8 @@ func (o *Optional[T]) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	return json.UnmarshalDecode(d, &o.Value)
 }
 
-// apply sets target to the value, or to its default for null.
-func (o *Optional[T]) apply(target *T, standard T) {
+// Apply sets target to the value, or to its default for null.
+func (o *Optional[T]) Apply(target *T, standard T) {
 	switch {
 	case o.Null:
 		*target = standard

@@ -1,4 +1,4 @@
-package api
+package rest
 
 import (
 	"bytes"
@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gin-gonic/gin"
 	"github.com/stretchr/testify/require"
 )
 
@@ -15,10 +14,9 @@ import (
 func TestALargeAnswerDoesNotKeepItsMemory(t *testing.T) {
 	for range 100 {
 		w := httptest.NewRecorder()
-		c := gin.CreateTestContextOnly(w, engine)
-		write(c, http.StatusOK, strings.Repeat("x", 2*maxBody))
-		require.Equal(t, 2*maxBody+len("\"\"\n"), w.Body.Len())
+		Write(w, http.StatusOK, strings.Repeat("x", 2*MaxBody))
+		require.Equal(t, 2*MaxBody+len("\"\"\n"), w.Body.Len())
 		body, _ := buffers.Get().(*bytes.Buffer)
-		require.LessOrEqual(t, body.Cap(), maxBody)
+		require.LessOrEqual(t, body.Cap(), MaxBody)
 	}
 }
