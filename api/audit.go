@@ -14,19 +14,19 @@ import (
 	"statelab/state"
 )
 
-// auditLine writes a line of the audit trail: who may come in, who is out, and why
+// AuditLine writes a line of the audit trail: who may come in, who is out, and why
 // (OWASP Logging: Which events to log). It names people by the ids of their
 // accounts and logins by fingerprints, and never holds a credential.
-func (s *Server) auditLine(ctx context.Context, event string, attrs ...slog.Attr) {
+func (s *Server) AuditLine(ctx context.Context, event string, attrs ...slog.Attr) {
 	s.log.LogAttrs(ctx, slog.LevelInfo, "audit", append([]slog.Attr{slog.String("event", event)}, attrs...)...)
 }
 
-// audit writes a line about the request: on top of attrs its strategy, whose it
+// Audit writes a line about the request: on top of attrs its strategy, whose it
 // is as far as that is known, where it comes from, and its id.
-func (s *Server) audit(c *gin.Context, event string, attrs ...slog.Attr) {
+func (s *Server) Audit(c *gin.Context, event string, attrs ...slog.Attr) {
 	x := requestOf(c)
-	if x.column != nil {
-		attrs = append(attrs, slog.String("strategy", x.column.slug))
+	if x.group != nil {
+		attrs = append(attrs, slog.String("strategy", x.group.Slug))
 	}
 	if x.subject != "" {
 		attrs = append(attrs, slog.String("subject", x.subject))
@@ -34,7 +34,7 @@ func (s *Server) audit(c *gin.Context, event string, attrs ...slog.Attr) {
 	if x.login != "" {
 		attrs = append(attrs, slog.String("login", s.fingerprint(x.login)))
 	}
-	s.auditLine(x, event, append(attrs, slog.String("address", x.client), slog.String("request_id", x.id[0]))...)
+	s.AuditLine(x, event, append(attrs, slog.String("address", x.client), slog.String("request_id", x.id[0]))...)
 }
 
 // about notes whose login the request turned out to be about.
@@ -60,14 +60,14 @@ func (s *Server) auditEnded(ctx context.Context, event, slug, subject, ended str
 	if x, ok := ctx.Value(requestKey{}).(*request); ok {
 		attrs = append(attrs, slog.String("address", x.client), slog.String("request_id", x.id[0]))
 	}
-	s.auditLine(ctx, event, attrs...)
+	s.AuditLine(ctx, event, attrs...)
 }
 
 // fingerprint is the same for the same text as long as the process lives, so that
 // the lines about one login are found (OWASP Session Management: Logging Sessions
 // Life Cycle), and says nothing else of it.
 func (s *Server) fingerprint(text string) string {
-	mac := hmac.New(sha256.New, s.config.salt[:])
+	mac := hmac.New(sha256.New, s.config.Process.salt[:])
 	mac.Write([]byte(text))
 	return hex.EncodeToString(mac.Sum(nil)[:8])
 }
@@ -80,8 +80,8 @@ func (s *Server) usernameAttr(username string) slog.Attr {
 }
 
 // attempted tells the audit trail and the metrics how a sign-in went.
-func (col *column) attempted(c *gin.Context, username string, l state.Login, err error) {
-	attrs := []slog.Attr{col.usernameAttr(username)}
+func (g *Group) attempted(c *gin.Context, username string, l state.Login, err error) {
+	attrs := []slog.Attr{g.usernameAttr(username)}
 	event, code := "sign_in", ""
 	if err == nil {
 		requestOf(c).about(l)
@@ -89,8 +89,8 @@ func (col *column) attempted(c *gin.Context, username string, l state.Login, err
 		event, code = "sign_in_refused", rest.FaultOf(err).Code
 		attrs = append(attrs, slog.String("code", code))
 	}
-	col.metrics.signIn(col.slug, code)
-	col.audit(c, event, attrs...)
+	g.metrics.signIn(g.Slug, code)
+	g.Audit(c, event, attrs...)
 }
 
 // audited are the problems that leave a line in the trail, wherever they come

@@ -88,9 +88,9 @@ func BenchmarkMiddleware(b *testing.B) {
 func newBenchRequest(b *testing.B, method, slug string) (*Server, *http.Request) {
 	b.Helper()
 	s := newBenchServer(b, slog.LevelWarn)
-	i := slices.IndexFunc(s.columns, func(col *column) bool { return col.slug == slug })
+	i := slices.IndexFunc(s.groups, func(g *Group) bool { return g.Slug == slug })
 	w := httptest.NewRecorder()
-	_, credential, err := s.columns[i].strategy.Start(w, httptest.NewRequest("POST", "/", nil),
+	_, credential, err := s.groups[i].Strategy.Start(w, httptest.NewRequest("POST", "/", nil),
 		state.NewLogin("01M807CMZT1DVTWSRYZMWSFTV1", "alice", "Alice", "member"))
 	require.NoError(b, err)
 	r := httptest.NewRequest(method, "http://localhost/"+slug+"/profile", nil)

@@ -82,7 +82,7 @@ func (s *Server) newCachedCatalog(p policy) *cachedCatalog {
 		Name: "statelab-" + p.name, Store: kept, Jitter: catalogJitter, Now: s.config.Now, Observe: s.metrics.cacheOutcome(p.name),
 		Credentials: credentials,
 		Failed: func(c *gin.Context) {
-			s.fail(c, rest.Faultf("store_unavailable", "Another request for the same answer failed. Try again."))
+			s.Fail(c, rest.Faultf("store_unavailable", "Another request for the same answer failed. Try again."))
 		},
 	}), credentials}
 }
@@ -124,7 +124,7 @@ func (sh *cachedCatalog) read(c *gin.Context) {
 	if sh.stable { // then the version says whether the client has it already, at the cost of a row
 		v, err := asking(c, func() (catalog.Version, error) { return sh.catalog.Version(ctx) })
 		if err != nil {
-			sh.fail(c, noCatalog(err))
+			sh.Fail(c, noCatalog(err))
 			return
 		}
 		if tag := catalogTag(v, v.WrittenAt); !noneMatches(c.Request, tag) {
@@ -141,7 +141,7 @@ func (sh *cachedCatalog) read(c *gin.Context) {
 		return items, err
 	})
 	if err != nil {
-		sh.fail(c, noCatalog(err))
+		sh.Fail(c, noCatalog(err))
 		return
 	}
 	if sh.stable {
@@ -217,10 +217,10 @@ func (s *Server) mayWrite(c *gin.Context) error {
 	if s.config.Classroom {
 		return nil
 	}
-	i := slices.IndexFunc(s.columns, func(col *column) bool { return !col.traits.SentByBrowser })
-	col := s.columns[i] // one of those that are always mounted
-	col.note(c)
-	l, err := col.load(c)
+	i := slices.IndexFunc(s.groups, func(g *Group) bool { return !g.Traits.SentByBrowser })
+	g := s.groups[i] // one of those that are always mounted
+	g.note(c)
+	l, err := g.Load(c)
 	if err == nil {
 		err = onlyAdmin(l.Login)
 	}
@@ -249,8 +249,8 @@ func (s *Server) dropCatalog(ctx context.Context) {
 	}
 }
 
-// resetCatalog gives every item its first price again.
-func (s *Server) resetCatalog(ctx context.Context) error {
+// ResetCatalog gives every item its first price again.
+func (s *Server) ResetCatalog(ctx context.Context) error {
 	err := s.catalog.Reset(ctx)
 	if err == nil || errors.Is(err, catalog.ErrInDoubt) {
 		s.dropCatalog(ctx)

@@ -51,14 +51,14 @@ func (s *Server) FindDemoAccount(ctx context.Context) (string, error) {
 // the error wraps state.ErrUnavailable, and the server makes them once the database
 // answers: before the first sign-in or registration, and before /readyz reports ready.
 func (s *Server) AddDemoAccounts(ctx context.Context) error {
-	s.demo.Store(true)
-	return s.addDemoAccounts(ctx)
+	s.config.Process.demo.Store(true)
+	return s.CompleteDemoAccounts(ctx)
 }
 
-// addDemoAccounts does what AddDemoAccounts has left undone. Parallel calls are safe: one
+// CompleteDemoAccounts does what AddDemoAccounts has left undone. Parallel calls are safe: one
 // of them makes each account.
-func (s *Server) addDemoAccounts(ctx context.Context) error {
-	if !s.demo.Load() {
+func (s *Server) CompleteDemoAccounts(ctx context.Context) error {
+	if !s.config.Process.demo.Load() {
 		return nil
 	}
 	for _, d := range DemoAccounts() {
@@ -66,6 +66,6 @@ func (s *Server) addDemoAccounts(ctx context.Context) error {
 			return rest.Failed(err)
 		}
 	}
-	s.demo.Store(false)
+	s.config.Process.demo.Store(false)
 	return nil
 }

@@ -17,8 +17,8 @@ import (
 // retryAfter is what a 503 asks a client to wait, in seconds.
 const retryAfter = 2
 
-// fail answers with the problem that err is, and ends the request.
-func (s *Server) fail(c *gin.Context, err error) {
+// Fail answers with the problem that err is, and ends the request.
+func (s *Server) Fail(c *gin.Context, err error) {
 	x := requestOf(c)
 	f := rest.FaultOf(err)
 	x.code = f.Code
@@ -27,8 +27,8 @@ func (s *Server) fail(c *gin.Context, err error) {
 	}
 	p := rest.ProblemOf(f, c.Request, x.id[0])
 	h := c.Writer.Header()
-	if x.column != nil {
-		if challenge := x.column.challenge(c.Request, p.Status, f.Code); challenge != "" {
+	if x.group != nil {
+		if challenge := x.group.challenge(c.Request, p.Status, f.Code); challenge != "" {
 			h.Set("WWW-Authenticate", challenge)
 		}
 	}
@@ -45,7 +45,7 @@ func (s *Server) fail(c *gin.Context, err error) {
 			slog.String("route", x.route), slog.String("request_id", x.id[0]), slog.Any("error", err))
 	}
 	if event, ok := audited[f.Code]; ok {
-		s.audit(c, event)
+		s.Audit(c, event)
 	}
 	h["Content-Type"] = headerProblem
 	h["Cache-Control"] = headerNoStore

@@ -63,7 +63,7 @@ func (s *Server) follow(ctx context.Context) {
 	tick := time.NewTicker(s.config.FollowEvery)
 	defer tick.Stop()
 	for {
-		s.endChanged(ctx, s.config.followed)
+		s.endChanged(ctx, s.config.Process.followed)
 		select {
 		case <-ctx.Done():
 			return
@@ -169,7 +169,7 @@ func (s *Server) handle(ctx context.Context, f *followed, t task) {
 	}
 	if err == nil {
 		f.done[t.AccountID] = ending{at: t.At, until: until}
-		s.auditLine(ctx, event, slog.String("subject", t.AccountID), slog.Time("at", t.At))
+		s.AuditLine(ctx, event, slog.String("subject", t.AccountID), slog.Time("at", t.At))
 	}
 }
 
@@ -188,17 +188,17 @@ func (s *Server) untilOf(e auth.Ending) state.Micros {
 // operatorsNow returns the time by which operators work, and how far the time by which
 // logins begin is ahead of it: a lesson moves the clock of the server alone.
 func (s *Server) operatorsNow() (now time.Time, ahead time.Duration) {
-	if room := s.config.classroom; room != nil {
-		return room.clock.real(), room.clock.offset()
+	if e := s.config.Extension; e != nil {
+		ahead = e.Ahead()
 	}
-	return s.config.Now(), 0
+	return s.config.Now().Add(-ahead), ahead
 }
 
 // isForgotten says whether a store does not know any more that logins of clients have
 // ended. A store that does not answer says nothing.
 func (s *Server) isForgotten(ctx context.Context, subject string, until state.Micros) bool {
-	for _, col := range s.columns {
-		if r, ok := col.strategy.(state.EndConfirmer); ok {
+	for _, g := range s.groups {
+		if r, ok := g.Strategy.(state.EndConfirmer); ok {
 			if err := r.ConfirmEnd(ctx, subject, until); errors.Is(err, state.ErrUnknown) {
 				return true
 			}

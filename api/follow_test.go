@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/alexedwards/argon2id"
+	"github.com/gin-gonic/gin"
 	"github.com/stretchr/testify/require"
 
 	"statelab/auth"
@@ -121,15 +122,24 @@ func (s *remoteStore) EndSubject(ctx context.Context, e state.Ending) (int, erro
 	return m.EndSubject(ctx, e)
 }
 
-// newFollowingServer returns a server that has just started, in the classroom behind a clock.
-func newFollowingServer(t *testing.T, db *sqlstore.Database, ring *keys.Ring, logins state.Store, clock *Clock) *Server {
+// A lesson is an Extension that has moved the clock of the server, and adds nothing else.
+type lesson time.Duration
+
+func (l lesson) Ahead() time.Duration                       { return time.Duration(l) }
+func (lesson) AddRoutes(*Server, gin.IRoutes)               {}
+func (lesson) AddRoutesOf(*Group, gin.IRoutes, gin.IRoutes) {}
+func (lesson) Answered(*Server, *http.Request, int, string) {}
+func (lesson) Nicknamed(string, string, string)             {}
+
+// newFollowingServer returns a server that has just started, with an extension or none.
+func newFollowingServer(t *testing.T, db *sqlstore.Database, ring *keys.Ring, logins state.Store, e Extension) *Server {
 	t.Helper()
 	config := Config{
 		Database: db.DB, Store: logins, DatabaseStore: memory.New(store.Options{}), Keys: ring, OpenAPI: []byte("openapi: 3.1.0"),
 		Denylist: true, Hasher: auth.NewArgon2id(argon2id.Params{Memory: 64, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}),
 	}
-	if clock != nil {
-		config.Classroom, config.Now, config.classroom = true, clock.Now, &Classroom{clock: clock}
+	if e != nil {
+		config.Classroom, config.Now, config.Extension = true, func() time.Time { return time.Now().Add(e.Ahead()) }, e
 	}
 	s, err := New(config)
 	require.NoError(t, err)
@@ -243,9 +253,7 @@ func TestEndingsAreFollowedHoweverFarTheLessonsClockIsAhead(t *testing.T) {
 	for _, ahead := range []time.Duration{0, time.Hour, 200 * time.Hour} {
 		synctest.Test(t, func(t *testing.T) {
 			db, ring := newParts(t)
-			clock := NewClock(nil)
-			clock.ahead.Store(int64(ahead))
-			s := newFollowingServer(t, db, ring, newRemoteStore(t), clock)
+			s := newFollowingServer(t, db, ring, newRemoteStore(t), lesson(ahead))
 			operator := auth.New(auth.Config{Database: db.DB, Now: time.Now})
 			disabled := newCaller(t, s, "session", "carol")
 			promoted := newCaller(t, s, "cookie", "dave")

@@ -156,7 +156,7 @@ func FuzzProfile(f *testing.F) {
 		if items != "" {
 			l.Cart = strings.Split(items, "\x00")
 		}
-		p := (&column{slug: "slug " + username}).profileOf(l)
+		p := (&Group{Slug: "slug " + username}).profileOf(l)
 		want, err := json.Marshal(p)
 		if err != nil { // text that is no UTF-8, which no decoder of ours lets in
 			return

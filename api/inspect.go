@@ -27,17 +27,17 @@ type Cost struct {
 
 // inspect loads the login as every request does, and takes what that has cost;
 // what it looks up besides, to show it, is not counted.
-func (col *column) inspect(c *gin.Context) (int, any, error) {
-	inspector, ok := col.strategy.(state.Inspector)
+func (g *Group) inspect(c *gin.Context) (int, any, error) {
+	inspector, ok := g.Strategy.(state.Inspector)
 	if !ok {
 		return 0, nil, rest.Faultf("not_supported_by_strategy", "The strategy has nothing to show.")
 	}
-	h, err := col.load(c)
+	h, err := g.Load(c)
 	if err != nil {
 		return 0, nil, err
 	}
 	x := requestOf(c)
 	cost := Cost{x.cost.Reads, x.cost.Writes, x.auth.Microseconds()}
 	in, err := inspector.Inspect(c.Request, h)
-	return http.StatusOK, Inspection{col.slug, col.traits, in, cost}, err
+	return http.StatusOK, Inspection{g.Slug, g.Traits, in, cost}, err
 }

@@ -13,23 +13,23 @@ import (
 )
 
 // listed returns the strategy as a Lister, if it is one as it is configured.
-func (col *column) listed() (state.Lister, bool) {
-	l, ok := col.strategy.(state.Lister)
-	return l, ok && col.traits.Listable
+func (g *Group) listed() (state.Lister, bool) {
+	l, ok := g.Strategy.(state.Lister)
+	return l, ok && g.Traits.Listable
 }
 
 // lister returns the strategy as a Lister, or an error which says that it cannot do that.
-func (col *column) lister(what string) (state.Lister, error) {
-	if l, ok := col.listed(); ok {
+func (g *Group) lister(what string) (state.Lister, error) {
+	if l, ok := g.listed(); ok {
 		return l, nil
 	}
-	return nil, col.cannot(what)
+	return nil, g.cannot(what)
 }
 
 // ender returns the strategy as an Ender, if it is one as it is configured.
-func (col *column) ender() (state.Ender, bool) {
-	e, ok := col.strategy.(state.Ender)
-	return e, ok && col.traits.Everywhere
+func (g *Group) ender() (state.Ender, bool) {
+	e, ok := g.Strategy.(state.Ender)
+	return e, ok && g.Traits.Everywhere
 }
 
 // LoginEntry is one login of a user, as its owner sees it.
@@ -46,12 +46,12 @@ type Logins struct {
 	Logins []LoginEntry `json:"logins"`
 }
 
-func (col *column) logins(c *gin.Context) (int, any, error) {
-	lister, err := col.lister("list the logins of a user")
+func (g *Group) logins(c *gin.Context) (int, any, error) {
+	lister, err := g.lister("list the logins of a user")
 	if err != nil {
 		return 0, nil, err
 	}
-	l, err := col.load(c)
+	l, err := g.Load(c)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -66,22 +66,22 @@ func (col *column) logins(c *gin.Context) (int, any, error) {
 	return http.StatusOK, out, nil
 }
 
-func (col *column) endLogin(c *gin.Context) (int, any, error) {
-	lister, err := col.lister("end another login of a user")
+func (g *Group) endLogin(c *gin.Context) (int, any, error) {
+	lister, err := g.lister("end another login of a user")
 	if err != nil {
 		return 0, nil, err
 	}
-	l, err := col.load(c)
+	l, err := g.Load(c)
 	if err != nil {
 		return 0, nil, err
 	}
 	id := c.Param("id")
 	if id == l.ID {
-		return col.end(c, l)
+		return g.end(c, l)
 	}
 	switch err = lister.EndLogin(c.Request.Context(), l.Subject, id); {
 	case err == nil:
-		col.audit(c, "revocation", slog.String("of", "one"), slog.String("ended", col.fingerprint(id)))
+		g.Audit(c, "revocation", slog.String("of", "one"), slog.String("ended", g.fingerprint(id)))
 	case errors.Is(err, state.ErrUnknown):
 		err = rest.Faultf("not_found", "You have no such login.")
 	}

@@ -27,8 +27,8 @@ type Member struct {
 // members answers with a page of the accounts, and names the next one in Link
 // (RFC 8288). It goes by the role in the login, as any application does that asks its
 // session and not its database: how fresh that is depends on the strategy.
-func (col *column) members(c *gin.Context) (int, any, error) {
-	l, err := col.load(c)
+func (g *Group) members(c *gin.Context) (int, any, error) {
+	l, err := g.Load(c)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -39,13 +39,13 @@ func (col *column) members(c *gin.Context) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	accounts, more, err := col.accounts.Page(c.Request.Context(), after, limit)
+	accounts, more, err := g.accounts.Page(c.Request.Context(), after, limit)
 	if err != nil {
 		return 0, nil, rest.Failed(err)
 	}
 	if more {
 		c.Writer.Header().Set("Link", fmt.Sprintf(`</%s/members?limit=%d&after=%s>; rel="next"`,
-			col.slug, limit, url.QueryEscape(accounts[len(accounts)-1].Username)))
+			g.Slug, limit, url.QueryEscape(accounts[len(accounts)-1].Username)))
 	}
 	out := Members{Members: make([]Member, len(accounts))}
 	for i, a := range accounts {

@@ -105,24 +105,24 @@ func (m *metrics) classesOf(slug string, r Route) *classes {
 }
 
 // serve prepares for the routes that the server answers.
-func (m *metrics) serve(columns []*column, routes []Route) {
+func (m *metrics) serve(groups []*Group, routes []Route) {
 	m.routes = make(map[Route]*classes, len(routes))
 	for _, r := range routes {
 		slug, within := "", r
-		for _, col := range columns {
-			if rest, ok := strings.CutPrefix(r.Path, "/"+col.slug+"/"); ok {
-				slug, within.Path = col.slug, "/"+rest
+		for _, g := range groups {
+			if rest, ok := strings.CutPrefix(r.Path, "/"+g.Slug+"/"); ok {
+				slug, within.Path = g.Slug, "/"+rest
 			}
 		}
 		m.routes[r] = m.classesOf(slug, within)
 	}
-	for _, col := range columns {
-		if c, ok := col.strategy.(state.Caching); ok && col.config.CredentialCache > 0 {
-			m.cacheOf(col.slug, c)
+	for _, g := range groups {
+		if c, ok := g.Strategy.(state.Caching); ok && g.config.CredentialCache > 0 {
+			m.cacheOf(g.Slug, c)
 		}
-		m.signIns.WithLabelValues(col.slug, outcomeUnavailable)
+		m.signIns.WithLabelValues(g.Slug, outcomeUnavailable)
 		for _, outcome := range outcomes { // a first one must not look like none before it
-			m.signIns.WithLabelValues(col.slug, outcome)
+			m.signIns.WithLabelValues(g.Slug, outcome)
 		}
 	}
 }

@@ -24,7 +24,7 @@ import (
 const (
 	maxTarget      = 8 << 10
 	maxCookies     = 100
-	maxCookieBytes = 16 << 10
+	MaxCookieBytes = 16 << 10
 )
 
 // note remembers which route serves the request.
@@ -33,8 +33,8 @@ func (s *Server) note(c *gin.Context) {
 }
 
 // note remembers which strategy serves the request.
-func (col *column) note(c *gin.Context) {
-	requestOf(c).column = col
+func (g *Group) note(c *gin.Context) {
+	requestOf(c).group = g
 }
 
 // recover turns a panic into a 500. The log gets the stack and nothing of the
@@ -49,7 +49,7 @@ func (s *Server) recover(c *gin.Context) {
 			panic(http.ErrAbortHandler) // too late for an answer: end the connection
 		}
 		c.Writer.Header().Del("Set-Cookie")
-		s.fail(c, fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
+		s.Fail(c, fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
 	}()
 	c.Next()
 }
@@ -59,7 +59,7 @@ func (s *Server) recover(c *gin.Context) {
 // header is a proxy in front.
 func (s *Server) onlyLocal(c *gin.Context) {
 	if isForeign(c.Request) {
-		s.fail(c, errForeign)
+		s.Fail(c, errForeign)
 	}
 }
 
@@ -147,7 +147,7 @@ func CheckOrigin(origin string) error {
 // onlyShort refuses requests whose target or cookies are too long.
 func (s *Server) onlyShort(c *gin.Context) {
 	if len(c.Request.RequestURI) > maxTarget {
-		s.fail(c, rest.Faultf("uri_too_long", "A path and its query may have at most %d bytes together.", maxTarget))
+		s.Fail(c, rest.Faultf("uri_too_long", "A path and its query may have at most %d bytes together.", maxTarget))
 		return
 	}
 	count, bytes := 0, 0
@@ -155,9 +155,9 @@ func (s *Server) onlyShort(c *gin.Context) {
 		count += strings.Count(line, ";") + 1
 		bytes += len(line)
 	}
-	if count > maxCookies || bytes > maxCookieBytes {
-		s.fail(c, rest.Faultf("header_too_large", "A request may have at most %d cookies, with %d bytes in total. Delete cookies of this site.",
-			maxCookies, maxCookieBytes))
+	if count > maxCookies || bytes > MaxCookieBytes {
+		s.Fail(c, rest.Faultf("header_too_large", "A request may have at most %d cookies, with %d bytes in total. Delete cookies of this site.",
+			maxCookies, MaxCookieBytes))
 	}
 }
 
@@ -171,7 +171,7 @@ func (s *Server) onlySameOrigin(c *gin.Context) {
 		return
 	}
 	if s.csrf.Check(c.Request) != nil {
-		s.fail(c, rest.Faultf("csrf_blocked",
+		s.Fail(c, rest.Faultf("csrf_blocked",
 			"A page of another origin sent the request. To allow this origin, start the server with --allow-origin."))
 	}
 }
@@ -180,8 +180,8 @@ func (s *Server) onlySameOrigin(c *gin.Context) {
 // strategies: those that browsers send by themselves, or those that scripts set.
 func (s *Server) credentialHeaders(sentByBrowser bool) []string {
 	var names []string
-	for _, col := range s.columns {
-		if c := col.strategy.Carriage(new(http.Request)); c.SentByBrowser == sentByBrowser && !slices.Contains(names, c.Header) {
+	for _, g := range s.groups {
+		if c := g.Strategy.Carriage(new(http.Request)); c.SentByBrowser == sentByBrowser && !slices.Contains(names, c.Header) {
 			names = append(names, c.Header)
 		}
 	}
@@ -190,13 +190,13 @@ func (s *Server) credentialHeaders(sentByBrowser bool) []string {
 
 // servesStrategy says whether a route is one of a strategy's.
 func (s *Server) servesStrategy(route string) bool {
-	return slices.ContainsFunc(s.columns, func(col *column) bool { return strings.HasPrefix(route, "/"+col.slug+"/") })
+	return slices.ContainsFunc(s.groups, func(g *Group) bool { return strings.HasPrefix(route, "/"+g.Slug+"/") })
 }
 
 // onlyJSON refuses requests that would not take JSON for an answer.
 func (s *Server) onlyJSON(c *gin.Context) {
 	if !accepts(c.Request, "application/json", "application/problem+json") {
-		s.fail(c, rest.Faultf("not_acceptable", "Send Accept: application/json, or no Accept header."))
+		s.Fail(c, rest.Faultf("not_acceptable", "Send Accept: application/json, or no Accept header."))
 	}
 }
 

@@ -46,7 +46,7 @@ func (s *Server) hintAtOrigin(c *gin.Context) {
 	if slices.Contains(s.config.AllowOrigins, origin) || !plainOrigins.MatchString(origin) || CheckOrigin(origin) != nil {
 		return
 	}
-	if s.config.hints.first(origin) {
+	if s.config.Process.hints.first(origin) {
 		s.log.LogAttrs(c.Request.Context(), slog.LevelWarn, "the server refused a page of an origin that is not allowed: to allow the origin, start with --allow-origin "+origin)
 	}
 }

@@ -80,9 +80,9 @@ type Login struct {
 	Credential state.Credential `json:"credential"`
 }
 
-func (col *column) profileOf(l state.Login) Profile {
+func (g *Group) profileOf(l state.Login) Profile {
 	return Profile{
-		Strategy: col.slug,
+		Strategy: g.Slug,
 		User:     User{l.Subject, l.Username, l.DisplayName, l.Role},
 		State:    State{l.Theme, l.Language, l.Nickname, l.Note, l.Credits, l.Cart},
 		Version:  l.Version, IssuedAt: l.IssuedAt.Time(), ExpiresAt: l.ExpiresAt.Time(),
@@ -90,23 +90,23 @@ func (col *column) profileOf(l state.Login) Profile {
 }
 
 // logged answers with a login and its validator.
-func (col *column) logged(c *gin.Context, l state.Login, credential state.Credential, err error) (int, any, error) {
+func (g *Group) logged(c *gin.Context, l state.Login, credential state.Credential, err error) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
 	tag(c, l)
-	return http.StatusOK, Login{col.profileOf(l), credential}, nil
+	return http.StatusOK, Login{g.profileOf(l), credential}, nil
 }
 
-func (col *column) profile(c *gin.Context) (int, any, error) {
-	h, err := col.load(c)
+func (g *Group) profile(c *gin.Context) (int, any, error) {
+	h, err := g.Load(c)
 	if err != nil {
 		return 0, nil, err
 	}
 	if !noneMatches(c.Request, tag(c, h.Login)) {
 		return http.StatusNotModified, nil, nil
 	}
-	p := col.profileOf(h.Login)
+	p := g.profileOf(h.Login)
 	return http.StatusOK, &p, nil // encoding a value would copy it first
 }
 
@@ -115,7 +115,7 @@ const conflicts = 32
 
 // change applies f to the login h that the request carries, and keeps it. If
 // another request was faster, f is applied to what that one has left.
-func (col *column) change(c *gin.Context, h state.Held, f func(*state.Login) error) (int, any, error) {
+func (g *Group) change(c *gin.Context, h state.Held, f func(*state.Login) error) (int, any, error) {
 	for range conflicts {
 		if !matches(c.Request, h.Login) {
 			return 0, nil, rest.Faultf("version_mismatch", "The state has version %d now. Read it again before you change it.", h.Version)
@@ -125,11 +125,11 @@ func (col *column) change(c *gin.Context, h state.Held, f func(*state.Login) err
 			return 0, nil, err
 		}
 		next.Version++
-		saved, credential, err := col.strategy.Save(c.Writer, c.Request, h, next)
+		saved, credential, err := g.Strategy.Save(c.Writer, c.Request, h, next)
 		if !errors.Is(err, state.ErrConflict) {
-			return col.logged(c, saved, credential, err)
+			return g.logged(c, saved, credential, err)
 		}
-		if h, err = col.load(c); err != nil {
+		if h, err = g.Load(c); err != nil {
 			return 0, nil, err
 		}
 	}
@@ -199,8 +199,8 @@ func isLanguage(s string) bool {
 	return err == nil || errors.As(err, &unknown)
 }
 
-func (col *column) patch(c *gin.Context) (int, any, error) {
-	h, err := col.load(c)
+func (g *Group) patch(c *gin.Context) (int, any, error) {
+	h, err := g.Load(c)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -212,7 +212,7 @@ func (col *column) patch(c *gin.Context) (int, any, error) {
 		return 0, nil, err
 	}
 	var renamed bool
-	status, body, err := col.change(c, h, func(l *state.Login) error {
+	status, body, err := g.change(c, h, func(l *state.Login) error {
 		before := l.Nickname
 		p.Theme.Apply(&l.Theme, state.DefaultTheme)
 		p.Language.Apply(&l.Language, state.DefaultLanguage)
@@ -222,14 +222,14 @@ func (col *column) patch(c *gin.Context) (int, any, error) {
 		renamed = l.Nickname != before && l.Nickname != ""
 		return nil
 	})
-	if err == nil && renamed && col.config.Classroom {
-		col.config.guests.sign(col.slug, h.Username, p.Nickname.Value)
+	if e := g.config.Extension; err == nil && renamed && e != nil {
+		e.Nicknamed(g.Slug, h.Username, p.Nickname.Value)
 	}
 	return status, body, err
 }
 
-func (col *column) spend(c *gin.Context) (int, any, error) {
-	h, err := col.load(c)
+func (g *Group) spend(c *gin.Context) (int, any, error) {
+	h, err := g.Load(c)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -243,7 +243,7 @@ func (col *column) spend(c *gin.Context) (int, any, error) {
 	if amount < 1 {
 		return 0, nil, rest.Invalid("/amount", "An amount is at least 1.")
 	}
-	return col.change(c, h, func(l *state.Login) error {
+	return g.change(c, h, func(l *state.Login) error {
 		if amount > l.Credits {
 			return rest.Faultf("insufficient_credits", "This login has %d credits.", l.Credits)
 		}

@@ -26,7 +26,7 @@ type request struct {
 	auth   time.Duration // spent on finding out who asks, stores included
 	client string        // the address of the client
 	secure bool          // the client came over TLS
-	column *column       // the strategy that serves the request, if one does
+	group  *Group        // of the strategy that serves the request, if one does
 	route  string        // the pattern, never the path: a path may hold a mistake worth hiding
 	code   string        // of the problem, if the answer is one
 	// Of the account and the login that the request turned out to be about.
@@ -105,8 +105,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s.engine.ServeHTTP(x, r)
 	took := time.Since(x.start)
-	if s.config.classroom != nil {
-		s.rememberForged(x, r)
+	if e := s.config.Extension; e != nil {
+		e.Answered(s, r, x.status, x.code)
 	}
 	s.metrics.request(x, r.Method, took)
 	s.accessLine(x, r, took)
@@ -192,7 +192,7 @@ func (s *Server) accessLine(x *request, r *http.Request, took time.Duration) {
 		return
 	}
 	attrs := make([]slog.Attr, 0, 10)
-	attrs = append(attrs, slog.String("method", loggedMethod(r.Method)), slog.String("route", x.route), slog.Int("status", x.status))
+	attrs = append(attrs, slog.String("method", LoggedMethod(r.Method)), slog.String("route", x.route), slog.Int("status", x.status))
 	if x.code != "" {
 		attrs = append(attrs, slog.String("code", x.code))
 	}
@@ -204,9 +204,9 @@ func (s *Server) accessLine(x *request, r *http.Request, took time.Duration) {
 	s.log.LogAttrs(r.Context(), slog.LevelInfo, "request", attrs...)
 }
 
-// loggedMethod returns a method of RFC 9110 or RFC 5789 as it is, and one word for all
+// LoggedMethod returns a method of RFC 9110 or RFC 5789 as it is, and one word for all
 // others: a client can send a method of many thousand bytes.
-func loggedMethod(method string) string {
+func LoggedMethod(method string) string {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
 		http.MethodDelete, http.MethodOptions, http.MethodConnect, http.MethodTrace:

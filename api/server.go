@@ -34,13 +34,13 @@ import (
 // Config is everything that a server is made of. What tests and lessons vary is
 // here; nothing is read from the environment or kept in a global.
 type Config struct {
-	Database      *sql.DB        // of accounts and catalogue, as sqlstore.OpenDatabase returns it with Migrations
-	Store         state.Store    // of logins, refresh families and counts of failed sign-ins and registrations
-	DatabaseStore state.Store    // the same in the database, for strategies that are placed there
-	Process       *state.Process // what strategies keep without a store; zero: nothing yet
-	Strategies    []string       // slugs of those to mount besides those that always are
-	CacheMemory   *cache.Memory  // what the process keeps of answers; zero: nothing yet
-	CacheShared   cache.Store    // what nodes keep together; zero: that policy keeps nothing
+	Database      *sql.DB       // of accounts and catalogue, as sqlstore.OpenDatabase returns it with Migrations
+	Store         state.Store   // of logins, refresh families and counts of failed sign-ins and registrations
+	DatabaseStore state.Store   // the same in the database, for strategies that are placed there
+	Process       Process       // what the process keeps without a store; zero: nothing yet
+	Strategies    []string      // slugs of those to mount besides those that always are
+	CacheMemory   *cache.Memory // what the process keeps of answers; zero: nothing yet
+	CacheShared   cache.Store   // what nodes keep together; zero: that policy keeps nothing
 
 	// Classroom opens what only learners on this machine may see: every strategy,
 	// the weak ones too, and the demo accounts. It answers this machine alone. The
@@ -71,14 +71,7 @@ type Config struct {
 	RequestPatience  time.Duration   // of all that a request waits for; zero: DefaultRequestPatience
 	FollowEvery      time.Duration   // how often the database is asked what operators have changed; zero: DefaultFollowEvery
 
-	Attacker *attacker.Attacker // the other origin of a classroom's lessons; nil: none
-
-	classroom *Classroom // whose levers the server serves; nil: it has none
-	// What a server hands on to the one that takes over from it in one process.
-	salt     [16]byte   // of the fingerprints in the audit trail; zero: drawn anew
-	followed *followed  // nil: nothing yet
-	guests   *guestbook // nil: nobody yet
-	hints    *hints     // nil: none yet
+	Extension Extension // what a classroom adds; nil: nothing
 }
 
 // Check is a part that a server depends on. Ask returns what is wrong with it,
@@ -96,7 +89,7 @@ type Server struct {
 	accounts *auth.Accounts
 	counter  *counter
 	store    state.Store
-	columns  []*column
+	groups   []*Group
 	catalog  *catalog.Catalog
 	catalogs []*cachedCatalog // the catalog under each policy
 	metrics  *metrics
@@ -105,7 +98,6 @@ type Server struct {
 	draining atomic.Bool
 	stop     context.CancelFunc
 	stopped  sync.WaitGroup
-	demo     atomic.Bool // the demo accounts are still to be made
 }
 
 // complete returns the config with its zero fields filled in.
@@ -132,15 +124,6 @@ func (c Config) complete() Config {
 	if c.CacheMemory == nil {
 		c.CacheMemory = cache.NewMemory(0)
 	}
-	if c.followed == nil {
-		c.followed = newFollowed()
-	}
-	if c.hints == nil {
-		c.hints = &hints{origin: map[string]bool{}}
-	}
-	if c.guests == nil {
-		c.guests = &guestbook{lines: map[string][]guestbookLine{}}
-	}
 	return c
 }
 
@@ -156,10 +139,8 @@ func New(config Config) (*Server, error) {
 	if err := state.CheckNames(config.Classroom, config.Strategies); err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
-	if s.config.salt == ([16]byte{}) {
-		if _, err := io.ReadFull(config.Rand, s.config.salt[:]); err != nil {
-			return nil, fmt.Errorf("api: %w", err)
-		}
+	if err := s.config.Process.complete(config.Rand); err != nil {
+		return nil, fmt.Errorf("api: %w", err)
 	}
 	// From here on nothing fails: the counter holds what Close has to free.
 	s.counter = newCounter(s.store, config.Now)
@@ -180,7 +161,7 @@ func New(config Config) (*Server, error) {
 		s.catalogs = append(s.catalogs, s.newCachedCatalog(p))
 	}
 	s.engine = s.routes()
-	s.metrics.serve(s.columns, s.Routes())
+	s.metrics.serve(s.groups, s.Routes())
 	var ctx context.Context
 	ctx, s.stop = context.WithCancel(context.Background())
 	s.stopped.Go(func() { s.follow(ctx) })
@@ -217,7 +198,7 @@ func (s *Server) mount() error {
 		strategy, err := state.New(state.Config{
 			Slug: d.Slug, Store: counted, Keys: config.Keys, Roles: s.role, Now: config.Now, Rand: config.Rand,
 			Lifetimes: config.Lifetimes, TokenAlg: config.TokenAlg, Denylist: config.Denylist, CredentialCache: config.CredentialCache,
-			SameSite: config.SameSite, NoSizeCheck: config.NoSizeCheck, Process: config.Process,
+			SameSite: config.SameSite, NoSizeCheck: config.NoSizeCheck, Process: config.Process.strategies,
 			LoginsPerAccount: config.LoginsPerAccount,
 			Limited:          func(ctx context.Context, subject, id string) { s.limited(ctx, d.Slug, subject, id) },
 			Replaced:         func(ctx context.Context, ended state.Login) { s.replaced(ctx, d.Slug, ended) },
@@ -228,7 +209,7 @@ func (s *Server) mount() error {
 		if r, ok := strategy.(state.Remembering); ok {
 			counted = r.Records()
 		}
-		s.columns = append(s.columns, &column{s, d.Slug, counted, strategy, strategy.Traits()})
+		s.groups = append(s.groups, &Group{Server: s, Slug: d.Slug, Store: counted, Strategy: strategy, Traits: strategy.Traits()})
 	}
 	return nil
 }
@@ -251,74 +232,55 @@ func (s *Server) routes() *gin.Engine { //nolint:funlen // every route on one sc
 	e.NoRoute(s.nothing("not_found", "GET / lists what the server has."))
 	e.NoMethod(s.nothing("method_not_allowed", "The header Allow lists the methods of this route."))
 
-	read := func(r gin.IRoutes, path string, h gin.HandlerFunc) { r.Match([]string{"GET", "HEAD"}, path, h) }
-
-	read(e, "/", s.index)
-	read(e, "/web/*name", s.asset)
-	read(e, "/openapi.yaml", s.specification("application/yaml", func(text []byte) ([]byte, error) { return text, nil }))
-	read(e, "/openapi.json", s.specification("application/json", yaml.YAMLToJSON))
+	Read(e, "/", s.index)
+	Read(e, "/web/*name", s.asset)
+	Read(e, "/openapi.yaml", s.specification("application/yaml", func(text []byte) ([]byte, error) { return text, nil }))
+	Read(e, "/openapi.json", s.specification("application/json", yaml.YAMLToJSON))
 	docs := s.docs(documentation())
-	read(e, "/docs", docs)
-	read(e, "/docs/*name", docs)
-	read(e, "/.well-known/jwks.json", s.json(s.jwks))
-	read(e, "/healthz", s.json(s.health))
-	read(e, "/readyz", s.json(s.ready))
+	Read(e, "/docs", docs)
+	Read(e, "/docs/*name", docs)
+	Read(e, "/.well-known/jwks.json", s.JSON(s.jwks))
+	Read(e, "/healthz", s.JSON(s.health))
+	Read(e, "/readyz", s.JSON(s.ready))
 	if s.config.Classroom { // a service has a listener of its own for them
-		read(e, "/metrics", gin.WrapH(s.Metrics()))
+		Read(e, "/metrics", gin.WrapH(s.Metrics()))
 	}
-	e.POST("/accounts", s.onlyJSON, s.bounded, s.json(s.register))
+	e.POST("/accounts", s.onlyJSON, s.bounded, s.JSON(s.register))
 
-	if room := s.config.classroom; room != nil {
-		g := e.Group("/classroom", s.onlyJSON)
-		g.POST("/clock", s.json(room.advance))
-		g.POST("/restart", s.json(room.restart))
-		g.POST("/keys/rotate", s.json(room.rotate))
-		g.PUT("/accounts/:username/role", s.json(room.role))
-		read(g, "/store/:strategy", s.json(room.held))
-		g.DELETE("/store/:strategy/:id", s.json(room.drop))
-		read(g, "/settings", s.json(room.settings))
-		g.PUT("/settings", s.json(room.set))
-		read(g, "/copies", s.json(room.shown))
-		g.POST("/copies/:id/send", s.json(room.send))
-		read(g, "/forged", s.json(room.forgeries))
-		read(g, "/inbox", s.json(room.inbox))
-		g.DELETE("/inbox", s.json(room.emptyInbox))
-		g.POST("/reset", s.json(room.reset))
+	extension := s.config.Extension
+	if extension != nil {
+		extension.AddRoutes(s, e.Group("", s.onlyJSON))
 	}
 
 	for _, sh := range s.catalogs {
-		g := e.Group(sh.path(), s.onlyJSON)
-		g.Match([]string{"GET", "HEAD"}, "", s.plain, sh.cache.Handle, sh.read)
-		g.PATCH("/:sku", s.json(sh.price))
+		r := e.Group(sh.path(), s.onlyJSON)
+		Read(r, "", s.plain, sh.cache.Handle, sh.read)
+		r.PATCH("/:sku", s.JSON(sh.price))
 	}
 
-	for _, col := range s.columns {
-		g := e.Group("/"+col.slug, col.note)
-		if paged, ok := col.strategy.(state.Paged); ok {
-			read(g, "/", col.ownPage(paged))
-			g.POST("/", s.bounded, col.form)
+	for _, g := range s.groups {
+		pages := e.Group("/"+g.Slug, g.note)
+		if paged, ok := g.Strategy.(state.Paged); ok {
+			Read(pages, "/", g.ownPage(paged))
+			pages.POST("/", s.bounded, g.form)
 		} else {
-			read(g, "/", col.page)
+			Read(pages, "/", g.page)
 		}
-		if s.config.Classroom {
-			read(g, "/guestbook", col.guestbook)
-		}
-		g = g.Group("", s.onlyJSON)
-		read(g, "/profile", s.json(col.profile))
-		g = g.Group("", s.bounded)
-		g.POST("/login", s.json(col.login))
-		g.PATCH("/profile", s.json(col.patch))
-		g.POST("/spend", s.json(col.spend))
-		g.POST("/refresh", s.json(col.refresh))
-		g.POST("/logout", s.json(col.logout))
-		read(g, "/logins", s.json(col.logins))
-		g.DELETE("/logins/:id", s.json(col.endLogin))
-		g.PUT("/password", s.json(col.password))
-		read(g, "/members", s.json(col.members))
-		read(g, "/inspect", s.json(col.inspect))
-		if room := s.config.classroom; room != nil {
-			g.POST("/copy", s.json(func(c *gin.Context) (int, any, error) { return room.copy(c, col) }))
-			g.POST("/restore", s.json(func(c *gin.Context) (int, any, error) { return room.restore(c, col) }))
+		r := pages.Group("", s.onlyJSON)
+		Read(r, "/profile", s.JSON(g.profile))
+		r = r.Group("", s.bounded)
+		r.POST("/login", s.JSON(g.login))
+		r.PATCH("/profile", s.JSON(g.patch))
+		r.POST("/spend", s.JSON(g.spend))
+		r.POST("/refresh", s.JSON(g.refresh))
+		r.POST("/logout", s.JSON(g.logout))
+		Read(r, "/logins", s.JSON(g.logins))
+		r.DELETE("/logins/:id", s.JSON(g.endLogin))
+		r.PUT("/password", s.JSON(g.password))
+		Read(r, "/members", s.JSON(g.members))
+		Read(r, "/inspect", s.JSON(g.inspect))
+		if extension != nil {
+			extension.AddRoutesOf(g, pages, r)
 		}
 	}
 	return e
@@ -339,22 +301,22 @@ func (s *Server) Routes() []Route {
 // Victim is what an attacker knows of the server, which it reaches at an origin.
 func (s *Server) Victim(origin string) attacker.Victim {
 	v := attacker.Victim{Origin: origin}
-	for _, col := range s.columns {
-		_, form := col.strategy.(state.Paged)
-		v.Targets = append(v.Targets, attacker.Target{Slug: col.slug, Form: form})
+	for _, g := range s.groups {
+		_, form := g.Strategy.(state.Paged)
+		v.Targets = append(v.Targets, attacker.Target{Slug: g.Slug, Form: form})
 	}
 	bob := DemoAccounts()[1]
 	v.Username, v.Password = bob.Username, bob.Password
 	return v
 }
 
-// json makes a handler of a function that returns a status and a body, or an
+// JSON makes a handler of a function that returns a status and a body, or an
 // error. A nil body is an answer without one.
-func (s *Server) json(f func(*gin.Context) (int, any, error)) gin.HandlerFunc {
+func (s *Server) JSON(f func(*gin.Context) (int, any, error)) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		switch status, body, err := f(c); {
 		case err != nil:
-			s.fail(c, err)
+			s.Fail(c, err)
 		case body == nil:
 			c.Status(status)
 			c.Writer.WriteHeaderNow()
@@ -393,8 +355,8 @@ func (s *Server) endOthers(ctx context.Context, l state.Login) error {
 // not keep the others from it.
 func (s *Server) endAll(ctx context.Context, subject, except string, until state.Micros) error {
 	var failed error
-	for _, col := range s.columns {
-		if ender, ok := col.ender(); ok {
+	for _, g := range s.groups {
+		if ender, ok := g.ender(); ok {
 			failed = errors.Join(failed, ender.EndAll(ctx, subject, except, until))
 		}
 	}

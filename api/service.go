@@ -32,7 +32,7 @@ import (
 
 // nothing answers with a problem.
 func (s *Server) nothing(code, detail string) gin.HandlerFunc {
-	return func(c *gin.Context) { s.fail(c, rest.Faultf(code, "%s", detail)) }
+	return func(c *gin.Context) { s.Fail(c, rest.Faultf(code, "%s", detail)) }
 }
 
 // Index is the answer of GET / to clients that are no browsers.
@@ -53,7 +53,7 @@ type IndexStrategy struct {
 func (s *Server) index(c *gin.Context) {
 	c.Writer.Header().Add("Vary", "Accept")
 	if !wantsHTML(c.Request) {
-		s.json(s.indexJSON)(c)
+		s.JSON(s.indexJSON)(c)
 		return
 	}
 	if s.leadsToLocalhost(c) {
@@ -92,8 +92,8 @@ func (s *Server) indexJSON(*gin.Context) (int, any, error) {
 		"page": "/", "documentation": "/docs", "openapi_yaml": "/openapi.yaml", "openapi_json": "/openapi.json",
 		"jwks": "/.well-known/jwks.json", "health": "/healthz", "readiness": "/readyz", "accounts": "/accounts",
 	}}
-	for _, col := range s.columns {
-		in.Strategies = append(in.Strategies, IndexStrategy{col.slug, col.traits})
+	for _, g := range s.groups {
+		in.Strategies = append(in.Strategies, IndexStrategy{g.Slug, g.Traits})
 	}
 	return http.StatusOK, in, nil
 }
@@ -101,8 +101,8 @@ func (s *Server) indexJSON(*gin.Context) (int, any, error) {
 // page is what the HTML documents show of this server.
 func (s *Server) page(c *gin.Context) web.Page {
 	p := web.Page{Version: s.config.Version, Policies: CachePolicies(), Language: web.Language(c.GetHeader("Accept-Language"))}
-	for _, col := range s.columns {
-		p.Columns = append(p.Columns, web.Column{Slug: col.slug, Traits: col.traits})
+	for _, g := range s.groups {
+		p.Columns = append(p.Columns, web.Column{Slug: g.Slug, Traits: g.Traits})
 	}
 	for _, life := range state.LifetimeSettings() {
 		shown := web.Lifetime{Name: life.Member(), Min: state.Short(life.Min)}
@@ -111,7 +111,7 @@ func (s *Server) page(c *gin.Context) web.Page {
 		}
 		p.Lifetimes = append(p.Lifetimes, shown)
 	}
-	if p.Classroom = s.config.classroom != nil; s.config.Classroom {
+	if p.Classroom = s.config.Extension != nil; s.config.Classroom {
 		for _, d := range DemoAccounts() {
 			p.Accounts = append(p.Accounts, web.Account{Username: d.Username, Password: d.Password, Role: d.Role})
 		}
@@ -121,8 +121,8 @@ func (s *Server) page(c *gin.Context) web.Page {
 
 // page answers with the strategy's own page, where its cookie's path makes its
 // storage visible.
-func (col *column) page(c *gin.Context) {
-	col.html(c, web.FramedPolicy, func(b *bytes.Buffer) error { return web.Strategy(b, col.Server.page(c), col.slug) })
+func (g *Group) page(c *gin.Context) {
+	g.html(c, web.FramedPolicy, func(b *bytes.Buffer) error { return web.Strategy(b, g.Server.page(c), g.Slug) })
 }
 
 // ownPage answers with the page of a strategy that has one. What it shows may be
@@ -130,11 +130,11 @@ func (col *column) page(c *gin.Context) {
 // script in it could open them, read what they show, and ask in their name. So its
 // policy lets no script run, nothing be loaded, and the form be sent to the page
 // alone: markup that somebody has put into their name is seen, and reaches nothing.
-func (col *column) ownPage(paged state.Paged) gin.HandlerFunc {
+func (g *Group) ownPage(paged state.Paged) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		html, err := paged.Page(c.Writer, c.Request)
 		if err != nil {
-			col.fail(c, err)
+			g.Fail(c, err)
 			return
 		}
 		h := c.Writer.Header()
@@ -147,24 +147,24 @@ func (col *column) ownPage(paged state.Paged) gin.HandlerFunc {
 
 // form signs in whoever has filled in the form of such a page, and leads back to
 // it.
-func (col *column) form(c *gin.Context) {
+func (g *Group) form(c *gin.Context) {
 	r := c.Request
 	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != formType {
-		col.fail(c, rest.Faultf("unsupported_media_type", "Send the form as %s.", formType))
+		g.Fail(c, rest.Faultf("unsupported_media_type", "Send the form as %s.", formType))
 		return
 	}
 	r.Body = http.MaxBytesReader(c.Writer, r.Body, rest.MaxBody)
 	if err := r.ParseForm(); err != nil {
 		var long *http.MaxBytesError
 		if errors.As(err, &long) {
-			col.fail(c, rest.Faultf("payload_too_large", "A body may have at most %d bytes.", rest.MaxBody))
+			g.Fail(c, rest.Faultf("payload_too_large", "A body may have at most %d bytes.", rest.MaxBody))
 			return
 		}
-		col.fail(c, rest.Faultf("invalid_request", "The body is not a form."))
+		g.Fail(c, rest.Faultf("invalid_request", "The body is not a form."))
 		return
 	}
-	if _, _, err := col.signIn(c, r.PostForm.Get("username"), r.PostForm.Get("password")); err != nil {
-		col.fail(c, err)
+	if _, _, err := g.signIn(c, r.PostForm.Get("username"), r.PostForm.Get("password")); err != nil {
+		g.Fail(c, err)
 		return
 	}
 	c.Redirect(http.StatusSeeOther, r.URL.Path)
@@ -176,7 +176,7 @@ const formType = "application/x-www-form-urlencoded"
 func (s *Server) html(c *gin.Context, policy string, render func(*bytes.Buffer) error) {
 	var b bytes.Buffer
 	if err := render(&b); err != nil {
-		s.fail(c, err)
+		s.Fail(c, err)
 		return
 	}
 	h := c.Writer.Header()
@@ -213,12 +213,12 @@ func (s *Server) asset(c *gin.Context) {
 	}
 	tag := web.ETag(name)
 	if tag == "" {
-		s.fail(c, rest.Faultf("not_found", "The server has no such file."))
+		s.Fail(c, rest.Faultf("not_found", "The server has no such file."))
 		return
 	}
 	content, err := fs.ReadFile(web.Assets, name)
 	if err != nil {
-		s.fail(c, err)
+		s.Fail(c, err)
 		return
 	}
 	serve(c, name, web.ContentType(name), tag, bytes.NewReader(content))
@@ -231,7 +231,7 @@ func (s *Server) specification(contentType string, form func([]byte) ([]byte, er
 	return func(c *gin.Context) {
 		content, err := made()
 		if err != nil {
-			s.fail(c, err)
+			s.Fail(c, err)
 			return
 		}
 		sum := sha256.Sum256(content)
@@ -282,7 +282,7 @@ func (s *Server) docs(h http.Handler) gin.HandlerFunc {
 		"img-src 'self' data:; connect-src 'self'; font-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 	return func(c *gin.Context) {
 		if name := strings.TrimPrefix(c.Param("name"), "/"); name != "" && !isFile(static.FS, name) && !isFile(static.FS, name+".gz") {
-			s.fail(c, rest.Faultf("not_found", "The server has no such file."))
+			s.Fail(c, rest.Faultf("not_found", "The server has no such file."))
 			return
 		}
 		onlyWhole(c.Request)
@@ -340,7 +340,7 @@ func (s *Server) ready(c *gin.Context) (int, any, error) {
 	out := Readiness{Status: "ready", Checks: map[string]string{}, Refusing: s.refusing()}
 	var failing []string
 	var reasons error
-	for _, part := range append([]Check{{"database", s.accounts.Ping}, {"database", s.addDemoAccounts}, {"store", s.store.Ping}}, s.config.Checks...) {
+	for _, part := range append([]Check{{"database", s.accounts.Ping}, {"database", s.CompleteDemoAccounts}, {"store", s.store.Ping}}, s.config.Checks...) {
 		if ctx.Err() != nil {
 			break // a part that hangs has taken the time of those after it
 		}
@@ -385,16 +385,16 @@ func (s *Server) register(c *gin.Context) (int, any, error) {
 	if in.DisplayName == nil {
 		in.DisplayName = &in.Username.Value
 	}
-	if err := s.addDemoAccounts(c.Request.Context()); err != nil {
+	if err := s.CompleteDemoAccounts(c.Request.Context()); err != nil {
 		return 0, nil, err
 	}
 	a, err := s.accounts.Register(c.Request.Context(), in.Username.Value, in.Password.Value, *in.DisplayName, requestOf(c).client)
 	if err != nil {
 		err = rest.Failed(err)
-		s.audit(c, "registration_refused", s.usernameAttr(in.Username.Value), slog.String("code", rest.FaultOf(err).Code))
+		s.Audit(c, "registration_refused", s.usernameAttr(in.Username.Value), slog.String("code", rest.FaultOf(err).Code))
 		return 0, nil, err
 	}
 	requestOf(c).about(state.Login{Subject: a.ID})
-	s.audit(c, "registration")
+	s.Audit(c, "registration")
 	return http.StatusCreated, User{a.ID, a.Username, a.DisplayName, a.Role}, nil
 }

@@ -10,8 +10,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"statelab/api"
 	"statelab/api/attacker"
+	"statelab/api/classroom"
 	"statelab/tests/harness"
 )
 
@@ -72,9 +72,9 @@ func TestTheInbox(t *testing.T) {
 func TestTheClassroomRemembersRequestsOfOtherOrigins(t *testing.T) {
 	t.Parallel()
 	s := harness.NewServer(t)
-	forged := func() []api.ForgedRequest {
+	forged := func() []classroom.ForgedRequest {
 		t.Helper()
-		var out api.ForgedRequests
+		var out classroom.ForgedRequests
 		require.NoError(t, json.Unmarshal(s.Pull(t, "GET", "forged", nil).Is(http.StatusOK).Body, &out))
 		return out.Requests
 	}
@@ -87,7 +87,7 @@ func TestTheClassroomRemembersRequestsOfOtherOrigins(t *testing.T) {
 		s.Client(t, slug).Do("POST", path, nil, harness.From("cross-site", "http://127.0.0.1:9090")).Is(http.StatusForbidden, "csrf_blocked")
 		s.Client(t, slug).Do("OPTIONS", "/"+slug+"/spend", nil, harness.From("cross-site", "http://127.0.0.1:9090")).Is(http.StatusMethodNotAllowed)
 		at := s.Clock.Now()
-		require.Equal(t, []api.ForgedRequest{
+		require.Equal(t, []classroom.ForgedRequest{
 			{At: at, Method: "OPTIONS", Path: "/" + slug + "/spend", Site: "cross-site", Status: 405, Code: "method_not_allowed"},
 			{At: at, Method: "POST", Path: path, Site: "cross-site", Status: 403, Code: "csrf_blocked"},
 			{At: at, Method: "POST", Path: path, Site: "same-site", Credential: true, Status: 403, Code: "csrf_blocked"},

@@ -16,6 +16,7 @@ import (
 	"statelab/api"
 	"statelab/api/attacker"
 	"statelab/api/cache"
+	"statelab/api/classroom"
 	"statelab/state"
 	"statelab/state/keys"
 	"statelab/state/store"
@@ -35,7 +36,7 @@ func (s *serve) Run(ctx context.Context, out streams, p Program) error {
 	}
 	var end closers
 	defer end.close()
-	log, clock := s.logger(out.err), api.NewClock(time.Now)
+	log, clock := s.logger(out.err), classroom.NewClock(time.Now)
 	certificate, err := s.certificate(log)
 	if err != nil {
 		return err
@@ -45,15 +46,16 @@ func (s *serve) Run(ctx context.Context, out streams, p Program) error {
 	if err != nil {
 		return err
 	}
+	room := classroom.Config{Clock: clock}
 	var attackerListener net.Listener // until it is served, connections wait
 	if s.Attacker != noAttacker {
 		if attackerListener, err = s.listenAttacker(ctx); err != nil {
 			return err
 		}
 		end.later(attackerListener.Close)
-		config.Attacker = attacker.New(attackerListener.Addr(), clock.Now)
+		room.Attacker = attacker.New(attackerListener.Addr(), clock.Now)
 	}
-	server, err := s.server(config, clock, options)
+	server, err := s.server(config, room, options)
 	if err != nil {
 		return refuse("%v", err)
 	}
@@ -74,7 +76,7 @@ func (s *serve) Run(ctx context.Context, out streams, p Program) error {
 		beside += fmt.Sprintf("  metrics   http://%s/metrics\n", listener.Addr())
 		defer serveBeside(ctx, listener, s.metricsOf(server), p.Times, log)()
 	}
-	if a := config.Attacker; a != nil {
+	if a := room.Attacker; a != nil {
 		beside += fmt.Sprintf("  attacker  %s and %s: pages of other sites, for lessons\n", a.Origins()[0], a.Origins()[1])
 		defer serveBeside(ctx, attackerListener, a.Against(server.Victim(base)), p.Times, log)()
 	}
@@ -250,15 +252,14 @@ type server interface {
 
 // server returns what the flags ask for. A classroom's restart loses what is in
 // memory.
-func (s *serve) server(config api.Config, clock *api.Clock, options store.Options) (server, error) {
+func (s *serve) server(config api.Config, room classroom.Config, options store.Options) (server, error) {
 	if !s.Classroom {
 		return api.New(config)
 	}
-	var newStore func() state.Store
 	if s.Store == "memory" {
-		newStore = func() state.Store { return memory.New(options) }
+		room.NewStore = func() state.Store { return memory.New(options) }
 	}
-	return api.NewClassroom(config, clock, newStore)
+	return classroom.New(config, room)
 }
 
 // caches returns what keeps answers: in the process, and together with other nodes,

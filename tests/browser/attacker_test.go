@@ -130,10 +130,7 @@ type victim struct {
 func newVictim(t *testing.T, chromium program, sameSite string) *victim {
 	t.Helper()
 	log, h := &witness{}, httptest.NewUnstartedServer(nil)
-	s := harness.NewServer(t, func(c *api.Config) {
-		c.Attacker = attacker.New(h.Listener.Addr(), c.Now)
-		c.Logger = slog.New(slog.NewTextHandler(log, nil))
-	})
+	s := harness.NewServerBeside(t, h.Listener.Addr(), func(c *api.Config) { c.Logger = slog.New(slog.NewTextHandler(log, nil)) })
 	v := &victim{log: log, schemes: sameSite == "None", bearers: map[string]*harness.Client{}, clears: map[string]bool{}}
 	for _, slug := range harness.Strategies {
 		v.clears[slug] = len(s.Client(t, slug).Post("logout", nil).Cookies) > 0

@@ -11,7 +11,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"statelab/api"
 	"statelab/api/attacker"
 )
 
@@ -20,7 +19,7 @@ import (
 func NewAttackedServer(t testing.TB, options ...Option) (*Server, Site) {
 	t.Helper()
 	h := httptest.NewUnstartedServer(nil)
-	s := NewServer(t, append(options, func(c *api.Config) { c.Attacker = attacker.New(h.Listener.Addr(), c.Now) })...)
+	s := NewServerBeside(t, h.Listener.Addr(), options...)
 	return s, s.AttackedAt(t, h)
 }
 
@@ -28,7 +27,7 @@ func NewAttackedServer(t testing.TB, options ...Option) (*Server, Site) {
 func (s *Server) AttackedAt(t testing.TB, h *httptest.Server) Site {
 	t.Helper()
 	victim := strings.Replace(s.URL, "127.0.0.1", "localhost", 1)
-	h.Config.Handler = s.Config.Attacker.Against(s.Statelab.(interface {
+	h.Config.Handler = s.Attacker.Against(s.Statelab.(interface {
 		Victim(origin string) attacker.Victim
 	}).Victim(victim))
 	h.Start()

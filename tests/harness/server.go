@@ -3,6 +3,7 @@ package harness
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -15,6 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"statelab/api"
+	"statelab/api/attacker"
+	"statelab/api/classroom"
 	"statelab/auth"
 	"statelab/state"
 	"statelab/state/keys"
@@ -28,12 +31,12 @@ import (
 type clock struct {
 	mu     sync.Mutex
 	now    time.Time
-	server *api.Clock
+	server *classroom.Clock
 }
 
 func newClock() *clock {
 	c := &clock{now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
-	c.server = api.NewClock(c.Now)
+	c.server = classroom.NewClock(c.Now)
 	return c
 }
 
@@ -69,16 +72,18 @@ type Statelab interface {
 
 // newStatelab makes what a config and a clock describe. A restart of a classroom
 // loses its store.
-func newStatelab(t testing.TB, config api.Config, c *clock) Statelab {
+func newStatelab(t testing.TB, config api.Config, c *clock, a *attacker.Attacker) Statelab {
 	t.Helper()
 	var s Statelab
 	var err error
 	if config.Classroom {
 		ahead := c.server
 		if config.Now == nil { // the real one
-			ahead = api.NewClock(nil)
+			ahead = classroom.NewClock(nil)
 		}
-		s, err = api.NewClassroom(config, ahead, func() state.Store { return memory.New(store.Options{Now: ahead.Now}) })
+		s, err = classroom.New(config, classroom.Config{
+			Clock: ahead, Attacker: a, NewStore: func() state.Store { return memory.New(store.Options{Now: ahead.Now}) },
+		})
 	} else {
 		s, err = api.New(config)
 	}
@@ -90,10 +95,11 @@ func newStatelab(t testing.TB, config api.Config, c *clock) Statelab {
 // own.
 type Server struct {
 	Statelab
-	Config api.Config
-	Clock  *clock
-	URL    string
-	Canary *canary
+	Config   api.Config
+	Attacker *attacker.Attacker // of its classroom; nil: none
+	Clock    *clock
+	URL      string
+	Canary   *canary
 
 	transport *http.Transport // of its clients; nil: Transport
 }
@@ -125,6 +131,13 @@ func Following(c *api.Config) { c.FollowEvery = briskly }
 // NewServer starts a server that ends with the test.
 func NewServer(t testing.TB, options ...Option) *Server {
 	t.Helper()
+	return NewServerBeside(t, nil, options...)
+}
+
+// NewServerBeside starts a server that ends with the test. Its classroom has an attacker at the
+// address; nil: none.
+func NewServerBeside(t testing.TB, address net.Addr, options ...Option) *Server {
+	t.Helper()
 	c := newClock()
 	ring := newKeys(t, c.Now())
 	db := NewDatabase(t)
@@ -137,7 +150,11 @@ func NewServer(t testing.TB, options ...Option) *Server {
 		o(&config)
 	}
 	t.Cleanup(func() { require.NoError(t, config.Store.Close()) })
-	return StartServer(t, config, c)
+	var a *attacker.Attacker
+	if address != nil {
+		a = attacker.New(address, config.Now)
+	}
+	return startServer(t, config, c, a)
 }
 
 // newKeys returns keys whose ids have a letter each, so that an id in capitals is
@@ -157,14 +174,19 @@ func newKeys(t testing.TB, now time.Time) *keys.Ring {
 // StartServer serves what a config is made of, as after a restart.
 func StartServer(t testing.TB, config api.Config, c *clock) *Server {
 	t.Helper()
+	return startServer(t, config, c, nil)
+}
+
+func startServer(t testing.TB, config api.Config, c *clock, a *attacker.Attacker) *Server {
+	t.Helper()
 	watched, w := config, newCanary(config.Logger)
 	watched.Logger = w.Logger
-	s := newStatelab(t, watched, c)
+	s := newStatelab(t, watched, c, a)
 	if config.Classroom {
 		require.NoError(t, s.AddDemoAccounts(t.Context()))
 	}
 	h := httptest.NewServer(s)
-	served := &Server{Statelab: s, Config: config, Clock: c, URL: h.URL, Canary: w}
+	served := &Server{Statelab: s, Config: config, Attacker: a, Clock: c, URL: h.URL, Canary: w}
 	t.Cleanup(func() {
 		h.Close()
 		require.Empty(t, w.Leaks(w.Log.String()), "a credential is in the log")

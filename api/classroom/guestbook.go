@@ -1,16 +1,16 @@
-package api
+package classroom
 
 import (
 	"bytes"
 	"embed"
 	"html/template"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 
 	"github.com/gin-gonic/gin"
 
+	"statelab/api"
 	"statelab/api/bilingual"
 	"statelab/api/rest"
 	"statelab/api/web"
@@ -20,11 +20,8 @@ import (
 const maxLines = 100
 
 // A guestbook is what users of a classroom have called themselves, by strategy. It
-// is in memory alone, so that a restart forgets it.
-type guestbook struct {
-	mu    sync.Mutex
-	lines map[string][]guestbookLine // by slug, the oldest first
-}
+// is in memory alone, so that a restart forgets it. The zero value is empty.
+type guestbook struct{ lines sync.Map } // of *recent[guestbookLine] by slug
 
 // guestbookLine is one nickname as it was written. Its type keeps html/template
 // from escaping it, which is the hole that the guestbook is there to show.
@@ -33,24 +30,18 @@ type guestbookLine struct {
 	Nickname template.HTML
 }
 
-// sign adds a user's nickname.
-func (g *guestbook) sign(slug, username, nickname string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	line := guestbookLine{username, template.HTML(nickname)} //nolint:gosec // G203: the lesson, see column.guestbook
-	g.lines[slug] = append(g.lines[slug], line)
-	if over := len(g.lines[slug]) - maxLines; over > 0 {
-		g.lines[slug] = slices.Delete(g.lines[slug], 0, over)
-	}
+// of returns the lines of a strategy.
+func (b *guestbook) of(slug string) *recent[guestbookLine] {
+	lines, _ := b.lines.LoadOrStore(slug, &recent[guestbookLine]{limit: maxLines})
+	return lines.(*recent[guestbookLine]) //nolint:forcetypeassert // nothing else is stored
 }
 
-// read returns the lines of a strategy, the newest first.
-func (g *guestbook) read(slug string) []guestbookLine {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	lines := slices.Clone(g.lines[slug])
-	slices.Reverse(lines)
-	return lines
+// empty forgets all lines.
+func (b *guestbook) empty() { b.lines.Clear() }
+
+// Nicknamed implements api.Extension: the nickname is a new line of the guestbook.
+func (room *Classroom) Nicknamed(slug, username, nickname string) {
+	room.guests.of(slug).add(guestbookLine{username, template.HTML(nickname)}) //nolint:gosec // G203: the lesson, see Classroom.guestbook
 }
 
 //go:embed guestbook.html
@@ -69,10 +60,10 @@ var guestbookPages = bilingual.Pages(guestbookFile, "*.html")
 //
 // Scripts in it are of one origin with all pages here, and there is no keeping them
 // in: their reach is part of the lesson. Nobody needs a login to look.
-func (col *column) guestbook(c *gin.Context) {
-	l, err := col.load(c)
+func (room *Classroom) guestbook(c *gin.Context, g *api.Group) {
+	l, err := g.Load(c)
 	if err != nil && rest.FaultOf(err).Status() != http.StatusUnauthorized {
-		col.fail(c, err) // a store that is down makes nobody a stranger
+		g.Fail(c, err) // a store that is down makes nobody a stranger
 		return
 	}
 	language := web.Language(c.GetHeader("Accept-Language"))
@@ -80,16 +71,16 @@ func (col *column) guestbook(c *gin.Context) {
 	if err := guestbookPages[language].ExecuteTemplate(&b, "guestbook.html", struct {
 		Language, Slug, Username string
 		Lines                    []guestbookLine
-	}{language, col.slug, l.Username, col.config.guests.read(col.slug)}); err != nil {
-		col.fail(c, err)
+	}{language, g.Slug, l.Username, room.guests.of(g.Slug).newest()}); err != nil {
+		g.Fail(c, err)
 		return
 	}
 	attacker := ""
-	if a := col.config.Attacker; a != nil {
+	if a := room.Attacker; a != nil {
 		attacker = " " + strings.Join(a.Origins(), " ")
 	}
 	h := c.Writer.Header()
-	h["Content-Type"] = headerHTML
+	h["Content-Type"] = []string{"text/html; charset=utf-8"}
 	h["Content-Security-Policy"] = []string{"default-src 'none'; script-src 'unsafe-inline'" + attacker + "; connect-src 'self'" + attacker +
 		"; img-src 'self'" + attacker + "; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"}
 	h.Add("Vary", "Accept-Language")

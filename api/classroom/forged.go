@@ -1,13 +1,14 @@
-package api
+package classroom
 
 import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
+
+	"statelab/api"
 )
 
 // Limits on the requests of other origins that a classroom remembers: their number,
@@ -35,58 +36,28 @@ type ForgedRequests struct {
 	Requests []ForgedRequest `json:"requests"`
 }
 
-// forgedLog has the newest requests of other origins, the oldest first. The zero value
-// is empty.
-type forgedLog struct {
-	mu  sync.Mutex
-	all []ForgedRequest
-}
-
-// add remembers a request, and forgets the oldest one if there are too many.
-func (l *forgedLog) add(f ForgedRequest) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.all = append(l.all[max(0, len(l.all)+1-maxForged):], f)
-}
-
-// drop forgets all requests.
-func (l *forgedLog) drop() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.all = nil
-}
-
-// newest returns the requests, the newest first.
-func (l *forgedLog) newest() []ForgedRequest {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	out := append([]ForgedRequest{}, l.all...)
-	slices.Reverse(out)
-	return out
-}
-
-// rememberForged remembers an answered request if a page of another origin sent it to a
-// strategy. A preflight counts: it has no route, so the path names the strategy.
-func (s *Server) rememberForged(x *request, r *http.Request) {
+// Answered implements api.Extension: it remembers a request if a page of another origin sent
+// it to a strategy. A preflight counts: it has no route, so the path names the strategy.
+func (room *Classroom) Answered(s *api.Server, r *http.Request, status int, code string) {
 	site := r.Header.Get("Sec-Fetch-Site")
 	if site != "cross-site" && site != "same-site" {
 		return
 	}
-	at := slices.IndexFunc(s.columns, func(col *column) bool { return strings.HasPrefix(r.URL.Path, "/"+col.slug+"/") })
+	groups := s.Groups()
+	at := slices.IndexFunc(groups, func(g *api.Group) bool { return strings.HasPrefix(r.URL.Path, "/"+g.Slug+"/") })
 	if at < 0 {
 		return
 	}
-	_, err := s.columns[at].carrying(r)
+	_, err := carrying(groups[at], r)
 	path := r.URL.RequestURI()
-	room := s.config.classroom
 	room.forged.add(ForgedRequest{
-		At: room.clock.Now().UTC().Truncate(time.Second), Method: loggedMethod(r.Method),
+		At: room.Clock.Now().UTC().Truncate(time.Second), Method: api.LoggedMethod(r.Method),
 		Path: strings.ToValidUTF8(path[:min(len(path), maxForgedPath)], ""), Site: site,
-		Credential: err == nil, Status: x.status, Code: x.code,
+		Credential: err == nil, Status: status, Code: code,
 	})
 }
 
 // forgeries shows the requests of other origins, the newest first.
-func (c *Classroom) forgeries(*gin.Context) (int, any, error) {
-	return http.StatusOK, ForgedRequests{Requests: c.forged.newest()}, nil
+func (room *Classroom) forgeries(*gin.Context) (int, any, error) {
+	return http.StatusOK, ForgedRequests{Requests: room.forged.newest()}, nil
 }

@@ -1,14 +1,16 @@
-package api
+package classroom
 
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"slices"
 	"time"
 
 	"github.com/gin-gonic/gin"
 
+	"statelab/api"
 	"statelab/api/attacker"
 	"statelab/api/rest"
 	"statelab/auth"
@@ -27,43 +29,42 @@ type ClockReading struct {
 }
 
 // advance moves the clock that all expiry is judged by.
-func (c *Classroom) advance(g *gin.Context) (int, any, error) {
+func (room *Classroom) advance(c *gin.Context) (int, any, error) {
 	in, err := rest.Decode[struct {
 		Advance rest.Required[string] `json:"advance"`
-	}](g, rest.JSONType)
+	}](c, rest.JSONType)
 	if err != nil {
 		return 0, nil, err
 	}
-	c.pulling.Lock()
-	defer c.pulling.Unlock()
+	room.pulling.Lock()
+	defer room.pulling.Unlock()
 	d, err := time.ParseDuration(in.Advance.Value)
-	if err != nil || d < 0 || d > farthest-c.clock.offset() {
+	if err != nil || d < 0 || d > farthest-room.Clock.offset() {
 		return 0, nil, rest.Invalid("/advance", "Use a positive duration such as 16m or 1h30m, and at most ten years in total.")
 	}
-	c.clock.ahead.Add(int64(d))
-	return http.StatusOK, ClockReading{c.clock.offset().String(), c.clock.Now().UTC()}, nil
+	room.Clock.ahead.Add(int64(d))
+	return http.StatusOK, ClockReading{room.Clock.offset().String(), room.Clock.Now().UTC()}, nil
 }
 
 // restart loses what a process loses when it ends: the store, if it is in
 // memory, what is counted, remembered and cached, and the keys, if they are not kept.
-func (c *Classroom) restart(g *gin.Context) (int, any, error) {
+func (room *Classroom) restart(c *gin.Context) (int, any, error) {
 	in, err := rest.DecodeOptional[struct {
 		KeepKeys *bool `json:"keep_keys"`
-	}](g, rest.JSONType)
+	}](c, rest.JSONType)
 	if err != nil {
 		return 0, nil, err
 	}
-	c.pulling.Lock()
-	defer c.pulling.Unlock()
-	config := c.server().config
-	config.salt, config.followed = [16]byte{}, nil
+	room.pulling.Lock()
+	defer room.pulling.Unlock()
+	config := room.server().Config()
 	config.CacheMemory.Clear()
 	if in.KeepKeys != nil && !*in.KeepKeys {
-		if config.Keys, err = c.newKeys(config); err != nil {
+		if config.Keys, err = room.newKeys(config); err != nil {
 			return 0, nil, err
 		}
 	}
-	return http.StatusNoContent, nil, c.replace(c.emptied(config))
+	return http.StatusNoContent, nil, room.empty(config, config.Process.Restarted())
 }
 
 // KeyUse says what a key is good for, without a secret.
@@ -79,22 +80,22 @@ type KeyUses struct {
 }
 
 // rotate has new keys sign, and the previous ones verify unless they are dropped.
-func (c *Classroom) rotate(g *gin.Context) (int, any, error) {
+func (room *Classroom) rotate(c *gin.Context) (int, any, error) {
 	in, err := rest.DecodeOptional[struct {
 		KeepPrevious *bool `json:"keep_previous"`
-	}](g, rest.JSONType)
+	}](c, rest.JSONType)
 	if err != nil {
 		return 0, nil, err
 	}
-	c.pulling.Lock()
-	defer c.pulling.Unlock()
-	config := c.server().config
+	room.pulling.Lock()
+	defer room.pulling.Unlock()
+	config := room.server().Config()
 	var previous []*keys.Key
 	if in.KeepPrevious == nil || *in.KeepPrevious {
 		previous = config.Keys.All()
 	}
-	if config.Keys, err = c.newKeys(config, previous...); err == nil {
-		err = c.replace(config)
+	if config.Keys, err = room.newKeys(config, previous...); err == nil {
+		err = room.replace(config)
 	}
 	if err != nil {
 		return 0, nil, err
@@ -112,35 +113,34 @@ func (c *Classroom) rotate(g *gin.Context) (int, any, error) {
 
 // role gives an account another role. What the server holds has it at once,
 // and what clients hold is a photograph until they refresh it.
-func (c *Classroom) role(g *gin.Context) (int, any, error) {
+func (room *Classroom) role(c *gin.Context) (int, any, error) {
 	in, err := rest.Decode[struct {
 		Role rest.Required[string] `json:"role"`
-	}](g, rest.JSONType)
+	}](c, rest.JSONType)
 	if err != nil {
 		return 0, nil, err
 	}
-	c.pulling.Lock()
-	defer c.pulling.Unlock()
-	ctx, s := g.Request.Context(), c.server()
-	if err := s.addDemoAccounts(ctx); err != nil {
+	room.pulling.Lock()
+	defer room.pulling.Unlock()
+	ctx, s := c.Request.Context(), room.server()
+	if err := s.CompleteDemoAccounts(ctx); err != nil {
 		return 0, nil, err
 	}
-	a, err := s.accounts.ChangeRole(ctx, g.Param("username"), in.Role.Value)
+	a, err := s.Accounts().ChangeRole(ctx, c.Param("username"), in.Role.Value)
 	if err != nil {
 		return 0, nil, noAccount(err)
 	}
-	if _, changed := c.roles[a.Username]; !changed {
-		c.roles[a.Username] = a.Role
+	if _, changed := room.roles[a.Username]; !changed {
+		room.roles[a.Username] = a.Role
 	}
 	a.Role = in.Role.Value
-	for _, col := range s.columns {
-		if err := col.rewrite(ctx, a.ID, a.Role); err != nil {
+	for _, g := range s.Groups() {
+		if err := rewrite(ctx, g, a.ID, a.Role); err != nil {
 			return 0, nil, err
 		}
 	}
-	requestOf(g).about(state.Login{Subject: a.ID})
-	s.audit(g, "account_changed")
-	return http.StatusOK, User{a.ID, a.Username, a.DisplayName, a.Role}, nil
+	s.Audit(c, "account_changed", slog.String("subject", a.ID))
+	return http.StatusOK, api.User{ID: a.ID, Username: a.Username, DisplayName: a.DisplayName, Role: a.Role}, nil
 }
 
 // noAccount turns an error of package auth about an account that a path names
@@ -154,25 +154,28 @@ func noAccount(err error) error {
 
 // rewrite puts another role into the records that are the logins of a subject:
 // those of a strategy whose logins the server holds.
-func (col *column) rewrite(ctx context.Context, subject, role string) error {
-	if col.traits.Holder != state.HolderServer {
+func rewrite(ctx context.Context, g *api.Group, subject, role string) error {
+	if g.Traits.Holder != state.HolderServer {
 		return nil
 	}
-	entries, err := col.records(ctx, subject)
+	entries, err := records(ctx, g, subject)
 	for _, e := range entries {
-		err = errors.Join(err, col.update(ctx, e, func(rec *state.Record) { rec.Login.Role = role }))
+		err = errors.Join(err, update(ctx, g.Store, e, func(rec *state.Record) { rec.Login.Role = role }))
 	}
 	return err
 }
 
+// tries is how often a change is made again that lost against another.
+const tries = 32
+
 // update changes a record that still exists, however often others are faster.
-func (col *column) update(ctx context.Context, e state.Entry, f func(*state.Record)) (err error) {
-	for range conflicts {
+func update(ctx context.Context, s state.Store, e state.Entry, f func(*state.Record)) (err error) {
+	for range tries {
 		f(&e.Record)
-		if err = col.store.Update(ctx, e.Key, e.Rev, e.Record); !errors.Is(err, state.ErrConflict) {
+		if err = s.Update(ctx, e.Key, e.Rev, e.Record); !errors.Is(err, state.ErrConflict) {
 			break
 		}
-		if e.Record, err = col.store.Load(ctx, e.Key); err != nil {
+		if e.Record, err = s.Load(ctx, e.Key); err != nil {
 			break
 		}
 	}
@@ -184,17 +187,17 @@ func (col *column) update(ctx context.Context, e state.Entry, f func(*state.Reco
 
 // records returns what the strategy's store holds of a subject: its logins, and
 // which of those that clients hold are over.
-func (col *column) records(ctx context.Context, subject string) ([]state.Entry, error) {
-	if col.store == nil { // it keeps them where nobody else can look
+func records(ctx context.Context, g *api.Group, subject string) ([]state.Entry, error) {
+	if g.Store == nil { // it keeps them where nobody else can look
 		return nil, nil
 	}
-	all, err := col.store.BySubject(ctx, subject)
+	all, err := g.Store.BySubject(ctx, subject)
 	if err != nil {
 		return nil, rest.Failed(err)
 	}
-	mine := slices.DeleteFunc(all, func(e state.Entry) bool { return e.Strategy != col.slug })
-	k := state.EndedKey(col.slug, subject)
-	switch rec, err := col.store.Load(ctx, k); {
+	mine := slices.DeleteFunc(all, func(e state.Entry) bool { return e.Strategy != g.Slug })
+	k := state.EndedKey(g.Slug, subject)
+	switch rec, err := g.Store.Load(ctx, k); {
 	case err == nil:
 		mine = append(mine, state.Entry{Key: k, Record: rec})
 	case !errors.Is(err, state.ErrNotFound):
@@ -203,23 +206,19 @@ func (col *column) records(ctx context.Context, subject string) ([]state.Entry, 
 	return mine, nil
 }
 
-// column returns the strategy that a path names.
-func (s *Server) column(g *gin.Context) (*column, error) {
-	i := slices.IndexFunc(s.columns, func(col *column) bool { return col.slug == g.Param("strategy") })
-	if i < 0 {
-		return nil, rest.Faultf("not_found", "The server has no such strategy.")
+// stored returns the strategy that a path names, whose records are in a store.
+func (room *Classroom) stored(c *gin.Context) (*api.Group, error) {
+	for _, g := range room.server().Groups() {
+		switch {
+		case g.Slug != c.Param("strategy"):
+		case g.Store == nil:
+			return nil, rest.Faultf("not_supported_by_strategy",
+				"The strategy stores its records where the server cannot read them. The server changed nothing.")
+		default:
+			return g, nil
+		}
 	}
-	return s.columns[i], nil
-}
-
-// stored is column for strategies whose records are in a store.
-func (s *Server) stored(g *gin.Context) (*column, error) {
-	col, err := s.column(g)
-	if err == nil && col.store == nil {
-		err = rest.Faultf("not_supported_by_strategy",
-			"The strategy stores its records where the server cannot read them. The server changed nothing.")
-	}
-	return col, err
+	return nil, rest.Faultf("not_found", "The server has no such strategy.")
 }
 
 // maxHeld bounds how many records are shown at once.
@@ -241,19 +240,18 @@ type HeldRecord struct {
 
 // held shows what the server holds for a strategy, by account: those are few,
 // and a store finds the records of each without a search.
-func (c *Classroom) held(g *gin.Context) (int, any, error) {
-	s := c.server()
-	col, err := s.stored(g)
+func (room *Classroom) held(c *gin.Context) (int, any, error) {
+	g, err := room.stored(c)
 	if err != nil {
 		return 0, nil, err
 	}
-	out := Holdings{Strategy: col.slug, Records: []HeldRecord{}, Complete: true}
-	err = col.eachRecord(g.Request.Context(), func(a auth.Account, e state.Entry) error {
+	out := Holdings{Strategy: g.Slug, Records: []HeldRecord{}, Complete: true}
+	err = eachRecord(c.Request.Context(), g, func(a auth.Account, e state.Entry) error {
 		if len(out.Records) == maxHeld {
 			out.Complete = false
 			return errEnough
 		}
-		held, err := state.Describe(col.store, e.Record)
+		held, err := state.Describe(g.Store, e.Record)
 		if err == nil {
 			out.Records = append(out.Records, HeldRecord{e.Key.String(), a.Username, *held})
 		}
@@ -265,15 +263,15 @@ func (c *Classroom) held(g *gin.Context) (int, any, error) {
 	return http.StatusOK, out, nil
 }
 
-var errEnough = errors.New("api: enough records")
+var errEnough = errors.New("classroom: enough records")
 
 // eachRecord calls f with each record of the strategy until f returns an error.
-func (col *column) eachRecord(ctx context.Context, f func(auth.Account, state.Entry) error) error {
-	for a, err := range col.accounts.All(ctx) {
+func eachRecord(ctx context.Context, g *api.Group, f func(auth.Account, state.Entry) error) error {
+	for a, err := range g.Accounts().All(ctx) {
 		if err != nil {
 			return rest.Failed(err)
 		}
-		entries, err := col.records(ctx, a.ID)
+		entries, err := records(ctx, g, a.ID)
 		if err != nil {
 			return err
 		}
@@ -287,23 +285,23 @@ func (col *column) eachRecord(ctx context.Context, f func(auth.Account, state.En
 }
 
 // drop deletes a record, as an operator of the store can, and asks nobody.
-func (c *Classroom) drop(g *gin.Context) (int, any, error) {
-	col, err := c.server().stored(g)
+func (room *Classroom) drop(c *gin.Context) (int, any, error) {
+	g, err := room.stored(c)
 	if err != nil {
 		return 0, nil, err
 	}
-	ctx := g.Request.Context()
-	k, ok := state.ParseKey(g.Param("id"))
+	ctx := c.Request.Context()
+	k, ok := state.ParseKey(c.Param("id"))
 	if !ok {
 		return 0, nil, noRecord
 	}
-	switch rec, err := col.store.Load(ctx, k); {
-	case errors.Is(err, state.ErrNotFound) || err == nil && rec.Strategy != col.slug:
+	switch rec, err := g.Store.Load(ctx, k); {
+	case errors.Is(err, state.ErrNotFound) || err == nil && rec.Strategy != g.Slug:
 		return 0, nil, noRecord
 	case err != nil:
 		return 0, nil, rest.Failed(err)
 	}
-	return http.StatusNoContent, nil, rest.Failed(col.store.Delete(ctx, k))
+	return http.StatusNoContent, nil, rest.Failed(g.Store.Delete(ctx, k))
 }
 
 var noRecord = rest.Faultf("not_found", "The strategy has no such record.")
@@ -315,17 +313,17 @@ type Inbox struct {
 }
 
 // inbox shows the attacker's inbox, the newest first.
-func (c *Classroom) inbox(*gin.Context) (int, any, error) {
+func (room *Classroom) inbox(*gin.Context) (int, any, error) {
 	out := Inbox{Entries: []attacker.Entry{}}
-	if a := c.started.Attacker; a != nil {
+	if a := room.Attacker; a != nil {
 		origin := a.Origins()[0]
 		out.Origin, out.Entries = &origin, a.Entries()
 	}
 	return http.StatusOK, out, nil
 }
 
-func (c *Classroom) emptyInbox(*gin.Context) (int, any, error) {
-	if a := c.started.Attacker; a != nil {
+func (room *Classroom) emptyInbox(*gin.Context) (int, any, error) {
+	if a := room.Attacker; a != nil {
 		a.Empty()
 	}
 	return http.StatusNoContent, nil, nil
@@ -335,38 +333,36 @@ func (c *Classroom) emptyInbox(*gin.Context) (int, any, error) {
 // roles, those of the demo accounts in any case, the prices of the catalogue with
 // what caches keep of it, and every login that the server holds. It empties the
 // guestbooks and the attacker's inbox. What clients hold it cannot take back.
-func (c *Classroom) reset(g *gin.Context) (int, any, error) {
-	c.pulling.Lock()
-	defer c.pulling.Unlock()
-	ctx, s := g.Request.Context(), c.server()
-	if err := s.addDemoAccounts(ctx); err != nil {
+func (room *Classroom) reset(c *gin.Context) (int, any, error) {
+	room.pulling.Lock()
+	defer room.pulling.Unlock()
+	ctx, s := c.Request.Context(), room.server()
+	if err := s.CompleteDemoAccounts(ctx); err != nil {
 		return 0, nil, err
 	}
-	for _, d := range DemoAccounts() {
-		c.roles[d.Username] = d.Role
+	for _, d := range api.DemoAccounts() {
+		room.roles[d.Username] = d.Role
 	}
-	for username, role := range c.roles {
-		if _, err := s.accounts.ChangeRole(ctx, username, role); err != nil && !errors.Is(err, auth.ErrNotFound) {
+	for username, role := range room.roles {
+		if _, err := s.Accounts().ChangeRole(ctx, username, role); err != nil && !errors.Is(err, auth.ErrNotFound) {
 			return 0, nil, rest.Failed(err)
 		}
 	}
-	for _, col := range s.columns {
-		err := col.eachRecord(ctx, func(_ auth.Account, e state.Entry) error { return rest.Failed(col.store.Delete(ctx, e.Key)) })
+	for _, g := range s.Groups() {
+		err := eachRecord(ctx, g, func(_ auth.Account, e state.Entry) error { return rest.Failed(g.Store.Delete(ctx, e.Key)) })
 		if err != nil {
 			return 0, nil, err
 		}
 	}
-	c.clock.ahead.Store(0) // before the catalogue notes when it was changed
-	if err := s.resetCatalog(ctx); err != nil {
+	room.Clock.ahead.Store(0) // before the catalogue notes when it was changed
+	if err := s.ResetCatalog(ctx); err != nil {
 		return 0, nil, err
 	}
-	config := c.started
-	config.salt, config.followed = s.config.salt, s.config.followed
-	if err := c.replace(c.emptied(config)); err != nil {
+	if err := room.empty(room.started, s.Config().Process.Emptied()); err != nil {
 		return 0, nil, err
 	}
-	clear(c.roles)
-	c.copies.drop()
-	c.forged.drop()
-	return c.emptyInbox(g)
+	clear(room.roles)
+	room.copies.drop()
+	room.forged.drop()
+	return room.emptyInbox(c)
 }

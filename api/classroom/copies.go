@@ -1,19 +1,20 @@
-package api
+package classroom
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/base64"
 	"io"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"statelab/api"
 	"statelab/api/rest"
 	"statelab/state"
 )
@@ -26,12 +27,6 @@ import (
 
 // maxCopies is how many copies a thief remembers. The oldest is forgotten first.
 const maxCopies = 100
-
-// copies are the credentials that a thief has. The zero value is none.
-type copies struct {
-	mu  sync.Mutex
-	all []*copied
-}
 
 // copied is a credential as a request carried it.
 type copied struct {
@@ -63,42 +58,26 @@ type Copies struct {
 	Copies []Copy `json:"copies"`
 }
 
-// add remembers a copy.
-func (cs *copies) add(c *copied) {
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	cs.all = append(cs.all[max(0, len(cs.all)+1-maxCopies):], c)
-}
-
 // find returns the copy with the id that is of the strategy, or of any for "".
-func (cs *copies) find(id, strategy string) (*copied, error) {
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	for _, c := range cs.all {
-		if c.ID == id && (strategy == "" || c.Strategy == strategy) {
-			return c, nil
+func (room *Classroom) find(id, strategy string) (*copied, error) {
+	for _, taken := range room.copies.newest() {
+		if taken.ID == id && (strategy == "" || taken.Strategy == strategy) {
+			return taken, nil
 		}
 	}
 	return nil, rest.Faultf("not_found", "The server has no such copy. Make another one.")
 }
 
-// drop forgets all copies.
-func (cs *copies) drop() {
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	cs.all = nil
-}
-
 // carrying returns the credential that the request carries for the strategy,
 // whether it is good or not.
-func (col *column) carrying(r *http.Request) (*copied, error) {
-	for value := range col.strategy.All(r) {
+func carrying(g *api.Group, r *http.Request) (*copied, error) {
+	for value := range g.Strategy.All(r) {
 		if value == "" {
 			break
 		}
-		carriage := col.strategy.Carriage(r)
+		carriage := g.Strategy.Carriage(r)
 		payload, _, _ := readable(value)
-		return &copied{carriage: carriage, value: value, Copy: Copy{Strategy: col.slug, Payload: payload, Credential: CopiedCredential{
+		return &copied{carriage: carriage, value: value, Copy: Copy{Strategy: g.Slug, Payload: payload, Credential: CopiedCredential{
 			Kind: carriage.Kind, Name: carriage.Name, Bytes: carriage.Bytes(value), ValueMasked: state.Mask(value),
 		}}}, nil
 	}
@@ -106,25 +85,23 @@ func (col *column) carrying(r *http.Request) (*copied, error) {
 }
 
 // copy takes a copy of the credential that the request carries.
-func (c *Classroom) copy(g *gin.Context, col *column) (int, any, error) {
-	if _, err := rest.DecodeOptional[struct{}](g, rest.JSONType); err != nil {
+func (room *Classroom) copy(c *gin.Context, g *api.Group) (int, any, error) {
+	if _, err := rest.DecodeOptional[struct{}](c, rest.JSONType); err != nil {
 		return 0, nil, err
 	}
-	taken, err := col.carrying(g.Request)
+	taken, err := carrying(g, c.Request)
 	if err != nil {
 		return 0, nil, err
 	}
-	taken.ID, taken.TakenAt = requestID(), c.clock.Now().UTC()
-	c.copies.add(taken)
+	taken.ID, taken.TakenAt = strings.ToLower(rand.Text()[:16]), room.Clock.Now().UTC()
+	room.copies.add(taken)
 	return http.StatusCreated, taken.Copy, nil
 }
 
 // shown tells which copies there are, the newest first.
-func (c *Classroom) shown(*gin.Context) (int, any, error) {
-	c.copies.mu.Lock()
-	defer c.copies.mu.Unlock()
+func (room *Classroom) shown(*gin.Context) (int, any, error) {
 	out := Copies{[]Copy{}}
-	for _, taken := range slices.Backward(c.copies.all) {
+	for _, taken := range room.copies.newest() {
 		out.Copies = append(out.Copies, taken.Copy)
 	}
 	return http.StatusOK, out, nil
@@ -134,23 +111,23 @@ func (c *Classroom) shown(*gin.Context) (int, any, error) {
 // tools of a browser: the way back to an older state, if the state is in it. The
 // route is the strategy's own, because a cookie without a path gets that of the
 // route which has set it.
-func (c *Classroom) restore(g *gin.Context, col *column) (int, any, error) {
+func (room *Classroom) restore(c *gin.Context, g *api.Group) (int, any, error) {
 	in, err := rest.Decode[struct {
 		ID rest.Required[string] `json:"id"`
-	}](g, rest.JSONType)
+	}](c, rest.JSONType)
 	if err != nil {
 		return 0, nil, err
 	}
-	taken, err := c.copies.find(in.ID.Value, col.slug)
+	taken, err := room.find(in.ID.Value, g.Slug)
 	if err != nil {
 		return 0, nil, err
 	}
-	carriage := col.strategy.Carriage(g.Request)
+	carriage := g.Strategy.Carriage(c.Request)
 	if !carriage.SentByBrowser {
 		return 0, nil, rest.Faultf("not_supported_by_strategy",
 			"A script stores this credential, so the script must restore the old one. The server changed nothing.")
 	}
-	http.SetCookie(g.Writer, carriage.Cookie(taken.value, 0))
+	http.SetCookie(c.Writer, carriage.Cookie(taken.value, 0))
 	return http.StatusOK, taken.Copy, nil
 }
 
@@ -166,18 +143,18 @@ type Sent struct {
 // send makes a request with a copy, as a client of its own that has nothing else.
 // The credential can be changed before: either the part of it that can be read, or
 // one character.
-func (c *Classroom) send(g *gin.Context) (int, any, error) {
+func (room *Classroom) send(c *gin.Context) (int, any, error) {
 	in, err := rest.Decode[struct {
 		Method  rest.Required[string] `json:"method"`
 		Path    rest.Required[string] `json:"path"` // below the strategy's own
 		Body    jsontext.Value        `json:"body"`
 		Payload jsontext.Value        `json:"payload"`
 		Garble  bool                  `json:"garble"`
-	}](g, rest.JSONType)
+	}](c, rest.JSONType)
 	if err != nil {
 		return 0, nil, err
 	}
-	taken, err := c.copies.find(g.Param("id"), "")
+	taken, err := room.find(c.Param("id"), "")
 	if err != nil {
 		return 0, nil, err
 	}
@@ -199,7 +176,7 @@ func (c *Classroom) send(g *gin.Context) (int, any, error) {
 	if err != nil || !strings.HasPrefix(in.Path.Value, "/") || !slices.Contains(thiefMethods, in.Method.Value) {
 		return 0, nil, rest.Invalid("/path", "Use a method of the contract and a path below the strategy, such as GET and /profile.")
 	}
-	r := g.Request.Clone(g.Request.Context())
+	r := c.Request.Clone(c.Request.Context())
 	r.Method, r.URL, r.RequestURI, r.TransferEncoding = in.Method.Value, target, target.RequestURI(), nil
 	r.Header = http.Header{"Accept": {rest.JSONType}, "User-Agent": {"thief"}}
 	r.Body, r.ContentLength = http.NoBody, 0
@@ -207,12 +184,12 @@ func (c *Classroom) send(g *gin.Context) (int, any, error) {
 		r.Header.Set("Content-Type", rest.JSONType)
 		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(in.Body)), int64(len(in.Body))
 	}
-	out := Sent{At: c.clock.Now().UTC(), Credential: taken.Credential}
+	out := Sent{At: room.Clock.Now().UTC(), Credential: taken.Credential}
 	out.Credential.ValueMasked = state.Mask(value)
 	out.Credential.Bytes = taken.carriage.Bytes(value)
 	taken.carriage.Attach(r.Header, value)
 	answer := &recorder{header: http.Header{}}
-	c.ServeHTTP(answer, r)
+	room.ServeHTTP(answer, r)
 	out.Status = answer.status
 	if jsontext.Value(answer.body.Bytes()).IsValid() {
 		out.Body = answer.body.Bytes()
@@ -230,7 +207,7 @@ var thiefMethods = []string{http.MethodGet, http.MethodPost, http.MethodPut, htt
 // there is one, is that of what stood there before. What is longer than any
 // credential is not looked into: it may be nested deeper than an answer can show.
 func readable(value string) (payload jsontext.Value, put func(jsontext.Value) string, ok bool) {
-	if len(value) > maxCookieBytes {
+	if len(value) > api.MaxCookieBytes {
 		return nil, nil, false
 	}
 	parts := strings.Split(value, ".")

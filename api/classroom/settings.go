@@ -1,38 +1,17 @@
-package api
+package classroom
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
 
+	"statelab/api"
 	"statelab/api/rest"
 	"statelab/state"
 )
-
-// A LimitError says which setting is out of range, by the name of its flag.
-type LimitError struct{ Flag, Reason string }
-
-func (e *LimitError) Error() string { return "--" + e.Flag + " " + e.Reason }
-
-// CheckLimits returns a *LimitError unless a server can be made with these.
-func CheckLimits(l state.Lifetimes, credentialCache, loginsPerAccount int) error {
-	for _, s := range state.LifetimeSettings() {
-		if err := s.Check(*s.Of(&l)); err != nil {
-			return &LimitError{s.Name, err.Error()}
-		}
-	}
-	switch {
-	case credentialCache < 0:
-		return &LimitError{"credential-cache", fmt.Sprintf("%d is negative: use 0 to remember none", credentialCache)}
-	case loginsPerAccount < 1 || loginsPerAccount > state.DefaultLoginsPerAccount:
-		return &LimitError{"logins-per-account", fmt.Sprintf("%d is out of range: use 1 to %d", loginsPerAccount, state.DefaultLoginsPerAccount)}
-	}
-	return nil
-}
 
 // Settings are what a classroom can change without a restart. Durations are
 // written as the flags take them.
@@ -53,7 +32,7 @@ type Settings struct {
 // sameSites are the values that a cookie's attribute can have, by name.
 var sameSites = map[string]http.SameSite{"Lax": http.SameSiteLaxMode, "Strict": http.SameSiteStrictMode, "None": http.SameSiteNoneMode}
 
-func settingsOf(config Config, r *http.Request) Settings {
+func settingsOf(config api.Config, r *http.Request) Settings {
 	l := config.Lifetimes
 	out := Settings{
 		Revocation: "none", SessionIdle: l.SessionIdle.String(), SessionMax: l.SessionMax.String(),
@@ -75,27 +54,27 @@ func settingsOf(config Config, r *http.Request) Settings {
 }
 
 // settings tells the settings in force.
-func (c *Classroom) settings(g *gin.Context) (int, any, error) {
-	return http.StatusOK, settingsOf(c.server().config, g.Request), nil
+func (room *Classroom) settings(c *gin.Context) (int, any, error) {
+	return http.StatusOK, settingsOf(room.server().Config(), c.Request), nil
 }
 
 // set changes the settings that the body names. Lifetimes are given to logins
 // when they begin or are renewed.
-func (c *Classroom) set(g *gin.Context) (int, any, error) {
-	in, err := rest.Decode[changes](g, rest.JSONType)
+func (room *Classroom) set(c *gin.Context) (int, any, error) {
+	in, err := rest.Decode[changes](c, rest.JSONType)
 	if err != nil {
 		return 0, nil, err
 	}
-	c.pulling.Lock()
-	defer c.pulling.Unlock()
-	config := c.server().config
+	room.pulling.Lock()
+	defer room.pulling.Unlock()
+	config := room.server().Config()
 	if err := in.apply(&config); err != nil {
 		return 0, nil, err
 	}
-	if err := c.replace(config); err != nil {
+	if err := room.replace(config); err != nil {
 		return 0, nil, err
 	}
-	return http.StatusOK, settingsOf(config, g.Request), nil
+	return http.StatusOK, settingsOf(config, c.Request), nil
 }
 
 // changes are the settings that a body names.
@@ -113,7 +92,7 @@ type changes struct {
 }
 
 // apply changes config, or returns what is out of range.
-func (in *changes) apply(config *Config) error {
+func (in *changes) apply(config *api.Config) error {
 	if in.Revocation != nil {
 		if *in.Revocation != "none" && *in.Revocation != "denylist" {
 			return rest.Invalid("/revocation", "Revocation is none or denylist.")
@@ -151,8 +130,8 @@ func (in *changes) apply(config *Config) error {
 		}
 		*s.Of(l) = d
 	}
-	var limit *LimitError
-	if errors.As(CheckLimits(*l, config.CredentialCache, config.LoginsPerAccount), &limit) {
+	var limit *api.LimitError
+	if errors.As(api.CheckLimits(*l, config.CredentialCache, config.LoginsPerAccount), &limit) {
 		return rest.Invalid("/"+strings.ReplaceAll(limit.Flag, "-", "_"), limit.Reason)
 	}
 	return nil
