@@ -239,3 +239,15 @@ func (r *Ring) Matching(p Purpose, fits func(*Key) bool) (*Key, error) {
 func (r *Ring) Find(p Purpose, id string) (*Key, error) {
 	return r.Matching(p, func(k *Key) bool { return k.ID == id })
 }
+
+// Verifier returns a ring with the public keys of r alone: with it a node can verify tokens
+// and sign none.
+func (r *Ring) Verifier() *Ring {
+	var public []*Key
+	for _, k := range r.All() {
+		if k.public != nil {
+			public = append(public, &Key{ID: k.ID, Purpose: k.Purpose, public: k.public})
+		}
+	}
+	return NewRing(public...)
+}

@@ -1,0 +1,151 @@
+package command
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/alexedwards/argon2id"
+
+	"statelab/api"
+	"statelab/api/cache"
+	"statelab/api/lab"
+	"statelab/auth"
+	"statelab/state"
+	"statelab/state/keys"
+	"statelab/state/store"
+	"statelab/state/store/memory"
+	"statelab/state/store/redisstore"
+	"statelab/state/store/sqlstore"
+)
+
+// privateServers start the servers that experiments run on: classrooms on loopback ports,
+// with stores, keys and a clock of their own.
+type privateServers struct {
+	OpenAPI                []byte
+	Database, Store, Cache string // addresses as the flags have them
+	Times                  Times
+}
+
+// A privateServer is one of them.
+type privateServer struct {
+	made   *privateServers
+	config api.Config
+	clock  *api.Clock
+	url    string
+	end    closers
+}
+
+// cheapHasher spends nothing on passwords that are published: an experiment measures
+// what comes after the login.
+func cheapHasher() auth.Hasher {
+	return auth.NewArgon2id(argon2id.Params{Memory: 8, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32})
+}
+
+// start is a lab.Factory.
+func (p *privateServers) start(ctx context.Context) (lab.Server, error) {
+	clock := api.NewClock(time.Now)
+	s := &privateServer{made: p, clock: clock}
+	options := store.Options{Now: clock.Now, Patience: p.Times.Store}
+	db, err := sqlstore.OpenDatabase(ctx, p.Database, api.Migrations()...)
+	if err != nil {
+		return nil, fmt.Errorf("--database: %w", err)
+	}
+	s.end.later(db.Close)
+	database := store.Guarded(sqlstore.New(db, options), options)
+	s.end.later(database.Close)
+	ring, err := keys.Generate(rand.Reader, time.Now())
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	s.config = api.Config{
+		Database: db.DB, DatabaseStore: database, Keys: ring, Hasher: cheapHasher(), OpenAPI: p.OpenAPI, Classroom: true,
+		Patience: p.Times.Accounts, FollowEvery: p.Times.FollowAccounts,
+	}
+	return s, s.serve(ctx, nil)
+}
+
+// Node starts a server beside s.
+func (s *privateServer) Node(ctx context.Context, n lab.Node) (lab.Server, error) {
+	other := &privateServer{made: s.made, config: s.config, clock: s.clock}
+	other.config.Process, other.config.CacheMemory = nil, nil
+	if n.PublicKeysOnly {
+		other.config.Keys = s.config.Keys.Verifier()
+	}
+	var shared state.Store
+	if n.SharedStore {
+		shared = s.config.Store
+	}
+	return other, other.serve(ctx, shared)
+}
+
+// serve gives the server a store of logins, unless it has another's, and a port.
+func (s *privateServer) serve(ctx context.Context, shared state.Store) (err error) {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	options := store.Options{Now: s.clock.Now, Patience: s.made.Times.Store}
+	s.config.Store = shared
+	if shared == nil {
+		if s.config.Store, err = openLogins(s.made.Store, s.config.DatabaseStore, options); err != nil {
+			return fmt.Errorf("--store: %w", err)
+		}
+		if s.config.Store != s.config.DatabaseStore {
+			s.end.later(s.config.Store.Close)
+		}
+	}
+	s.config.CacheMemory = cache.NewMemory(0)
+	if s.made.Cache != "" {
+		client, err := redisstore.NewClient(s.made.Cache)
+		if err != nil {
+			return fmt.Errorf("--cache: %w", err)
+		}
+		redis := cache.NewRedis(client, "statelab:lab:", s.config.CacheMemory, 0)
+		s.config.CacheShared = redis
+		s.end.later(func() error { return errors.Join(redis.Close(), client.Close()) })
+	}
+	var newStore func() state.Store
+	if s.made.Store == "memory" {
+		newStore = func() state.Store { return memory.New(options) }
+	}
+	server, err := api.NewClassroom(s.config, s.clock, newStore)
+	if err != nil {
+		return err
+	}
+	s.end.later(server.Close)
+	if err := server.AddDemoAccounts(ctx); err != nil {
+		return err
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	s.url = "http://" + listener.Addr().String()
+	h := &http.Server{Handler: server, ReadHeaderTimeout: s.made.Times.ReadHeader, MaxHeaderBytes: maxHeaderBytes}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = h.Serve(listener)
+	}()
+	s.end.later(func() error {
+		err := h.Close()
+		<-done
+		return err
+	})
+	return nil
+}
+
+// URL implements lab.Server.
+func (s *privateServer) URL() string { return s.url }
+
+// Close implements lab.Server.
+func (s *privateServer) Close() error {
+	s.end.close()
+	return nil
+}

@@ -1,0 +1,306 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+)
+
+// A Laboratory runs experiments on private servers.
+type Laboratory struct {
+	// Start starts a private server. Each experiment has one of its own for each strategy.
+	Start Factory
+	// Strategies are the slugs of ours, in the order of comparison.
+	Strategies []string
+	// What the Report says of where it was made.
+	Commit, Store, Database string
+}
+
+// A Plan says what is to be run.
+type Plan struct {
+	Experiments []*Experiment
+	Strategies  []string // slugs; none: all of ours
+	Targets     []*Target
+	// Progress is told before the first result and after each; nil: it is not wanted.
+	Progress func(done, total int)
+}
+
+// patienceAtHome bounds one request to a private server, with a machine that is busy.
+const patienceAtHome = 10 * time.Second
+
+// cell is one experiment on one strategy or target.
+type cell struct {
+	experiment *Experiment
+	slug       string
+	target     *Target
+	result     *Result
+}
+
+// Run runs a plan, some cells at a time, and returns the Report. An experiment that fails is
+// a Result with its Error. The error is that of ctx, or of a private server that does not
+// start.
+func (l *Laboratory) Run(ctx context.Context, p Plan) (*Report, error) {
+	report := &Report{Schema: Schema, Strategies: []Strategy{}, Experiments: []Outcome{}, Run: RunInfo{
+		At: time.Now().UTC(), Commit: l.Commit, Go: runtime.Version(), Machine: machine(), Repeat: repeat, Store: l.Store, Database: l.Database,
+	}}
+	slugs := p.Strategies
+	if len(slugs) == 0 && len(p.Targets) == 0 {
+		slugs = l.Strategies
+	}
+	var cells []*cell
+	for _, e := range p.Experiments {
+		outcome := e.outcome()
+		rows := slugs
+		if len(p.Strategies) == 0 && len(p.Targets) == 0 {
+			rows = slices.Concat(rows, e.also)
+		}
+		outcome.Results = make([]Result, len(rows)+len(p.Targets))
+		for i, slug := range rows {
+			cells = append(cells, &cell{e, slug, nil, &outcome.Results[i]})
+		}
+		for i, t := range p.Targets {
+			cells = append(cells, &cell{e, "", t, &outcome.Results[len(rows)+i]})
+		}
+		report.Experiments = append(report.Experiments, outcome)
+	}
+	for _, slug := range slugs {
+		s, err := l.describe(ctx, slug)
+		if err != nil {
+			return nil, err
+		}
+		report.Strategies = append(report.Strategies, s)
+	}
+	for _, t := range p.Targets {
+		report.Strategies = append(report.Strategies, t.describe())
+	}
+	return report, l.runAll(ctx, cells, p.Progress)
+}
+
+// runAll runs the cells side by side, as many as there are processors. Those of a server
+// that is not ours come one after the other.
+func (l *Laboratory) runAll(ctx context.Context, cells []*cell, progress func(done, total int)) error {
+	if progress == nil {
+		progress = func(int, int) {}
+	}
+	var mu sync.Mutex
+	var failed error
+	done := 0
+	progress(0, len(cells))
+	finish := func(err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		failed = errors.Join(failed, err)
+		done++
+		progress(done, len(cells))
+	}
+	var ours sync.WaitGroup
+	next := make(chan *cell)
+	for range runtime.GOMAXPROCS(0) {
+		ours.Go(func() {
+			for c := range next {
+				finish(l.atHome(ctx, c))
+			}
+		})
+	}
+	for _, c := range cells {
+		if c.target == nil {
+			next <- c
+		}
+	}
+	close(next)
+	ours.Wait()
+	for _, c := range cells {
+		if c.target != nil {
+			finish(c.abroad(ctx))
+		}
+	}
+	return errors.Join(failed, ctx.Err())
+}
+
+// atHome runs a cell on private servers, once for each variant.
+func (l *Laboratory) atHome(ctx context.Context, c *cell) error {
+	r, traits, err := l.once(ctx, c, "")
+	if err != nil {
+		return err
+	}
+	if c.experiment.Denylist && traits.Holder == "client" && r.Attack != NotApplicable {
+		variant, _, err := l.once(ctx, c, "denylist")
+		if err != nil {
+			return err
+		}
+		r.Variants = append(r.Variants, variant)
+	}
+	*c.result = r
+	return nil
+}
+
+// once runs a cell on a private server.
+func (l *Laboratory) once(ctx context.Context, c *cell, variant string) (Result, Traits, error) {
+	b, err := l.bench(ctx, c.slug)
+	if err != nil {
+		return Result{}, Traits{}, err
+	}
+	defer b.close()
+	if variant == "denylist" {
+		b.quietly(func() { b.Levers.Set(map[string]any{"revocation": "denylist"}) })
+		b.learn() // what the strategy promises now
+	}
+	return c.experiment.on(b, variant), b.Traits, nil
+}
+
+// bench starts a private server with a bench for the strategy.
+func (l *Laboratory) bench(ctx context.Context, slug string) (*Bench, error) {
+	server, err := l.Start(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("a private server did not start: %w", err)
+	}
+	b := &Bench{
+		Target: Ours(slug, server.URL(), false), server: server,
+		store: l.Store, ctx: ctx, dial: (&net.Dialer{}).DialContext, patience: patienceAtHome, wait: after, secrets: &secrets{},
+	}
+	b.closers = append(b.closers, func() { _ = server.Close() })
+	b.Levers = b.levers(server.URL())
+	if slices.Contains(l.Strategies, slug) {
+		if err := protect(b.learn); err != nil {
+			b.close()
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+// learn asks a strategy of ours what it promises and how its credential travels.
+func (b *Bench) learn() {
+	b.quietly(func() {
+		a := b.agent("bob", b.Target.Users[1])
+		login := a.do("log in", b.Target.Login.Request, nil)
+		if login.text("/credential/kind") == "bearer" {
+			b.Target = Ours(b.Target.Strategy, b.Target.Base, true)
+			a.take(login)
+		}
+		answer := a.Act("inspect", b.Target.Inspect, nil)
+		var in struct {
+			Traits Traits `json:"traits"`
+		}
+		mustUnmarshal(answer.Body, &in)
+		b.Traits = in.Traits
+		if in.Traits.RefreshToken == "body" {
+			b.Target.refreshesByBody()
+		}
+		a.Logout()
+	})
+}
+
+// describe makes the column of one of our strategies.
+func (l *Laboratory) describe(ctx context.Context, slug string) (Strategy, error) {
+	b, err := l.bench(ctx, slug)
+	if err != nil {
+		return Strategy{}, err
+	}
+	defer b.close()
+	words := AllWords().Strategies[slug]
+	s := Strategy{ID: slug, Title: words.Title, PaysWith: words.PaysWith, Holder: b.Traits.Holder}
+	return s, protect(func() { s.Credential = b.Alice().summary() })
+}
+
+// summary says what the client holds.
+func (a *Agent) summary() CredentialSummary {
+	c := CredentialSummary{Where: "Authorization: Bearer", Bytes: a.carries(), Attrs: []string{}}
+	for id, cookie := range a.jar.cookies {
+		if a.b.Target.bearer() || !contains(a.credentials(), id.name) {
+			continue
+		}
+		c.Where = "cookie " + id.name
+		c.Attrs = attributes(cookie)
+	}
+	return c
+}
+
+// attributes are those of a cookie that say who may use it.
+func attributes(c *http.Cookie) []string {
+	attrs := []string{}
+	if c.HttpOnly {
+		attrs = append(attrs, "HttpOnly")
+	}
+	if c.Secure {
+		attrs = append(attrs, "Secure")
+	}
+	switch c.SameSite {
+	case http.SameSiteLaxMode:
+		attrs = append(attrs, "SameSite=Lax")
+	case http.SameSiteStrictMode:
+		attrs = append(attrs, "SameSite=Strict")
+	case http.SameSiteNoneMode:
+		attrs = append(attrs, "SameSite=None")
+	case http.SameSiteDefaultMode:
+	}
+	return attrs
+}
+
+// on runs the experiment on a bench.
+func (e *Experiment) on(b *Bench, variant string) Result {
+	r := Result{
+		Strategy: b.Target.Name, Variant: variant, Attack: NotApplicable, Mark: Measured,
+		Status: []int{}, Values: map[string]any{}, Why: map[string]string{}, Variants: []Result{}, Unexpected: []string{},
+	}
+	if why := e.missing(b); why != "" {
+		r.notApplicable(why)
+	} else if err := protect(func() { e.run(b, &r) }); err != nil {
+		text := b.secrets.mask(err.Error())
+		r.Error, r.Mark, r.Attack = &text, Neutral, NotApplicable
+		r.Why["attack"] = "error"
+	}
+	if b.Levers != nil && e.expect != nil {
+		r.judge(e.expect(b))
+	}
+	r.Wire = b.exchanges()
+	r.explain()
+	return r
+}
+
+func (e *Experiment) missing(b *Bench) string {
+	if e.applies == nil {
+		return ""
+	}
+	return e.applies(b)
+}
+
+// explain gives each member that is null a reason.
+func (r *Result) explain() {
+	for name, value := range r.members() {
+		if value == nil && r.Why[name] == "" && name != "expected" && name != "as_expected" && name != "error" {
+			r.Why[name] = "not_measured"
+		}
+	}
+}
+
+// protect turns the end of an experiment from within a step into an error.
+func protect(f func()) (err error) {
+	defer func() {
+		switch p := recover().(type) {
+		case nil:
+		case abort:
+			err = errors.New(p.reason)
+		default:
+			panic(p)
+		}
+	}()
+	f()
+	return nil
+}
+
+// outcome is an Outcome with its words.
+func (e *Experiment) outcome() Outcome {
+	w := AllWords().Experiments[e.ID]
+	return Outcome{ID: e.ID, Question: w.Question, Lesson: w.Lesson, Refs: w.Refs, Steps: w.Steps, Curl: w.Curl, Columns: e.Columns}
+}
+
+func machine() string {
+	return fmt.Sprintf("%d processors, %s/%s", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH)
+}
