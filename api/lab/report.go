@@ -47,6 +47,7 @@ type CredentialSummary struct {
 // An Outcome is one experiment with what it has found for each strategy.
 type Outcome struct {
 	ID       string   `json:"id"`
+	Name     string   `json:"name"` // in the field's terms
 	Question Text     `json:"question"`
 	Lesson   Text     `json:"lesson"`
 	Refs     []string `json:"refs"`

@@ -46,9 +46,7 @@ type cell struct {
 // a Result with its Error. The error is that of ctx, or of a private server that does not
 // start.
 func (l *Laboratory) Run(ctx context.Context, p Plan) (*Report, error) {
-	report := &Report{Schema: Schema, Strategies: []Strategy{}, Experiments: []Outcome{}, Run: RunInfo{
-		At: time.Now().UTC(), Commit: l.Commit, Go: runtime.Version(), Machine: machine(), Repeat: repeat, Store: l.Store, Database: l.Database,
-	}}
+	report := l.report()
 	slugs := p.Strategies
 	if len(slugs) == 0 && len(p.Targets) == 0 {
 		slugs = l.Strategies
@@ -80,6 +78,13 @@ func (l *Laboratory) Run(ctx context.Context, p Plan) (*Report, error) {
 		report.Strategies = append(report.Strategies, t.describe())
 	}
 	return report, l.runAll(ctx, cells, p.Progress)
+}
+
+// report is one without results.
+func (l *Laboratory) report() *Report {
+	return &Report{Schema: Schema, Strategies: []Strategy{}, Experiments: []Outcome{}, Run: RunInfo{
+		At: time.Now().UTC(), Commit: l.Commit, Go: runtime.Version(), Machine: machine(), Repeat: repeat, Store: l.Store, Database: l.Database,
+	}}
 }
 
 // runAll runs the cells side by side, as many as there are processors. Those of a server
@@ -298,8 +303,14 @@ func protect(f func()) (err error) {
 // outcome is an Outcome with its words.
 func (e *Experiment) outcome() Outcome {
 	w := AllWords().Experiments[e.ID]
-	return Outcome{ID: e.ID, Question: w.Question, Lesson: w.Lesson, Refs: w.Refs, Steps: w.Steps, Curl: w.Curl, Columns: e.Columns}
+	return Outcome{
+		ID: e.ID, Name: e.Name, Question: w.Question, Lesson: w.Lesson, Refs: orEmpty(w.Refs), Steps: orEmpty(w.Steps), Curl: orEmpty(w.Curl),
+		Columns: e.Columns, Results: []Result{},
+	}
 }
+
+// orEmpty is a slice that JSON has as [].
+func orEmpty[T any](s []T) []T { return append([]T{}, s...) }
 
 func machine() string {
 	return fmt.Sprintf("%d processors, %s/%s", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH)
