@@ -13,8 +13,9 @@ import (
 // An Extension is what a classroom adds to a server. Its routes stand inside the
 // middleware of the server. It serves each server that a Config with it makes.
 type Extension interface {
-	// AddRoutes adds the routes that are of no strategy. They answer with JSON.
-	AddRoutes(s *Server, r gin.IRoutes)
+	// AddRoutes adds the routes that are of no strategy, to those that choose the form of
+	// their answers themselves or to those that answer with JSON.
+	AddRoutes(s *Server, pages, r gin.IRoutes)
 	// AddRoutesOf adds routes below the path of a strategy, to those that answer with
 	// pages or to those that answer with JSON within the deadline of a request.
 	AddRoutesOf(g *Group, pages, r gin.IRoutes)
@@ -26,6 +27,10 @@ type Extension interface {
 	// Ahead is how far Config.Now is ahead of the clock of the operators.
 	Ahead() time.Duration
 }
+
+// Accepts says whether a header Accept, if there is one, admits one of the types (RFC 9110,
+// 12.5.1).
+func Accepts(r *http.Request, types ...string) bool { return accepts(r, types...) }
 
 // Read adds a route for GET and HEAD.
 func Read(r gin.IRoutes, path string, h ...gin.HandlerFunc) {

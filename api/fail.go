@@ -14,7 +14,7 @@ import (
 	"statelab/auth"
 )
 
-// retryAfter is what a 503 asks a client to wait, in seconds.
+// retryAfter is what a 503, and a 409 busy, ask a client to wait, in seconds.
 const retryAfter = 2
 
 // Fail answers with the problem that err is, and ends the request.
@@ -32,7 +32,7 @@ func (s *Server) Fail(c *gin.Context, err error) {
 			h.Set("WWW-Authenticate", challenge)
 		}
 	}
-	if p.Status == http.StatusServiceUnavailable {
+	if p.Status == http.StatusServiceUnavailable || f.Code == "busy" {
 		h.Set("Retry-After", strconv.Itoa(retryAfter))
 	}
 	if t := (*auth.ThrottledError)(nil); errors.As(err, &t) {

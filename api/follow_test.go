@@ -126,7 +126,7 @@ func (s *remoteStore) EndSubject(ctx context.Context, e state.Ending) (int, erro
 type lesson time.Duration
 
 func (l lesson) Ahead() time.Duration                       { return time.Duration(l) }
-func (lesson) AddRoutes(*Server, gin.IRoutes)               {}
+func (lesson) AddRoutes(*Server, gin.IRoutes, gin.IRoutes)  {}
 func (lesson) AddRoutesOf(*Group, gin.IRoutes, gin.IRoutes) {}
 func (lesson) Answered(*Server, *http.Request, int, string) {}
 func (lesson) Nicknamed(string, string, string)             {}

@@ -249,7 +249,7 @@ func (s *Server) routes() *gin.Engine { //nolint:funlen // every route on one sc
 
 	extension := s.config.Extension
 	if extension != nil {
-		extension.AddRoutes(s, e.Group("", s.onlyJSON))
+		extension.AddRoutes(s, e, e.Group("", s.onlyJSON))
 	}
 
 	for _, sh := range s.catalogs {

@@ -15,6 +15,7 @@ import (
 
 	"statelab/api"
 	"statelab/api/attacker"
+	"statelab/api/lab"
 	"statelab/state"
 	"statelab/state/keys"
 )
@@ -41,9 +42,10 @@ func (c *Clock) offset() time.Duration { return time.Duration(c.ahead.Load()) }
 
 // Config is what a classroom is made of besides its server.
 type Config struct {
-	Clock    *Clock             // of the server, and of the stores
-	Attacker *attacker.Attacker // the other origin of the lessons; nil: none
-	NewStore func() state.Store // makes the store that a restart begins with; nil: the store outlives the process
+	Clock      *Clock             // of the server, and of the stores
+	Attacker   *attacker.Attacker // the other origin of the lessons; nil: none
+	Laboratory *lab.Laboratory    // runs the experiments, on servers of its own
+	NewStore   func() state.Store // makes the store that a restart begins with; nil: the store outlives the process
 }
 
 // Classroom is an http.Handler that serves the contract and, besides, the levers
@@ -59,6 +61,7 @@ type Classroom struct {
 	copies recent[*copied]       // credentials in the hands of a thief
 	forged recent[ForgedRequest] // requests of other origins
 	guests guestbook
+	runner *lab.Runner
 
 	mu      sync.RWMutex // guards what follows, for a moment
 	serving *serving
@@ -79,6 +82,7 @@ func New(server api.Config, config Config) (*Classroom, error) {
 	room := &Classroom{
 		Config: config, roles: map[string]string{},
 		copies: recent[*copied]{limit: maxCopies}, forged: recent[ForgedRequest]{limit: maxForged},
+		runner: lab.NewRunner(config.Laboratory),
 	}
 	server.Classroom, server.Now, server.Extension = true, config.Clock.Now, room
 	s, err := api.New(server)
@@ -95,7 +99,7 @@ var _ api.Extension = (*Classroom)(nil)
 func (room *Classroom) Ahead() time.Duration { return room.Clock.offset() }
 
 // AddRoutes implements api.Extension.
-func (room *Classroom) AddRoutes(s *api.Server, r gin.IRoutes) {
+func (room *Classroom) AddRoutes(s *api.Server, pages, r gin.IRoutes) {
 	r.POST("/classroom/clock", s.JSON(room.advance))
 	r.POST("/classroom/restart", s.JSON(room.restart))
 	r.POST("/classroom/keys/rotate", s.JSON(room.rotate))
@@ -110,6 +114,12 @@ func (room *Classroom) AddRoutes(s *api.Server, r gin.IRoutes) {
 	api.Read(r, "/classroom/inbox", s.JSON(room.inbox))
 	r.DELETE("/classroom/inbox", s.JSON(room.emptyInbox))
 	r.POST("/classroom/reset", s.JSON(room.reset))
+	api.Read(r, "/classroom/experiments", s.JSON(room.experiments))
+	api.Read(r, "/classroom/experiments/:id", s.JSON(room.experiment))
+	r.POST("/classroom/experiments/run", s.JSON(room.runExperiments))
+	api.Read(r, "/classroom/experiments/run", s.JSON(room.progress))
+	r.POST("/classroom/experiments/:id/run", s.JSON(room.runExperiment))
+	api.Read(pages, "/classroom/compare", room.compare(s))
 }
 
 // AddRoutesOf implements api.Extension.
@@ -242,6 +252,7 @@ func (room *Classroom) FindDemoAccount(ctx context.Context) (string, error) {
 // Close frees what the classroom itself holds, after its last request. The store
 // that it was started with belongs to whoever made it.
 func (room *Classroom) Close() error {
+	room.runner.Close()
 	room.closing.Wait()
 	return room.serving.close()
 }

@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/alexedwards/argon2id"
 
 	"statelab/api"
 	"statelab/api/cache"
+	"statelab/api/classroom"
 	"statelab/api/lab"
 	"statelab/auth"
 	"statelab/state"
@@ -31,11 +33,23 @@ type privateServers struct {
 	Times                  Times
 }
 
+// Laboratory returns one whose private servers have their logins in memory and their
+// accounts in a database in memory.
+func Laboratory(openAPI []byte) *lab.Laboratory {
+	return (&privateServers{OpenAPI: openAPI, Database: "sqlite::memory:", Store: "memory", Times: DefaultTimes()}).laboratory()
+}
+
+func (p *privateServers) laboratory() *lab.Laboratory {
+	database, _, _ := strings.Cut(p.Database, ":")
+	kind, _, _ := strings.Cut(p.Store, ":")
+	return &lab.Laboratory{Start: p.start, Strategies: state.Slugs(), Commit: version(), Store: kind, Database: database}
+}
+
 // A privateServer is one of them.
 type privateServer struct {
 	made   *privateServers
 	config api.Config
-	clock  *api.Clock
+	clock  *classroom.Clock
 	url    string
 	end    closers
 }
@@ -48,7 +62,7 @@ func cheapHasher() auth.Hasher {
 
 // start is a lab.Factory.
 func (p *privateServers) start(ctx context.Context) (lab.Server, error) {
-	clock := api.NewClock(time.Now)
+	clock := classroom.NewClock(time.Now)
 	s := &privateServer{made: p, clock: clock}
 	options := store.Options{Now: clock.Now, Patience: p.Times.Store}
 	db, err := sqlstore.OpenDatabase(ctx, p.Database, api.Migrations()...)
@@ -72,7 +86,7 @@ func (p *privateServers) start(ctx context.Context) (lab.Server, error) {
 // Node starts a server beside s.
 func (s *privateServer) Node(ctx context.Context, n lab.Node) (lab.Server, error) {
 	other := &privateServer{made: s.made, config: s.config, clock: s.clock}
-	other.config.Process, other.config.CacheMemory = nil, nil
+	other.config.Process = api.Process{}
 	if n.PublicKeysOnly {
 		other.config.Keys = s.config.Keys.Verifier()
 	}
@@ -114,7 +128,7 @@ func (s *privateServer) serve(ctx context.Context, shared state.Store) (err erro
 	if s.made.Store == "memory" {
 		newStore = func() state.Store { return memory.New(options) }
 	}
-	server, err := api.NewClassroom(s.config, s.clock, newStore)
+	server, err := classroom.New(s.config, classroom.Config{Clock: s.clock, NewStore: newStore})
 	if err != nil {
 		return err
 	}

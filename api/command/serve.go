@@ -259,6 +259,7 @@ func (s *serve) server(config api.Config, room classroom.Config, options store.O
 	if s.Store == "memory" {
 		room.NewStore = func() state.Store { return memory.New(options) }
 	}
+	room.Laboratory = Laboratory(config.OpenAPI)
 	return classroom.New(config, room)
 }
 

@@ -98,7 +98,9 @@ func edits(credential string, claims *strings.Replacer, publicKey []byte) []edit
 			try("change one character", in(otherCharacter(part)))
 			continue
 		}
-		again := func(b []byte) string { return in(encoding.EncodeToString(b) + part[len(strings.TrimRight(part, "=")):]) }
+		again := func(b []byte) string {
+			return in(encoding.EncodeToString(b) + part[len(strings.TrimRight(part, "=")):])
+		}
 		if changed := claims.Replace(string(b)); changed != string(b) {
 			try("edit the claims", again([]byte(changed)))
 		}

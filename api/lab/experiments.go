@@ -122,12 +122,14 @@ func need(has bool, why string) string {
 	return why
 }
 
-func canChange(b *Bench) string           { return need(b.Target.Change != nil, "no_change") }
-func canLogOut(b *Bench) string           { return need(b.Target.Logout != nil, "no_logout") }
-func canLogOutEverywhere(b *Bench) string { return need(b.Target.LogoutEverywhere != nil, "no_everywhere") }
-func hasLevers(b *Bench) string           { return need(b.Levers != nil, "no_lever") }
-func hasCart(b *Bench) string             { return need(b.Target.Cart != nil, "not_ours") }
-func sentByBrowser(b *Bench) string       { return need(!b.Target.bearer(), "bearer") }
+func canChange(b *Bench) string { return need(b.Target.Change != nil, "no_change") }
+func canLogOut(b *Bench) string { return need(b.Target.Logout != nil, "no_logout") }
+func canLogOutEverywhere(b *Bench) string {
+	return need(b.Target.LogoutEverywhere != nil, "no_everywhere")
+}
+func hasLevers(b *Bench) string     { return need(b.Levers != nil, "no_lever") }
+func hasCart(b *Bench) string       { return need(b.Target.Cart != nil, "not_ours") }
+func sentByBrowser(b *Bench) string { return need(!b.Target.bearer(), "bearer") }
 
 func hasRefreshToken(b *Bench) string {
 	return need(b.Target.Refresh != nil && (b.Levers == nil || b.Traits.RefreshToken != "none"), "no_refresh_token")
@@ -749,4 +751,3 @@ func inOrOut(s Seen) string {
 func count(n int) *int { return &n }
 
 func contains(all []string, one string) bool { return slices.Contains(all, one) }
-

@@ -29,12 +29,17 @@ type Runner struct {
 	runs       sync.WaitGroup
 
 	mu      sync.Mutex
-	running *Progress // nil: there is no run
+	running bool
+	done    Progress // of the run under way, or the last one
 	latest  *Report
 }
 
-// NewRunner returns a Runner that has found nothing yet.
+// NewRunner returns a Runner that has found nothing yet. Without a laboratory, all runs are
+// refused.
 func NewRunner(l *Laboratory) *Runner {
+	if l == nil {
+		l = &Laboratory{Start: func(context.Context) (Server, error) { return nil, errors.New("lab: there is none") }}
+	}
 	r := &Runner{laboratory: l, latest: l.report()}
 	for _, e := range experiments {
 		r.latest.Experiments = append(r.latest.Experiments, e.outcome())
@@ -75,10 +80,10 @@ func (r *Runner) Start() (Progress, error) {
 func (r *Runner) begin() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.running != nil || r.ctx.Err() != nil {
+	if r.running || r.ctx.Err() != nil {
 		return ErrBusy
 	}
-	r.running = &Progress{}
+	r.running, r.done = true, Progress{}
 	r.runs.Add(1)
 	return nil
 }
@@ -91,7 +96,7 @@ func (r *Runner) run(ctx context.Context, all []*Experiment, strategies []string
 	report, err := r.laboratory.Run(ctx, Plan{Experiments: all, Strategies: strategies, Progress: r.progress})
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.running = nil
+	r.running = false
 	if err != nil {
 		return err
 	}
@@ -102,14 +107,14 @@ func (r *Runner) run(ctx context.Context, all []*Experiment, strategies []string
 func (r *Runner) progress(done, total int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.running = &Progress{done, total}
+	r.done = Progress{done, total}
 }
 
-// Progress returns that of the run under way, or nil.
-func (r *Runner) Progress() *Progress {
+// Progress returns that of the run under way, or of the last one.
+func (r *Runner) Progress() (progress Progress, running bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.running
+	return r.done, r.running
 }
 
 // Latest returns what was found last. The caller does not change it.

@@ -1,8 +1,8 @@
 package lab
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
 	"fmt"
+	"github.com/go-json-experiment/json/jsontext"
 	"net/url"
 	"regexp"
 	"strconv"

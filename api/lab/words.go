@@ -33,16 +33,16 @@ type Words struct {
 		Steps    []Text   `yaml:"steps"`
 		Refs     []string `yaml:"refs"`
 		Curl     []string `yaml:"curl"`
-	} `yaml:"experiments"`
+	} `yaml:"experiments" json:"-"`
 	// Strategies have title and price by their slug.
 	Strategies map[string]struct {
 		Title    Text `yaml:"title"`
 		PaysWith Text `yaml:"pays_with"`
-	} `yaml:"strategies"`
-	Columns map[string]Text `yaml:"columns"` // heads of tables by the member of a Result
-	Marks   map[string]Text `yaml:"marks"`   // by Result.Mark and Result.Attack
-	Why     map[string]Text `yaml:"why"`     // reasons of what is null, by their word
-	Values  map[string]Text `yaml:"values"`  // words that Result.Values has
+	} `yaml:"strategies" json:"-"`
+	Columns map[string]Text `yaml:"columns" json:"columns"` // heads of tables by the member of a Result
+	Marks   map[string]Text `yaml:"marks" json:"marks"`     // by Result.Mark and Result.Attack
+	Why     map[string]Text `yaml:"why" json:"why"`         // reasons of what is null, by their word
+	Values  map[string]Text `yaml:"values" json:"values"`   // words that Result.Values has
 }
 
 //go:embed words.yaml

@@ -60,6 +60,7 @@ var kinds = map[string]struct {
 	"not_acceptable":            {http.StatusNotAcceptable, "The server answers with JSON only"},
 	"username_taken":            {http.StatusConflict, "The username is taken"},
 	"insufficient_credits":      {http.StatusConflict, "This login has too few credits"},
+	"busy":                      {http.StatusConflict, "Another run is under way"},
 	"version_mismatch":          {http.StatusPreconditionFailed, "The state has changed since the client read it"},
 	"payload_too_large":         {http.StatusRequestEntityTooLarge, "The body is too large"},
 	"credential_too_large":      {http.StatusRequestEntityTooLarge, "The state does not fit into the credential"},

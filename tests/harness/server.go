@@ -18,6 +18,7 @@ import (
 	"statelab/api"
 	"statelab/api/attacker"
 	"statelab/api/classroom"
+	"statelab/api/command"
 	"statelab/auth"
 	"statelab/state"
 	"statelab/state/keys"
@@ -83,6 +84,7 @@ func newStatelab(t testing.TB, config api.Config, c *clock, a *attacker.Attacker
 		}
 		s, err = classroom.New(config, classroom.Config{
 			Clock: ahead, Attacker: a, NewStore: func() state.Store { return memory.New(store.Options{Now: ahead.Now}) },
+			Laboratory: command.Laboratory(config.OpenAPI),
 		})
 	} else {
 		s, err = api.New(config)

@@ -188,7 +188,7 @@ func (c *contract) Route(r *http.Request) (*routers.Route, string, error) {
 		return nil, "", err
 	}
 	for _, p := range route.Operation.Parameters {
-		if values := p.Value.Schema.Value.Enum; values != nil && !slices.Contains(values, any(params[p.Value.Name])) {
+		if values := p.Value.Schema.Value.Enum; p.Value.In == openapi3.ParameterInPath && values != nil && !slices.Contains(values, any(params[p.Value.Name])) {
 			return nil, "", fmt.Errorf("there is no %s %q", p.Value.Name, params[p.Value.Name])
 		}
 	}

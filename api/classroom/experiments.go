@@ -1,0 +1,129 @@
+package classroom
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/go-json-experiment/json"
+
+	"statelab/api"
+	"statelab/api/lab"
+	"statelab/api/rest"
+)
+
+// Experiments is the answer of GET /classroom/experiments.
+type Experiments struct {
+	Experiments []lab.Outcome `json:"experiments"` // without results
+	Words       *lab.Words    `json:"words"`
+	Running     *lab.Progress `json:"running"` // null: no run is under way
+}
+
+// experiments tells which experiments there are, and how far a run has come.
+func (room *Classroom) experiments(*gin.Context) (int, any, error) {
+	out := Experiments{Experiments: []lab.Outcome{}, Words: lab.AllWords()}
+	if progress, running := room.runner.Progress(); running {
+		out.Running = &progress
+	}
+	for _, o := range room.runner.Latest().Experiments {
+		o.Results = []lab.Result{}
+		out.Experiments = append(out.Experiments, o)
+	}
+	return http.StatusOK, out, nil
+}
+
+// experiment tells what an experiment has found last, with all that was exchanged.
+func (room *Classroom) experiment(g *gin.Context) (int, any, error) {
+	id := g.Param("id")
+	all := room.runner.Latest().Experiments
+	i := slices.IndexFunc(all, func(o lab.Outcome) bool { return o.ID == id })
+	if i < 0 {
+		return 0, nil, rest.Faultf("not_found", "There is no such experiment.")
+	}
+	return http.StatusOK, all[i], nil
+}
+
+// runExperiment runs an experiment on private servers: what learners have is not touched.
+func (room *Classroom) runExperiment(g *gin.Context) (int, any, error) {
+	if _, _, err := room.experiment(g); err != nil {
+		return 0, nil, err
+	}
+	in, err := rest.DecodeOptional[struct {
+		Strategies []string `json:"strategies"`
+	}](g, rest.JSONType)
+	if err != nil {
+		return 0, nil, err
+	}
+	for i, slug := range in.Strategies {
+		if !slices.Contains(room.Laboratory.Strategies, slug) {
+			return 0, nil, rest.Invalid(fmt.Sprintf("/strategies/%d", i), "The server has no such strategy.")
+		}
+	}
+	found, _ := lab.Find([]string{g.Param("id")})
+	if err := room.runner.Run(g.Request.Context(), found, in.Strategies); err != nil {
+		return 0, nil, busy(err)
+	}
+	return room.experiment(g)
+}
+
+// runExperiments begins to run all of them.
+func (room *Classroom) runExperiments(g *gin.Context) (int, any, error) {
+	progress, err := room.runner.Start()
+	if err != nil {
+		return 0, nil, busy(err)
+	}
+	g.Header("Location", "/classroom/experiments/run")
+	return http.StatusAccepted, progress, nil
+}
+
+// progress tells how far the run is that is under way, or was last.
+func (room *Classroom) progress(*gin.Context) (int, any, error) {
+	progress, _ := room.runner.Progress()
+	return http.StatusOK, progress, nil
+}
+
+// busy is the fault of a run that has to wait for another one.
+func busy(err error) error {
+	if errors.Is(err, lab.ErrBusy) {
+		return rest.Faultf("busy", "Another run of experiments is under way. GET /classroom/experiments/run tells how far it is.")
+	}
+	return rest.Failed(err)
+}
+
+// compare answers with what all experiments have found last: as JSON, or as tables in
+// Markdown or plain text.
+func (room *Classroom) compare(s *api.Server) gin.HandlerFunc {
+	forms := []struct {
+		media  string
+		encode func(r *lab.Report, language string) ([]byte, error)
+	}{
+		{"application/json", func(r *lab.Report, _ string) ([]byte, error) {
+			return json.Marshal(r.WithoutWire(), json.Deterministic(true))
+		}},
+	}
+	return func(c *gin.Context) {
+		c.Writer.Header().Add("Vary", "Accept")
+		for _, form := range forms {
+			if !api.Accepts(c.Request, form.media) {
+				continue
+			}
+			body, err := form.encode(room.runner.Latest(), c.Query("lang"))
+			if err != nil {
+				s.Fail(c, err)
+				return
+			}
+			sum := sha256.Sum256(body)
+			c.Header("ETag", fmt.Sprintf(`"%x"`, sum[:8]))
+			c.Header("Cache-Control", "no-cache")
+			c.Header("Content-Type", form.media+"; charset=utf-8")
+			http.ServeContent(c.Writer, c.Request, "", time.Time{}, bytes.NewReader(body))
+			return
+		}
+		s.Fail(c, rest.Faultf("not_acceptable", "Send Accept: application/json, text/markdown or text/plain."))
+	}
+}
