@@ -168,7 +168,8 @@ func (s *source) values() []string {
 		}
 		return true
 	})
-	for _, credential := range []string{"{%22role%22:%22member%22}", "eyJhbGciOiJFZERTQSJ9.eyJyb2xlIjoibWVtYmVyIn0.c2lnbmF0dXJl", "abcdefghi"} {
+	token := "eyJhbGciOiJFZERTQSJ9.eyJyb2xlIjoibWVtYmVyIn0.c2lnbmF0dXJl"
+	for _, credential := range []string{"{%22role%22:%22member%22}", token, "abcdefghi"} {
 		for _, e := range edits(credential, strings.NewReplacer("member", "admin"), []byte("a public key")) {
 			words[e.does] = true
 		}
