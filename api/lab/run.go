@@ -276,11 +276,14 @@ func (e *Experiment) missing(b *Bench) string {
 	return e.applies(b)
 }
 
-// explain gives each member that is null a reason.
+// explain gives each member that is null a reason, and no other.
 func (r *Result) explain() {
 	for name, value := range r.members() {
-		if value == nil && r.Why[name] == "" && name != "expected" && name != "as_expected" && name != "error" {
+		switch {
+		case value == nil && r.Why[name] == "" && name != "expected" && name != "as_expected" && name != "error":
 			r.Why[name] = "not_measured"
+		case value != nil && name != "attack":
+			delete(r.Why, name)
 		}
 	}
 }
