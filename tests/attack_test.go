@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"encoding/base64"
 	"net/http"
 	"strings"
 	"testing"
@@ -78,6 +79,15 @@ func forged(credential string) string {
 		}
 	}
 	return strings.Replace(strings.Join(parts, "."), "%22credits%22%3A100", "%22credits%22%3A999", 1)
+}
+
+// decoded is what a part of a credential says in base64url, or "".
+func decoded(part string) string {
+	text, err := base64.RawURLEncoding.DecodeString(part)
+	if err != nil {
+		return ""
+	}
+	return string(text)
 }
 
 // Each attack works exactly where a trait says so, with a denylist or without.

@@ -25,6 +25,7 @@ var varying = []struct {
 	{regexp.MustCompile(`(?m)^Age: \d+$|ttl=\d+$`), "SECONDS"},
 	{regexp.MustCompile(`"request_id":"[0-9a-z]{16}"`), `"request_id":"ID"`},
 	{regexp.MustCompile(`(?m)^[0-9a-f]{8}  `), "KEY       "},
+	{regexp.MustCompile(`(?m)^measured .*$`), "measured"},
 	{regexp.MustCompile(`(statelab_\w+)=[\w.-]+`), "$1=VALUE"},
 }
 
@@ -47,7 +48,7 @@ func transcripts(t *testing.T, text, base string) int {
 	for _, block := range regexp.MustCompile("(?s)```console\n(.*?)```").FindAllStringSubmatch(text, -1) {
 		for _, step := range regexp.MustCompile(`(?m)^\$ `).Split(block[1], -1)[1:] {
 			command, printed, _ := strings.Cut(step, "\n")
-			command = strings.NewReplacer("http://localhost:8080", base, "go run .", program).Replace(command)
+			command = strings.NewReplacer("http://localhost:8080", base, "go run .", program, "./statelab", program).Replace(command)
 			if strings.Contains(command, "=$(") {
 				setup += command + "\n" // a variable of the shell, for the lines after it
 				continue
@@ -66,7 +67,7 @@ func transcripts(t *testing.T, text, base string) int {
 // TestTranscripts runs the console blocks of each document against a server of its own.
 func TestTranscripts(t *testing.T) {
 	t.Parallel()
-	least := map[string]int{"README.md": 6, "api/README.md": 4, "api/OPERATING.md": 11, "api/cache/README.md": 9}
+	least := map[string]int{"README.md": 6, "api/README.md": 5, "api/OPERATING.md": 11, "api/cache/README.md": 9}
 	for path, text := range harness.Documents(t) {
 		if !strings.Contains(text, "```console\n") {
 			require.Zero(t, least[path], path)

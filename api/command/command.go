@@ -97,9 +97,13 @@ func (p Program) Run(ctx context.Context, args []string, getenv func(string) str
 	return status
 }
 
-// variables resolves flags that are not given from the environment.
+// variables resolves flags that are not given from the environment, except those whose
+// tag says that they have no variable.
 func variables(getenv func(string) string) kong.Resolver {
 	return kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+		if flag.Tag.Get("variable") == "-" {
+			return nil, nil
+		}
 		if v := getenv("STATELAB_" + strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_"))); v != "" {
 			return v, nil
 		}
@@ -123,6 +127,7 @@ func refuse(format string, args ...any) error { return &refusal{fmt.Sprintf(form
 
 type commands struct {
 	Serve   serve          `cmd:"" default:"withargs" help:"Serve the API (the default)."`
+	Compare compareCommand `cmd:"" help:"Run the experiments: what each strategy sends, costs and lets an attacker do."`
 	Account accountCommand `cmd:"" help:"Add, change and list accounts. A running server follows within five seconds."`
 	Keys    keysCommand    `cmd:"" help:"Make, list and rotate keys."`
 	Version versionCommand `cmd:"" help:"Print the version."`

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"strings"
+	"sync"
 	"time"
 
 	"github.com/alexedwards/argon2id"
@@ -31,6 +31,8 @@ type privateServers struct {
 	OpenAPI                []byte
 	Database, Store, Cache string // addresses as the flags have them
 	Times                  Times
+
+	migrating sync.Mutex // PostgreSQL lets one migrate at a time, and the next ask again after a second
 }
 
 // Laboratory returns one whose private servers have their logins in memory and their
@@ -40,9 +42,10 @@ func Laboratory(openAPI []byte) *lab.Laboratory {
 }
 
 func (p *privateServers) laboratory() *lab.Laboratory {
-	database, _, _ := strings.Cut(p.Database, ":")
-	kind, _, _ := strings.Cut(p.Store, ":")
-	return &lab.Laboratory{Start: p.start, Strategies: state.Slugs(), Commit: version(), Store: kind, Database: database}
+	return &lab.Laboratory{
+		Start: p.start, Strategies: state.Slugs(), Commit: version(),
+		Store: scheme(p.Store), Database: scheme(p.Database), SharedCache: p.Cache != "",
+	}
 }
 
 // A privateServer is one of them.
@@ -51,6 +54,7 @@ type privateServer struct {
 	config api.Config
 	clock  *classroom.Clock
 	url    string
+	cache  string // prefix of what it keeps in the Redis of the cache
 	end    closers
 }
 
@@ -63,11 +67,22 @@ func cheapHasher() auth.Hasher {
 // start is a lab.Factory.
 func (p *privateServers) start(ctx context.Context) (lab.Server, error) {
 	clock := classroom.NewClock(time.Now)
-	s := &privateServer{made: p, clock: clock}
+	s := &privateServer{made: p, clock: clock, cache: "statelab:lab:" + rand.Text() + ":"}
 	options := store.Options{Now: clock.Now, Patience: p.Times.Store}
-	db, err := sqlstore.OpenDatabase(ctx, p.Database, api.Migrations()...)
+	address := p.Database
+	if scheme(address) == "postgres" { // what the database has besides is not touched
+		own, drop, err := sqlstore.NewSchema(ctx, address)
+		if err != nil {
+			return nil, fmt.Errorf("--database: %w", err)
+		}
+		address = own
+		s.end.later(drop)
+	}
+	p.migrating.Lock()
+	db, err := sqlstore.OpenDatabase(ctx, address, api.Migrations()...)
+	p.migrating.Unlock()
 	if err != nil {
-		return nil, fmt.Errorf("--database: %w", err)
+		return nil, errors.Join(fmt.Errorf("--database: %w", err), s.Close())
 	}
 	s.end.later(db.Close)
 	database := store.Guarded(sqlstore.New(db, options), options)
@@ -85,7 +100,7 @@ func (p *privateServers) start(ctx context.Context) (lab.Server, error) {
 
 // Node starts a server beside s.
 func (s *privateServer) Node(ctx context.Context, n lab.Node) (lab.Server, error) {
-	other := &privateServer{made: s.made, config: s.config, clock: s.clock}
+	other := &privateServer{made: s.made, config: s.config, clock: s.clock, cache: s.cache}
 	other.config.Process = api.Process{}
 	if n.PublicKeysOnly {
 		other.config.Keys = s.config.Keys.Verifier()
@@ -120,7 +135,7 @@ func (s *privateServer) serve(ctx context.Context, shared state.Store) (err erro
 		if err != nil {
 			return fmt.Errorf("--cache: %w", err)
 		}
-		redis := cache.NewRedis(client, "statelab:lab:", s.config.CacheMemory, 0)
+		redis := cache.NewRedis(client, s.cache, s.config.CacheMemory, 0)
 		s.config.CacheShared = redis
 		s.end.later(func() error { return errors.Join(redis.Close(), client.Close()) })
 	}

@@ -27,6 +27,8 @@ type Bench struct {
 	server   Server // nil: it is not ours
 	store    string // its kind
 
+	sharedCache bool
+
 	mu      sync.Mutex
 	quiet   bool
 	log     []Exchange

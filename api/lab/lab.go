@@ -52,6 +52,7 @@ type Traits struct {
 	SentByBrowser    bool   `json:"sent_by_browser"`
 	LimitBytes       int    `json:"limit_bytes"`
 	StaleSeconds     int    `json:"stale_seconds"`
+	Slides           bool   `json:"slides"`
 }
 
 // A Server is a private server of ours, on a loopback port of its own, whose stores and

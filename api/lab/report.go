@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"slices"
 	"time"
 )
 
@@ -35,6 +36,8 @@ type Strategy struct {
 	Credential CredentialSummary `json:"credential"`
 	PaysWith   Text              `json:"pays_with"`
 	Foreign    bool              `json:"foreign"` // a server that is not ours
+	Lists      bool              `json:"lists"`   // the server has shown its user their logins
+	Slides     bool              `json:"slides"`  // use keeps a login alive, by the strategy's traits
 }
 
 // CredentialSummary says what a client holds.
@@ -206,4 +209,9 @@ func (o Outcome) Surprises() (surprises, all int) {
 	}
 	count(o.Results)
 	return surprises, all
+}
+
+// Foreign says whether a row is a server that is not ours.
+func (r *Report) Foreign(name string) bool {
+	return slices.ContainsFunc(r.Strategies, func(s Strategy) bool { return s.ID == name && s.Foreign })
 }

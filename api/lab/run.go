@@ -20,6 +20,7 @@ type Laboratory struct {
 	Strategies []string
 	// What the Report says of where it was made.
 	Commit, Store, Database string
+	SharedCache             bool // the servers' caches hear of each other's changes
 }
 
 // A Plan says what is to be run.
@@ -167,7 +168,7 @@ func (l *Laboratory) bench(ctx context.Context, slug string) (*Bench, error) {
 	}
 	b := &Bench{
 		Target: Ours(slug, server.URL(), false), server: server,
-		store: l.Store, ctx: ctx, dial: (&net.Dialer{}).DialContext, patience: patienceAtHome, wait: after, secrets: &secrets{},
+		store: l.Store, sharedCache: l.SharedCache, ctx: ctx, dial: (&net.Dialer{}).DialContext, patience: patienceAtHome, wait: after, secrets: &secrets{},
 	}
 	b.closers = append(b.closers, func() { _ = server.Close() })
 	b.Levers = b.levers(server.URL())
@@ -210,8 +211,12 @@ func (l *Laboratory) describe(ctx context.Context, slug string) (Strategy, error
 	}
 	defer b.close()
 	words := AllWords().Strategies[slug]
-	s := Strategy{ID: slug, Title: words.Title, PaysWith: words.PaysWith, Holder: b.Traits.Holder}
-	return s, protect(func() { s.Credential = b.Alice().summary() })
+	s := Strategy{ID: slug, Title: words.Title, PaysWith: words.PaysWith, Holder: b.Traits.Holder, Slides: b.Traits.Slides}
+	return s, protect(func() {
+		alice := b.Alice()
+		s.Credential = alice.summary()
+		s.Lists = alice.do("list the logins", Request{Path: "/" + slug + "/logins"}, nil).OK()
+	})
 }
 
 // summary says what the client holds.

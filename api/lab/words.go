@@ -43,6 +43,8 @@ type Words struct {
 	Marks   map[string]Text `yaml:"marks" json:"marks"`     // by Result.Mark and Result.Attack
 	Why     map[string]Text `yaml:"why" json:"why"`         // reasons of what is null, by their word
 	Values  map[string]Text `yaml:"values" json:"values"`   // words that Result.Values has
+	Tables  map[string]Text `yaml:"tables" json:"-"`        // what the tables of the terminal and of documents say besides
+	Facts   map[string]Text `yaml:"facts" json:"-"`         // heads of rows by the id of a fact
 }
 
 //go:embed words.yaml

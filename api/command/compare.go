@@ -1,0 +1,166 @@
+package command
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"golang.org/x/term"
+
+	"statelab/api/lab"
+	"statelab/state"
+	"statelab/state/store"
+	"statelab/state/store/sqlstore"
+)
+
+// compareCommand runs experiments on private servers and shows what they find. Its stores
+// are not those of the variables, which are a server's: experiments fill and end them.
+type compareCommand struct {
+	Experiments []string `arg:"" optional:"" name:"experiment" help:"Experiments to run, such as E07 or replay-after-logout (all)."`
+	Strategy    []string `placeholder:"SLUG" help:"Strategies to run them on (all; with --target none)."`
+	Store       string   `variable:"-" default:"memory" placeholder:"URL" help:"Store of logins: memory, database, redis://... or rediss://... (${default})."`
+	Database    string   `variable:"-" default:"sqlite::memory:" placeholder:"URL" help:"sqlite::memory: or postgres://..., where each private server has a schema of its own while it runs (${default})."`
+	Cache       string   `variable:"-" placeholder:"URL" help:"Redis for the cache policy redis: redis://..., rediss://... or none (the Redis of --store, if there is one)."`
+	Target      string   `placeholder:"FILE" help:"File that says how to speak to another server, to run the experiments on it (none)."`
+	FailOn      string   `enum:",attack" default:"" placeholder:"WHAT" help:"attack: the exit status is 1 if an attack on --target succeeds."`
+	Format      string   `enum:"table,json,markdown" default:"table" help:"table, json or markdown (${default})."`
+	Lang        string   `enum:"en,ko" default:"en" help:"Language of the tables: en or ko (${default})."`
+	Wire        bool     `help:"Show each request and answer, without credentials."`
+}
+
+// Help is what --help says besides.
+func (c *compareCommand) Help() string {
+	return "The exit status is 1 if a result is not as expected."
+}
+
+// Run implements the command.
+func (c *compareCommand) Run(ctx context.Context, p Program, s streams) error {
+	plan, err := c.plan()
+	if err != nil {
+		return err
+	}
+	plan.Progress = progressOn(s.err)
+	servers := &privateServers{OpenAPI: p.OpenAPI, Database: c.Database, Store: c.Store, Cache: c.Cache, Times: p.Times}
+	report, err := servers.laboratory().Run(ctx, plan)
+	switch {
+	case ctx.Err() != nil:
+		return errors.New("interrupted: the private servers are gone, and nothing is shown")
+	case errors.Is(err, sqlstore.ErrAddress):
+		return refuse("%v", err)
+	case err != nil:
+		return err
+	}
+	if err := c.show(report, s.out); err != nil {
+		return err
+	}
+	return c.verdict(report)
+}
+
+// plan says what is to be run, or refuses what cannot.
+func (c *compareCommand) plan() (lab.Plan, error) {
+	found, unknown := lab.Find(c.Experiments)
+	if unknown != "" {
+		var ids []string
+		for _, e := range lab.Experiments() {
+			ids = append(ids, e.ID)
+		}
+		return lab.Plan{}, refuse("no experiment is called %q: use some of %s", unknown, strings.Join(ids, " "))
+	}
+	if err := state.CheckNames(true, c.Strategy); err != nil {
+		return lab.Plan{}, refuse("--strategy: %v", err)
+	}
+	if logins, err := openLogins(c.Store, nil, store.Options{}); err != nil {
+		return lab.Plan{}, refuse("--store: %v", err)
+	} else if logins != nil {
+		_ = logins.Close()
+	}
+	if c.Database != "sqlite::memory:" && scheme(c.Database) != "postgres" {
+		return lab.Plan{}, refuse("--database: use sqlite::memory: or postgres://HOST/NAME")
+	}
+	c.Cache = cmp.Or(c.Cache, redisOf(c.Store), "none")
+	if c.Cache == "none" {
+		c.Cache = ""
+	} else if redisOf(c.Cache) == "" {
+		return lab.Plan{}, refuse("--cache: use redis://HOST:PORT, rediss://HOST:PORT or none")
+	}
+	plan := lab.Plan{Experiments: found, Strategies: c.Strategy}
+	if c.Target != "" {
+		target, err := lab.ReadTarget(c.Target)
+		if err != nil {
+			return lab.Plan{}, refuse("--target: %v", err)
+		}
+		plan.Targets = append(plan.Targets, target)
+	} else if c.FailOn != "" {
+		return lab.Plan{}, refuse("--fail-on is about the server of --target: add it")
+	}
+	return plan, nil
+}
+
+// scheme names the kind of a store or database by its address.
+func scheme(address string) string {
+	kind, _, _ := strings.Cut(address, ":")
+	switch kind {
+	case "postgresql":
+		return "postgres"
+	case "rediss":
+		return "redis"
+	}
+	return kind
+}
+
+// show writes the report in the format that was asked for.
+func (c *compareCommand) show(r *lab.Report, out io.Writer) error {
+	if c.Format == "json" {
+		return json.MarshalWrite(out, r, json.Deterministic(true), jsontext.Multiline(true))
+	}
+	_, err := io.WriteString(out, r.Show(lab.View{
+		Language: c.Lang, Markdown: c.Format == "markdown", Overview: len(c.Experiments) == 0, Wire: c.Wire,
+	}))
+	return err
+}
+
+// verdict is an error if a result is not as expected, or an attack succeeds that may not.
+func (c *compareCommand) verdict(r *lab.Report) error {
+	surprises, attacks := 0, 0
+	for _, o := range r.Experiments {
+		n, _ := o.Surprises()
+		surprises += n
+		for _, result := range o.Results {
+			if result.Attack == lab.Succeeds && r.Foreign(result.Strategy) {
+				attacks++
+			}
+		}
+	}
+	switch {
+	case surprises > 0:
+		return fmt.Errorf("results that are not as expected: %d", surprises)
+	case attacks > 0 && c.FailOn == "attack":
+		return fmt.Errorf("attacks that succeed on the server of %s: %d", c.Target, attacks)
+	}
+	return nil
+}
+
+// progressOn returns what counts results in one line of a terminal; nil: w is none.
+func progressOn(w io.Writer) func(done, total int) {
+	if f, ok := w.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) { // #nosec G115 -- a descriptor is small
+		return nil
+	}
+	return counting(w)
+}
+
+// counting writes each count over the one before, and nothing remains in the end.
+func counting(w io.Writer) func(done, total int) {
+	return func(done, total int) {
+		line := fmt.Sprintf("\r%d of %d", done, total)
+		if done == total {
+			line = "\r" + strings.Repeat(" ", len(line)) + "\r"
+		}
+		_, _ = io.WriteString(w, line)
+	}
+}
