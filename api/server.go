@@ -55,21 +55,20 @@ type Config struct {
 	Rand   io.Reader        // zero: crypto/rand; must be cryptographically secure
 	Logger *slog.Logger     // zero: no log
 
-	Lifetimes        state.Lifetimes // zero: state.DefaultLifetimes
-	TokenAlg         string          // "EdDSA" (the zero value) or "HS256"
-	Denylist         bool            // logins that clients hold can be ended, for a look-up with each request
-	SameSite         http.SameSite   // of the strategies' cookies; zero: Lax
-	NoOriginCheck    bool            // strategies take requests from pages of any origin: a lesson
-	NoSizeCheck      bool            // strategies set cookies that browsers drop for their size: a lesson
-	CredentialCache  int             // verified credentials that each client-held strategy may remember; zero: none
-	LoginsPerAccount int             // live logins of an account in each strategy, 1 to 100; zero: state.DefaultLoginsPerAccount
-	AllowOrigins     []string        // whose pages may use the API with credentials; zero: only our own
-	OpenAPI          []byte          // openapi.yaml
-	Version          string          // of the program
-	Checks           []Check         // what /readyz asks besides the database and the store
-	Patience         time.Duration   // of one statement about accounts or the catalogue; zero: their DefaultPatience
-	RequestPatience  time.Duration   // of all that a request waits for; zero: DefaultRequestPatience
-	FollowEvery      time.Duration   // how often the database is asked what operators have changed; zero: DefaultFollowEvery
+	// Of its Lifetimes, zero is state.DefaultLifetimes, and of LoginsPerAccount state.DefaultLoginsPerAccount.
+	state.Limits
+	TokenAlg        string        // "EdDSA" (the zero value) or "HS256"
+	Denylist        bool          // logins that clients hold can be ended, for a look-up with each request
+	SameSite        http.SameSite // of the strategies' cookies; zero: Lax
+	NoOriginCheck   bool          // strategies take requests from pages of any origin: a lesson
+	NoSizeCheck     bool          // strategies set cookies that browsers drop for their size: a lesson
+	AllowOrigins    []string      // whose pages may use the API with credentials; zero: only our own
+	OpenAPI         []byte        // openapi.yaml
+	Version         string        // of the program
+	Checks          []Check       // what /readyz asks besides the database and the store
+	Patience        time.Duration // of one statement about accounts or the catalogue; zero: their DefaultPatience
+	RequestPatience time.Duration // of all that a request waits for; zero: DefaultRequestPatience
+	FollowEvery     time.Duration // how often the database is asked what operators have changed; zero: DefaultFollowEvery
 
 	Extension Extension // what a classroom adds; nil: nothing
 }
@@ -197,11 +196,10 @@ func (s *Server) mount() error {
 		}
 		strategy, err := state.New(state.Config{
 			Slug: d.Slug, Store: counted, Keys: config.Keys, Roles: s.role, Now: config.Now, Rand: config.Rand,
-			Lifetimes: config.Lifetimes, TokenAlg: config.TokenAlg, Denylist: config.Denylist, CredentialCache: config.CredentialCache,
+			Limits: config.Limits, TokenAlg: config.TokenAlg, Denylist: config.Denylist,
 			SameSite: config.SameSite, NoSizeCheck: config.NoSizeCheck, Process: config.Process.strategies,
-			LoginsPerAccount: config.LoginsPerAccount,
-			Limited:          func(ctx context.Context, subject, id string) { s.limited(ctx, d.Slug, subject, id) },
-			Replaced:         func(ctx context.Context, ended state.Login) { s.replaced(ctx, d.Slug, ended) },
+			Limited:  func(ctx context.Context, subject, id string) { s.limited(ctx, d.Slug, subject, id) },
+			Replaced: func(ctx context.Context, ended state.Login) { s.replaced(ctx, d.Slug, ended) },
 		})
 		if err != nil {
 			return err

@@ -104,10 +104,13 @@ func (s *Server) page(c *gin.Context) web.Page {
 	for _, g := range s.groups {
 		p.Columns = append(p.Columns, web.Column{Slug: g.Slug, Traits: g.Traits})
 	}
-	for _, life := range state.LifetimeSettings() {
-		shown := web.Lifetime{Name: life.Member(), Min: state.Short(life.Min)}
-		if life.Max > 0 {
-			shown.Max = state.Short(life.Max)
+	for _, setting := range state.Settings() {
+		if !setting.Lifetime {
+			continue
+		}
+		shown := web.Lifetime{Name: setting.Member(), Min: setting.Text(setting.Min)}
+		if setting.Max > 0 {
+			shown.Max = setting.Text(setting.Max)
 		}
 		p.Lifetimes = append(p.Lifetimes, shown)
 	}

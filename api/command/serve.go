@@ -151,8 +151,7 @@ func (s *serve) config(ctx context.Context, p Program, options store.Options, lo
 		Keys: ring, Hasher: p.Hasher, Rand: p.Rand, Logger: log,
 		OpenAPI: p.OpenAPI, Patience: p.Times.Accounts, FollowEvery: p.Times.FollowAccounts, Version: version(),
 		Classroom: s.Classroom, Strategies: s.Strategies, TrustedProxies: proxies, AllowOrigins: s.AllowOrigin,
-		TokenAlg: s.TokenAlg, Denylist: s.Revocation == "denylist", CredentialCache: s.CredentialCache,
-		LoginsPerAccount: s.LoginsPerAccount, Lifetimes: s.Lifetimes,
+		TokenAlg: s.TokenAlg, Denylist: s.Revocation == "denylist", Limits: s.Limits,
 		Checks: []api.Check{{Name: "keys", Ask: watch.Health}},
 	}, watch, nil
 }

@@ -53,27 +53,33 @@ func refuseNull[T any](d *jsontext.Decoder, _ *T) error {
 // malformed_json, invalid_request.
 func Decode[T any](c *gin.Context, types ...string) (T, error) {
 	var v T
+	err := DecodeInto(c, &v, types...)
+	return v, err
+}
+
+// DecodeInto is Decode for the members that the body names. The others stay as they are.
+func DecodeInto[T any](c *gin.Context, v *T, types ...string) error {
 	if !hasType(c.Request, types) {
 		// Refusing what a form can send keeps forms of other sites out, too
 		// (OWASP CSRF Prevention: Disallowing Simple Content Types).
-		return v, Faultf("unsupported_media_type",
+		return Faultf("unsupported_media_type",
 			"Send the header Content-Type: %s (curl: -H 'Content-Type: %s').", types[0], types[0])
 	}
 	text, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, MaxBody))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		return v, Faultf("payload_too_large", "A body may have at most %d bytes.", MaxBody)
+		return Faultf("payload_too_large", "A body may have at most %d bytes.", MaxBody)
 	}
 	if err == nil {
-		err = json.Unmarshal(text, &v, strict, json.WithUnmarshalers(
+		err = json.Unmarshal(text, v, strict, json.WithUnmarshalers(
 			json.JoinUnmarshalers(json.UnmarshalFromFunc(refuseNull[T]), refusals)))
 	}
 	if err != nil {
-		return v, Faultf("malformed_json", "%s", explain(err))
+		return Faultf("malformed_json", "%s", explain(err))
 	}
-	if name := missing(v); name != "" {
-		return v, Faultf("invalid_request", "The member %s is missing.", name)
+	if name := missing(*v); name != "" {
+		return Faultf("invalid_request", "The member %s is missing.", name)
 	}
-	return v, nil
+	return nil
 }
 
 // Required is a member that must be there.
