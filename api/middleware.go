@@ -266,6 +266,9 @@ func (s *Server) place(x *request, r *http.Request) {
 // forwardedFor is the address nearest to us that is no trusted proxy. Each proxy
 // adds at the right whom it has heard, so what a client makes up stands to the
 // left of the client's own address and is never reached.
+//
+// Gin's ClientIP reads the first line of the header alone, which may be the client's, and
+// takes no port and no zone: behind a proxy that adds one, all clients have one address.
 func (s *Server) forwardedFor(peer netip.Addr, lines []string) netip.Addr {
 	hops := strings.Split(strings.Join(lines, ","), ",")
 	for _, hop := range slices.Backward(hops) {

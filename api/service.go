@@ -100,19 +100,11 @@ func (s *Server) indexJSON(*gin.Context) (int, any, error) {
 
 // page is what the HTML documents show of this server.
 func (s *Server) page(c *gin.Context) web.Page {
-	p := web.Page{Version: s.config.Version, Policies: CachePolicies(), Language: web.Language(c.GetHeader("Accept-Language"))}
+	p := web.Page{
+		Version: s.config.Version, Policies: CachePolicies(), Language: web.Language(c.GetHeader("Accept-Language")), Settings: state.Settings(),
+	}
 	for _, g := range s.groups {
 		p.Columns = append(p.Columns, web.Column{Slug: g.Slug, Traits: g.Traits})
-	}
-	for _, setting := range state.Settings() {
-		if !setting.Lifetime {
-			continue
-		}
-		shown := web.Lifetime{Name: setting.Member(), Min: setting.Text(setting.Min)}
-		if setting.Max > 0 {
-			shown.Max = setting.Text(setting.Max)
-		}
-		p.Lifetimes = append(p.Lifetimes, shown)
 	}
 	if p.Classroom = s.config.Extension != nil; s.config.Classroom {
 		for _, d := range DemoAccounts() {
