@@ -346,11 +346,7 @@ func (c *Cache) compute(g *gin.Context, generation Generation, stale *Entry, why
 	defer cancel(nil)
 	bound := time.AfterFunc(c.config.Timeout, func() { cancel(context.DeadlineExceeded) })
 	defer bound.Stop()
-	r := client.WithContext(ctx)
-	r.Header = maps.Clone(client.Header)
-	for _, name := range conditional {
-		delete(r.Header, name)
-	}
+	r := unconditional(client.WithContext(ctx))
 	validates := stale != nil && validate(r.Header, stale.Header)
 	before := maps.Clone(writer.Header())
 	w := &recorder{ResponseWriter: writer, limit: c.config.MaxBody, releasing: func() {
@@ -388,13 +384,8 @@ func (c *Cache) compute(g *gin.Context, generation Generation, stale *Entry, why
 	if ok && isWhole(header, body) {
 		e := &Entry{Status: status, Header: header, Body: body, Made: now, Age: ageOf(writer.Header(), now), Fresh: life}
 		delete(header, "Age") // each answer has its own
-		err := c.keep(client, generation, e, names)
-		if err == nil {
+		if c.share(client, generation, e, names, f) {
 			why += "; stored"
-		}
-		f.lost = err != nil && !errors.Is(err, ErrSuperseded)
-		if e.Fresh > 0 {
-			f.result, f.entry, f.names, f.variant = landedShared, e, names, variant("", names, client)
 		}
 	}
 	// Whoever waits need not wait for this client to read.
@@ -405,4 +396,24 @@ func (c *Cache) compute(g *gin.Context, generation Generation, stale *Entry, why
 		return
 	}
 	send(writer, status, body, client.Method)
+}
+
+// share stores an entry and has f hand it to the requests that wait for it. It reports
+// whether the entry is stored.
+func (c *Cache) share(client *http.Request, generation Generation, e *Entry, names []string, f *flight) bool {
+	err := c.keep(client, generation, e, names)
+	f.lost = err != nil && !errors.Is(err, ErrSuperseded)
+	if e.Fresh > 0 {
+		f.result, f.entry, f.names, f.variant = landedShared, e, names, variant("", names, client)
+	}
+	return err == nil
+}
+
+// unconditional gives r headers of its own, without those that ask for a part of the answer.
+func unconditional(r *http.Request) *http.Request {
+	r.Header = maps.Clone(r.Header)
+	for _, name := range conditional {
+		delete(r.Header, name)
+	}
+	return r
 }

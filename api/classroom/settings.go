@@ -78,7 +78,9 @@ func (room *Classroom) settings(c *gin.Context) (int, any, error) {
 	config := room.server().Config()
 	out := SettingsInForce{Settings: settingsOf(&config)}
 	if config.SameSite == http.SameSiteNoneMode && !state.Secure(c.Request) {
-		out.Notes = append(out.Notes, "Over plain HTTP the server sets cookies without Secure. Browsers drop a cookie with SameSite=None and without Secure; curl keeps it. To see it in a browser, start the server with --tls-cert.")
+		out.Notes = append(out.Notes, "Over plain HTTP the server sets cookies without Secure. "+
+			"Browsers drop a cookie with SameSite=None and without Secure; curl keeps it. "+
+			"To see it in a browser, start the server with --tls-cert.")
 	}
 	return http.StatusOK, out, nil
 }
