@@ -119,7 +119,7 @@ func (s *serve) check() error {
 			return refuse("--allow-origin: %v", err)
 		}
 	}
-	if err := s.Limits.Check(); err != nil {
+	if err := s.Check(); err != nil {
 		return refuse("%v", err)
 	}
 	return nil
