@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"sort"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/stretchr/testify/require"
 
+	"statelab/auth"
 	"statelab/state"
 	"statelab/tests/harness"
 )
@@ -357,7 +359,7 @@ func TestRangesOfAnAccount(t *testing.T) {
 		c.Do("POST", "/accounts", ok).Is(http.StatusCreated)
 	}
 	for pointer, values := range map[string][]string{
-		"username":     {"", "ab", harness.Long("x", 33), "al ice", "älice", "ａｌｉｃｅ", "alice\u0000", "alice\n", "al/ice", "alice@x", "😀😀😀"},
+		"username":     {"", "ab", harness.Long("x", 33), "al ice", "älice", "ａｌｉｃｅ", "alice\u0000", "alice\n", "al/ice", "alice@x", "😀😀😀", "\u212aate", "dorm\u0130ce", "hou\u017fe", "\uff4bate"},
 		"password":     {"dormouse-9", "Dormouse-9", "STATELAB", "StateLab", "", harness.Long("😀", 7), harness.Long("x", 129), harness.Long("가", 129)},
 		"display_name": {"", harness.Long("x", 65), harness.Long("가", 65), harness.Long("😀", 65), "a\u0000b"}, // NUL: not every database takes it
 	} {
@@ -375,6 +377,25 @@ func TestRangesOfAnAccount(t *testing.T) {
 	}
 	s.Client(t, "session").Post("login", harness.Credentials("dormouse-9", password)).Is(http.StatusUnauthorized, "bad_login")
 	c.Do("POST", "/accounts", harness.Object{"username": "ALICE", "password": password}).Is(http.StatusConflict, "username_taken")
+}
+
+// likeKim are names that the case folding of Unicode, in one way or another, makes kim.
+var likeKim = []string{"\u212aim", "k\u0130m", "k\u0131m", "\uff4bim", "\uff2bim"}
+
+func TestANameThatIsOnlyFoldedToAUsernameIsAnother(t *testing.T) {
+	t.Parallel()
+	s := harness.NewServer(t)
+	const password = "twinkle twinkle"
+	c := s.Client(t, "session")
+	c.Do("POST", "/accounts", harness.Object{"username": "kim", "password": password}).Is(http.StatusCreated)
+	teacher := s.Client(t, "session")
+	for _, name := range likeKim {
+		c.Do("POST", "/accounts", harness.Object{"username": name, "password": password}).Is(http.StatusUnprocessableEntity, "validation_failed")
+		c.Post("login", harness.Credentials(name, password)).Is(http.StatusUnauthorized, "bad_login")
+		teacher.Do("PUT", "/classroom/accounts/"+url.PathEscape(name)+"/role", harness.Object{"role": "admin"}).Is(http.StatusNotFound, "not_found")
+	}
+	s.Clock.Advance(auth.ThrottleWindow)
+	require.Equal(t, "member", c.Post("login", harness.Credentials("KIM", password)).Is(http.StatusOK).At("user.role"))
 }
 
 // Each fault of a request is repaired in turn; the next one in the documented
