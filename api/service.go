@@ -153,6 +153,10 @@ func (g *Group) form(c *gin.Context) {
 		g.Fail(c, rest.Faultf("unsupported_media_type", "Send the form as %s.", formType))
 		return
 	}
+	if err := rest.OnlyIdentity(c); err != nil {
+		g.Fail(c, err)
+		return
+	}
 	r.Body = http.MaxBytesReader(c.Writer, r.Body, rest.MaxBody)
 	if err := r.ParseForm(); err != nil {
 		var long *http.MaxBytesError

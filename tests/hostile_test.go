@@ -66,7 +66,7 @@ func badBodies(t testing.TB, r harness.BodyRoute) map[string]string {
 		bad[name+" with one capital"] = strings.Replace(r.Good, name, strings.ToUpper(name[:1])+name[1:], 1)
 		for kind, wrong := range map[jsontext.Kind][]string{
 			'n': {`null`}, 't': {`true`}, '"': {`"x"`}, '{': {`{}`}, '[': {`[]`},
-			'0': {`1`, `1.5`, `1.0`, `1e2`, `-0.0`, `NaN`, `Infinity`, `01`, `+1`, `1_000`, `0x10`, `.5`, `9223372036854775808`, `-9223372036854775809`, `1e400`},
+			'0': {`1`, `1.5`, `1e-1`, `1.0000000000000000000001`, `9223372036854775807.5`, `1e19`, `1e99999999999999999999`, `NaN`, `Infinity`, `01`, `+1`, `1_000`, `0x10`, `.5`, `9223372036854775808`, `-9223372036854775809`, `1e400`},
 		} {
 			switch {
 			case kind == value.Kind(), kind == 't' && value.Kind() == 'f':
@@ -181,6 +181,54 @@ func TestBodiesOfOtherMediaTypes(t *testing.T) {
 			require.Less(t, c.Do(r.Method, r.Path, harness.Raw(r.Good), harness.Header("Content-Type", good[i%len(good)])).Status, 300, r.Path)
 		}
 	})
+}
+
+func TestABodyWithAContentEncodingIsRefused(t *testing.T) {
+	t.Parallel()
+	s := harness.NewServer(t)
+	refused := func(c *harness.Client, r harness.BodyRoute, body string, lines []string) *harness.Answer {
+		a := c.Do(r.Method, r.Path, harness.Raw(body), harness.Header("Content-Encoding", lines...))
+		require.Equal(t, "identity", a.Is(http.StatusUnsupportedMediaType, "unsupported_media_type").Header.Get("Accept-Encoding"), "what it would take")
+		return a
+	}
+	harness.Each(t, func(t *testing.T, slug string) {
+		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+		before := c.Profile()
+		for _, r := range append(c.BodyRoutes(), harness.BodyRoute{Method: "PATCH", Path: "/cache/memory/catalog/SKU-0001", Good: `{"price":4200}`}) {
+			for _, lines := range [][]string{{"x-unknown"}, {"gzip"}, {"identity, gzip"}, {"identity", "br"}, {`"identity"`}, {"identity;q=1"}} {
+				c.Refused(before, refused(c, r, r.Good, lines), http.StatusUnsupportedMediaType, "unsupported_media_type")
+			}
+		}
+		for _, lines := range [][]string{{"identity"}, {"IDENTITY"}, {""}, {"identity,, identity"}, {"identity", "identity"}} {
+			c.Do("PATCH", "/"+slug+"/profile", harness.Object{"theme": "dark"}, harness.Header("Content-Encoding", lines...)).Is(http.StatusOK)
+		}
+		c.Do("POST", "/"+slug+"/logout", nil, harness.Header("Content-Encoding", "gzip")).Is(http.StatusNoContent) // nothing is encoded
+	})
+	form := harness.BodyRoute{Method: "POST", Path: "/seed/"}
+	c := s.Client(t, harness.Seed)
+	a := c.Do(form.Method, form.Path, harness.Raw("username=alice&password=wonderland"), harness.Header("Content-Type", "application/x-www-form-urlencoded"), harness.Header("Content-Encoding", "gzip"))
+	a.Is(http.StatusUnsupportedMediaType, "unsupported_media_type")
+	require.NotEmpty(t, a.Header.Get("Accept-Encoding"))
+}
+
+func TestAnIntegerMayBeWrittenWithAFractionOfZeroOrAnExponent(t *testing.T) {
+	t.Parallel()
+	s := harness.NewServer(t)
+	harness.Each(t, func(t *testing.T, slug string) {
+		for text, left := range map[string]int64{"1.0": 99, "1e1": 90, "1E+1": 90, "0.3e2": 70, "300e-1": 70, "100.000": 0, "1000000000000000000000e-20": 90, "1." + harness.Long("0", 60_000): 99} {
+			c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+			require.Equal(t, left, c.Do("POST", "/"+slug+"/spend", harness.Raw(`{"amount":`+text+`}`)).Is(http.StatusOK).Number("state.credits"), "%.20s", text)
+		}
+		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+		before := c.Profile()
+		for text, status := range map[string]int{"0.0": 422, "-0.0": 422, "0e99999999999999999999": 422, "-1.0": 422, "9223372036854775807.0": 409, "9.223372036854775807e18": 409} {
+			c.Refused(before, c.Do("POST", "/"+slug+"/spend", harness.Raw(`{"amount":`+text+`}`)), status, map[int]string{422: "validation_failed", 409: "insufficient_credits"}[status])
+		}
+	})
+	c := s.Client(t, "")
+	require.Equal(t, int64(4200), c.Do("PATCH", "/cache/memory/catalog/SKU-0001", harness.Raw(`{"price":4.2e3}`)).Is(http.StatusOK).Number("price"))
+	c.Do("PUT", "/classroom/settings", harness.Raw(`{"credential_cache":1.0e1}`)).Is(http.StatusOK)
+	c.Do("PUT", "/classroom/settings", harness.Raw(`{"credential_cache":1.5}`)).Is(http.StatusBadRequest, "malformed_json")
 }
 
 // chunked sends the body without saying how long it is.
