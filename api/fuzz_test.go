@@ -15,6 +15,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/stretchr/testify/require"
 
+	"statelab/api/cache"
 	"statelab/api/rest"
 	"statelab/state"
 )
@@ -193,7 +194,7 @@ func FuzzHeaders(f *testing.F) {
 			require.True(t, strings.HasPrefix(lower, "localhost") || strings.HasPrefix(lower, "127.0.0.1") || strings.HasPrefix(lower, "[::1]") || lower == "::1" || strings.HasPrefix(lower, "[localhost]") || strings.HasPrefix(lower, "[127.0.0.1]"), header)
 		}
 		const etag = `"AAAAAAAAAAAAAAAAAAAAAA.1.00000000"`
-		if !noneMatches(r, etag) {
+		if !cache.NoneMatch(r, etag) {
 			require.True(t, strings.Contains(header, etag) || strings.Contains(header, "*"), header)
 		}
 	})

@@ -838,6 +838,7 @@ func TestPreconditionsThatAreNone(t *testing.T) {
 			{""}, {"x"}, {`"`}, {`""`}, {`"*"`}, {"**"}, {",,,"}, {of}, {`"` + of}, {of + `"`}, {"W/" + tag}, {"w/" + tag}, {`'` + of + `'`}, {`"` + of[:20] + `"`},
 			{`"` + harness.Long("x", 4096) + `"`}, {`"x"`, `"y"`}, {"\xff"}, {strings.Replace(tag, ".1.", ".2.", 1)}, {strings.Replace(tag, ".1.", ".01.", 1)},
 			{strings.Replace(tag, ".1.", ".1", 1)}, {strings.ToUpper(tag)}, {" " + of + " "},
+			{`"a,*,b"`}, {`"a, *, b"`}, {"*, *"}, {"*", "*"}, {`"x", *`}, {`"x` + tag}, {"x, " + tag}, {`"x,` + of + `"`}, {`"x" ` + tag},
 		} {
 			t.Run(fmt.Sprintf("%.20q", lines), func(t *testing.T) {
 				c := c.In(t)
@@ -847,7 +848,8 @@ func TestPreconditionsThatAreNone(t *testing.T) {
 				}
 			})
 		}
-		c.Do("PATCH", "/"+slug+"/profile", harness.Object{"theme": "dark"}, harness.Header("If-Match", `"x", `+tag)).Is(http.StatusOK)
+		c.Do("PATCH", "/"+slug+"/profile", harness.Object{"theme": "dark"}, harness.Header("If-Match", `"x,y"`, `"a,*,b" ,, `+tag)).Is(http.StatusOK)
+		c.Do("PATCH", "/"+slug+"/profile", harness.Object{"theme": "dark"}, harness.Header("If-Match", " *")).Is(http.StatusOK)
 	})
 }
 
