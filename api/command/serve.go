@@ -47,7 +47,7 @@ func (s *serve) Run(ctx context.Context, out streams, p Program) error {
 		return err
 	}
 	room := classroom.Config{Clock: clock}
-	var attackerListener net.Listener // until it is served, connections wait
+	var attackerListener listeners // until it is served, connections wait
 	if s.Attacker != noAttacker {
 		if attackerListener, err = s.listenAttacker(ctx); err != nil {
 			return err
