@@ -102,29 +102,36 @@ func isLocal(host string) bool {
 
 func isForwarded(h http.Header) bool {
 	for name := range h {
-		if name == "Forwarded" || name == "Via" || strings.HasPrefix(name, "X-Forwarded-") {
+		if isForwarding(name) {
 			return true
 		}
 	}
 	return false
 }
 
+// isForwarding reports whether a header is one of those by which proxies speak.
+func isForwarding(name string) bool {
+	return name == "Forwarded" || name == "Via" || strings.HasPrefix(name, "X-Forwarded-")
+}
+
 // shareWith lets pages of the allowed origins read the answers (CORS), errors
 // included, and answers their preflights: for every path, since a page that got
 // no leave to ask would not be told of a 404 but that the origin is not allowed.
-// A script sets the headers of those credentials that the browser does not send.
+// Such a page may send any header but those of proxies: tracing and libraries add their own,
+// the server ignores what it does not know, and the page could read and change everything
+// of its user without them.
 func (s *Server) shareWith(origins []string) gin.HandlerFunc {
 	policy := cors.New(cors.Options{
 		AllowOriginFunc:  func(origin string) bool { return slices.Contains(origins, origin) },
 		AllowedMethods:   []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"},
-		AllowedHeaders:   append(s.credentialHeaders(false), "Content-Type", "If-Match", "If-None-Match"),
+		AllowedHeaders:   []string{"*"}, // each preflight permits the names that it asks for
 		ExposedHeaders:   []string{"ETag", "Link", "Retry-After", "X-Request-Id", "Cache-Status", "Server-Timing"},
 		AllowCredentials: true,
 		MaxAge:           600, // seconds that a browser may remember a preflight
 	})
 	return func(c *gin.Context) {
 		policy.HandlerFunc(c.Writer, c.Request)
-		if c.Request.Method == http.MethodOptions && c.GetHeader("Access-Control-Request-Method") != "" { // a preflight, and answered
+		if isPreflight(c.Request) { // and answered
 			c.Writer.WriteHeaderNow()
 			c.Abort()
 		}

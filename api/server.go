@@ -224,7 +224,7 @@ func (s *Server) routes() *gin.Engine { //nolint:funlen // every route on one sc
 	if s.config.Classroom {
 		e.Use(s.onlyLocal)
 	}
-	e.Use(s.hintAtOrigin)
+	e.Use(s.preflight)
 	if origins := s.config.AllowOrigins; len(origins) > 0 {
 		e.Use(s.shareWith(origins))
 	}

@@ -139,6 +139,7 @@ func (g *Group) ownPage(paged state.Paged) gin.HandlerFunc {
 		}
 		h := c.Writer.Header()
 		h["Content-Type"] = headerHTML
+		h["Referrer-Policy"] = headerSameSite // as in html
 		h["Content-Security-Policy"] = []string{"default-src 'none'; base-uri 'none'; frame-ancestors 'self'; form-action http://" + c.Request.Host + c.Request.URL.Path}
 		c.Writer.WriteHeader(http.StatusOK)
 		_, _ = c.Writer.WriteString(html)
@@ -185,6 +186,7 @@ func (s *Server) html(c *gin.Context, policy string, render func(*bytes.Buffer) 
 	}
 	h := c.Writer.Header()
 	h["Content-Type"] = headerHTML
+	h["Referrer-Policy"] = headerSameSite // with no-referrer, a form of the page would send Origin: null
 	h["Content-Security-Policy"] = []string{policy}
 	h.Add("Vary", "Accept-Language")
 	c.Writer.WriteHeader(http.StatusOK)
@@ -293,6 +295,9 @@ func (s *Server) docs(h http.Handler) gin.HandlerFunc {
 		header := c.Writer.Header()
 		header.Set("Content-Security-Policy", policy)
 		header.Set("Cache-Control", "no-cache")
+		if c.Param("name") == "" {
+			header["Referrer-Policy"] = headerSameSite // as in html
+		}
 		h.ServeHTTP(c.Writer, c.Request)
 	}
 }
