@@ -58,6 +58,12 @@ func (s *Server) recover(c *gin.Context) {
 // page that has had its own name pointed here (DNS rebinding), and a forwarding
 // header is a proxy in front.
 func (s *Server) onlyLocal(c *gin.Context) {
+	if len(s.config.ClassroomHosts) > 0 { // behind has judged what the headers of proxies say
+		if r := c.Request; !isLocal(r.Host) && s.named(r.Host) == "" {
+			s.Fail(c, errForeign)
+		}
+		return
+	}
 	if isForeign(c.Request) {
 		s.Fail(c, errForeign)
 	}
@@ -262,11 +268,8 @@ func (s *Server) place(x *request, r *http.Request) {
 	x.client = s.forwardedFor(peer, r.Header["X-Forwarded-For"]).String()
 	// The last word is that of the proxy next to us; those before it were in the
 	// header when the request came to that one.
-	if lines := r.Header["X-Forwarded-Proto"]; len(lines) > 0 {
-		words := strings.Split(lines[len(lines)-1], ",")
-		if strings.EqualFold(strings.TrimSpace(words[len(words)-1]), "https") {
-			x.secure = true
-		}
+	if all := words(r.Header["X-Forwarded-Proto"]); isHTTPS(all[len(all)-1]) {
+		x.secure = true
 	}
 }
 

@@ -67,7 +67,7 @@ func (s *Server) index(c *gin.Context) {
 // one name: to a browser, 127.0.0.1 is another site than localhost.
 func (s *Server) leadsToLocalhost(c *gin.Context) bool {
 	host, port, _ := strings.Cut(c.Request.Host, ":")
-	if host != "127.0.0.1" || !s.config.Classroom {
+	if host != "127.0.0.1" || !s.config.Classroom || isForwarded(c.Request.Header) {
 		return false
 	}
 	c.Redirect(http.StatusTemporaryRedirect, scheme(c.Request)+"://localhost:"+port+c.Request.URL.Path)
@@ -140,7 +140,7 @@ func (g *Group) ownPage(paged state.Paged) gin.HandlerFunc {
 		h := c.Writer.Header()
 		h["Content-Type"] = headerHTML
 		h["Referrer-Policy"] = headerSameSite // as in html
-		h["Content-Security-Policy"] = []string{"default-src 'none'; base-uri 'none'; frame-ancestors 'self'; form-action http://" + c.Request.Host + c.Request.URL.Path}
+		h["Content-Security-Policy"] = []string{"default-src 'none'; base-uri 'none'; frame-ancestors 'self'; form-action " + scheme(c.Request) + "://" + c.Request.Host + c.Request.URL.Path}
 		c.Writer.WriteHeader(http.StatusOK)
 		_, _ = c.Writer.WriteString(html)
 	}

@@ -21,6 +21,7 @@ type serve struct {
 	Store            string     `placeholder:"URL" help:"Store of logins: memory, database, redis://... or rediss://... (memory; a service also reads the variable REDIS_URL)."`
 	Keys             string     `placeholder:"FILE" help:"Key file (statelab-classroom.keys.json, which the classroom creates if it is missing; a service uses statelab.keys.json)."`
 	Classroom        bool       `default:"true" negatable:"" help:"Serve the classroom: demo accounts, and this machine only (the default). --no-classroom serves other machines."`
+	ClassroomHost    []string   `placeholder:"NAME" help:"Names besides localhost by which the classroom answers, for containers and cloud editors (none). Every client that reaches one can use the published passwords."`
 	Strategies       []string   `default:"session,cookie,cookie-sealed,token,session-gin" placeholder:"SLUG" help:"Strategies to mount (${default}, which are always mounted). The classroom mounts all."`
 	TLSCert          string     `name:"tls-cert" placeholder:"FILE" help:"Certificate file for HTTPS, PEM, with its chain (none). The server reads a renewed file by itself."`
 	TLSKey           string     `name:"tls-key" placeholder:"FILE" help:"Key file of --tls-cert, PEM (none)."`
@@ -84,9 +85,17 @@ func (s *serve) check() error {
 	if _, port, err := net.SplitHostPort(s.Listen); err != nil || !isPort(port) {
 		return refuse("%q is not an address: use --listen with an address such as localhost:8080, or PORT with a port such as 8080", s.Listen)
 	}
-	if s.Classroom && !isLoopback(s.Listen) {
+	if s.Classroom && !isLoopback(s.Listen) && len(s.ClassroomHost) == 0 {
 		return refuse("--listen %s would let other machines use the classroom and its published passwords: use localhost, or --no-classroom",
 			s.Listen)
+	}
+	for _, name := range s.ClassroomHost {
+		if !s.Classroom {
+			return refuse("--classroom-host works in the classroom only: remove it, or remove --no-classroom")
+		}
+		if api.CheckOrigin("https://"+name) != nil {
+			return refuse("--classroom-host %q is not a name: use one such as lesson-8080.example.dev, in lower case and without a scheme", name)
+		}
 	}
 	if s.Classroom && len(s.TrustedProxy) > 0 {
 		return refuse("--trusted-proxy: the classroom refuses requests that came through a proxy: remove the flag, or add --no-classroom")
