@@ -100,6 +100,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 	r = r.WithContext(x)
 	s.place(x, r)
+	s.behind(x, r)
 	if x.secure {
 		h["Strict-Transport-Security"] = headerTransport
 	}

@@ -67,7 +67,7 @@ func (s *Server) index(c *gin.Context) {
 // one name: to a browser, 127.0.0.1 is another site than localhost.
 func (s *Server) leadsToLocalhost(c *gin.Context) bool {
 	host, port, _ := strings.Cut(c.Request.Host, ":")
-	if host != "127.0.0.1" || !s.config.Classroom {
+	if host != "127.0.0.1" || !s.config.Classroom || isForwarded(c.Request.Header) {
 		return false
 	}
 	c.Redirect(http.StatusTemporaryRedirect, scheme(c.Request)+"://localhost:"+port+c.Request.URL.Path)
@@ -134,7 +134,8 @@ func (g *Group) ownPage(paged state.Paged) gin.HandlerFunc {
 		}
 		h := c.Writer.Header()
 		h["Content-Type"] = headerHTML
-		h["Content-Security-Policy"] = []string{"default-src 'none'; base-uri 'none'; frame-ancestors 'self'; form-action http://" + c.Request.Host + c.Request.URL.Path}
+		h["Referrer-Policy"] = headerSameSite // as in html
+		h["Content-Security-Policy"] = []string{"default-src 'none'; base-uri 'none'; frame-ancestors 'self'; form-action " + scheme(c.Request) + "://" + c.Request.Host + c.Request.URL.Path}
 		c.Writer.WriteHeader(http.StatusOK)
 		_, _ = c.Writer.WriteString(html)
 	}
@@ -146,6 +147,10 @@ func (g *Group) form(c *gin.Context) {
 	r := c.Request
 	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != formType {
 		g.Fail(c, rest.Faultf("unsupported_media_type", "Send the form as %s.", formType))
+		return
+	}
+	if err := rest.OnlyIdentity(c); err != nil {
+		g.Fail(c, err)
 		return
 	}
 	r.Body = http.MaxBytesReader(c.Writer, r.Body, rest.MaxBody)
@@ -176,6 +181,7 @@ func (s *Server) html(c *gin.Context, policy string, render func(*bytes.Buffer) 
 	}
 	h := c.Writer.Header()
 	h["Content-Type"] = headerHTML
+	h["Referrer-Policy"] = headerSameSite // with no-referrer, a form of the page would send Origin: null
 	h["Content-Security-Policy"] = []string{policy}
 	h.Add("Vary", "Accept-Language")
 	c.Writer.WriteHeader(http.StatusOK)
@@ -284,6 +290,9 @@ func (s *Server) docs(h http.Handler) gin.HandlerFunc {
 		header := c.Writer.Header()
 		header.Set("Content-Security-Policy", policy)
 		header.Set("Cache-Control", "no-cache")
+		if c.Param("name") == "" {
+			header["Referrer-Policy"] = headerSameSite // as in html
+		}
 		h.ServeHTTP(c.Writer, c.Request)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"sort"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/stretchr/testify/require"
 
+	"statelab/auth"
 	"statelab/state"
 	"statelab/tests/harness"
 )
@@ -64,7 +66,7 @@ func badBodies(t testing.TB, r harness.BodyRoute) map[string]string {
 		bad[name+" with one capital"] = strings.Replace(r.Good, name, strings.ToUpper(name[:1])+name[1:], 1)
 		for kind, wrong := range map[jsontext.Kind][]string{
 			'n': {`null`}, 't': {`true`}, '"': {`"x"`}, '{': {`{}`}, '[': {`[]`},
-			'0': {`1`, `1.5`, `1.0`, `1e2`, `-0.0`, `NaN`, `Infinity`, `01`, `+1`, `1_000`, `0x10`, `.5`, `9223372036854775808`, `-9223372036854775809`, `1e400`},
+			'0': {`1`, `1.5`, `1e-1`, `1.0000000000000000000001`, `9223372036854775807.5`, `1e19`, `1e99999999999999999999`, `NaN`, `Infinity`, `01`, `+1`, `1_000`, `0x10`, `.5`, `9223372036854775808`, `-9223372036854775809`, `1e400`},
 		} {
 			switch {
 			case kind == value.Kind(), kind == 't' && value.Kind() == 'f':
@@ -179,6 +181,54 @@ func TestBodiesOfOtherMediaTypes(t *testing.T) {
 			require.Less(t, c.Do(r.Method, r.Path, harness.Raw(r.Good), harness.Header("Content-Type", good[i%len(good)])).Status, 300, r.Path)
 		}
 	})
+}
+
+func TestABodyWithAContentEncodingIsRefused(t *testing.T) {
+	t.Parallel()
+	s := harness.NewServer(t)
+	refused := func(c *harness.Client, r harness.BodyRoute, body string, lines []string) *harness.Answer {
+		a := c.Do(r.Method, r.Path, harness.Raw(body), harness.Header("Content-Encoding", lines...))
+		require.Equal(t, "identity", a.Is(http.StatusUnsupportedMediaType, "unsupported_media_type").Header.Get("Accept-Encoding"), "what it would take")
+		return a
+	}
+	harness.Each(t, func(t *testing.T, slug string) {
+		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+		before := c.Profile()
+		for _, r := range append(c.BodyRoutes(), harness.BodyRoute{Method: "PATCH", Path: "/cache/memory/catalog/SKU-0001", Good: `{"price":4200}`}) {
+			for _, lines := range [][]string{{"x-unknown"}, {"gzip"}, {"identity, gzip"}, {"identity", "br"}, {`"identity"`}, {"identity;q=1"}} {
+				c.Refused(before, refused(c, r, r.Good, lines), http.StatusUnsupportedMediaType, "unsupported_media_type")
+			}
+		}
+		for _, lines := range [][]string{{"identity"}, {"IDENTITY"}, {""}, {"identity,, identity"}, {"identity", "identity"}} {
+			c.Do("PATCH", "/"+slug+"/profile", harness.Object{"theme": "dark"}, harness.Header("Content-Encoding", lines...)).Is(http.StatusOK)
+		}
+		c.Do("POST", "/"+slug+"/logout", nil, harness.Header("Content-Encoding", "gzip")).Is(http.StatusNoContent) // nothing is encoded
+	})
+	form := harness.BodyRoute{Method: "POST", Path: "/seed/"}
+	c := s.Client(t, harness.Seed)
+	a := c.Do(form.Method, form.Path, harness.Raw("username=alice&password=wonderland"), harness.Header("Content-Type", "application/x-www-form-urlencoded"), harness.Header("Content-Encoding", "gzip"))
+	a.Is(http.StatusUnsupportedMediaType, "unsupported_media_type")
+	require.NotEmpty(t, a.Header.Get("Accept-Encoding"))
+}
+
+func TestAnIntegerMayBeWrittenWithAFractionOfZeroOrAnExponent(t *testing.T) {
+	t.Parallel()
+	s := harness.NewServer(t)
+	harness.Each(t, func(t *testing.T, slug string) {
+		for text, left := range map[string]int64{"1.0": 99, "1e1": 90, "1E+1": 90, "0.3e2": 70, "300e-1": 70, "100.000": 0, "1000000000000000000000e-20": 90, "1." + harness.Long("0", 60_000): 99} {
+			c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+			require.Equal(t, left, c.Do("POST", "/"+slug+"/spend", harness.Raw(`{"amount":`+text+`}`)).Is(http.StatusOK).Number("state.credits"), "%.20s", text)
+		}
+		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+		before := c.Profile()
+		for text, status := range map[string]int{"0.0": 422, "-0.0": 422, "0e99999999999999999999": 422, "-1.0": 422, "9223372036854775807.0": 409, "9.223372036854775807e18": 409} {
+			c.Refused(before, c.Do("POST", "/"+slug+"/spend", harness.Raw(`{"amount":`+text+`}`)), status, map[int]string{422: "validation_failed", 409: "insufficient_credits"}[status])
+		}
+	})
+	c := s.Client(t, "")
+	require.Equal(t, int64(4200), c.Do("PATCH", "/cache/memory/catalog/SKU-0001", harness.Raw(`{"price":4.2e3}`)).Is(http.StatusOK).Number("price"))
+	c.Do("PUT", "/classroom/settings", harness.Raw(`{"credential_cache":1.0e1}`)).Is(http.StatusOK)
+	c.Do("PUT", "/classroom/settings", harness.Raw(`{"credential_cache":1.5}`)).Is(http.StatusBadRequest, "malformed_json")
 }
 
 // chunked sends the body without saying how long it is.
@@ -357,7 +407,7 @@ func TestRangesOfAnAccount(t *testing.T) {
 		c.Do("POST", "/accounts", ok).Is(http.StatusCreated)
 	}
 	for pointer, values := range map[string][]string{
-		"username":     {"", "ab", harness.Long("x", 33), "al ice", "älice", "ａｌｉｃｅ", "alice\u0000", "alice\n", "al/ice", "alice@x", "😀😀😀"},
+		"username":     {"", "ab", harness.Long("x", 33), "al ice", "älice", "ａｌｉｃｅ", "alice\u0000", "alice\n", "al/ice", "alice@x", "😀😀😀", "\u212aate", "dorm\u0130ce", "hou\u017fe", "\uff4bate"},
 		"password":     {"dormouse-9", "Dormouse-9", "STATELAB", "StateLab", "", harness.Long("😀", 7), harness.Long("x", 129), harness.Long("가", 129)},
 		"display_name": {"", harness.Long("x", 65), harness.Long("가", 65), harness.Long("😀", 65), "a\u0000b"}, // NUL: not every database takes it
 	} {
@@ -375,6 +425,25 @@ func TestRangesOfAnAccount(t *testing.T) {
 	}
 	s.Client(t, "session").Post("login", harness.Credentials("dormouse-9", password)).Is(http.StatusUnauthorized, "bad_login")
 	c.Do("POST", "/accounts", harness.Object{"username": "ALICE", "password": password}).Is(http.StatusConflict, "username_taken")
+}
+
+// likeKim are names that the case folding of Unicode, in one way or another, makes kim.
+var likeKim = []string{"\u212aim", "k\u0130m", "k\u0131m", "\uff4bim", "\uff2bim"}
+
+func TestANameThatIsOnlyFoldedToAUsernameIsAnother(t *testing.T) {
+	t.Parallel()
+	s := harness.NewServer(t)
+	const password = "twinkle twinkle"
+	c := s.Client(t, "session")
+	c.Do("POST", "/accounts", harness.Object{"username": "kim", "password": password}).Is(http.StatusCreated)
+	teacher := s.Client(t, "session")
+	for _, name := range likeKim {
+		c.Do("POST", "/accounts", harness.Object{"username": name, "password": password}).Is(http.StatusUnprocessableEntity, "validation_failed")
+		c.Post("login", harness.Credentials(name, password)).Is(http.StatusUnauthorized, "bad_login")
+		teacher.Do("PUT", "/classroom/accounts/"+url.PathEscape(name)+"/role", harness.Object{"role": "admin"}).Is(http.StatusNotFound, "not_found")
+	}
+	s.Clock.Advance(auth.ThrottleWindow)
+	require.Equal(t, "member", c.Post("login", harness.Credentials("KIM", password)).Is(http.StatusOK).At("user.role"))
 }
 
 // Each fault of a request is repaired in turn; the next one in the documented
@@ -497,6 +566,7 @@ func TestPreconditionsThatAreNone(t *testing.T) {
 			{""}, {"x"}, {`"`}, {`""`}, {`"*"`}, {"**"}, {",,,"}, {of}, {`"` + of}, {of + `"`}, {"W/" + tag}, {"w/" + tag}, {`'` + of + `'`}, {`"` + of[:20] + `"`},
 			{`"` + harness.Long("x", 4096) + `"`}, {`"x"`, `"y"`}, {"\xff"}, {strings.Replace(tag, ".1.", ".2.", 1)}, {strings.Replace(tag, ".1.", ".01.", 1)},
 			{strings.Replace(tag, ".1.", ".1", 1)}, {strings.ToUpper(tag)}, {" " + of + " "},
+			{`"a,*,b"`}, {`"a, *, b"`}, {"*, *"}, {"*", "*"}, {`"x", *`}, {`"x` + tag}, {"x, " + tag}, {`"x,` + of + `"`}, {`"x" ` + tag},
 		} {
 			t.Run(fmt.Sprintf("%.20q", lines), func(t *testing.T) {
 				c := c.In(t)
@@ -506,7 +576,8 @@ func TestPreconditionsThatAreNone(t *testing.T) {
 				}
 			})
 		}
-		c.Do("PATCH", "/"+slug+"/profile", harness.Object{"theme": "dark"}, harness.Header("If-Match", `"x", `+tag)).Is(http.StatusOK)
+		c.Do("PATCH", "/"+slug+"/profile", harness.Object{"theme": "dark"}, harness.Header("If-Match", `"x,y"`, `"a,*,b" ,, `+tag)).Is(http.StatusOK)
+		c.Do("PATCH", "/"+slug+"/profile", harness.Object{"theme": "dark"}, harness.Header("If-Match", " *")).Is(http.StatusOK)
 	})
 }
 

@@ -141,6 +141,8 @@ func (c *Cache) Handle(g *gin.Context) {
 		c.bypass(g, "precondition") // these are for the handler (RFC 9111, 4.3.2)
 	case asked.has("no-store"):
 		c.bypass(g, "no-store")
+	case g.Writer.Written():
+		c.bypass(g, "written") // the handler's is only a part of the answer
 	case r.ContentLength != 0:
 		c.bypass(g, "body") // it may choose the answer, and is in no key
 	default:
@@ -349,7 +351,7 @@ func (c *Cache) compute(g *gin.Context, generation Generation, stale *Entry, why
 	r := unconditional(client.WithContext(ctx))
 	validates := stale != nil && validate(r.Header, stale.Header)
 	before := maps.Clone(writer.Header())
-	w := &recorder{ResponseWriter: writer, limit: c.config.MaxBody, releasing: func() {
+	w := &recorder{ResponseWriter: writer, status: writer.Status(), size: writer.Size(), limit: c.config.MaxBody, releasing: func() {
 		c.forward(g, why)
 		f.result = landedAlone
 		c.land(f) // nobody is to wait for a stream, so it is the client's, for as long as that listens
@@ -366,18 +368,23 @@ func (c *Cache) compute(g *gin.Context, generation Generation, stale *Entry, why
 	if w.released {
 		return
 	}
-	now, status, header, body := c.config.Now(), w.Status(), made(before, writer.Header()), w.body
-	if status < http.StatusInternalServerError {
+	if w.status < http.StatusInternalServerError {
 		f.result = landedAlone
 	}
-	if !w.Written() { // no handler has answered, so Gin will
+	if validates && w.status == http.StatusNotModified {
+		w.begin() // the answer to the cache, which has asked
+	}
+	if !w.Written() { // no handler has answered: middleware outside, or Gin, still may
+		writer.WriteHeader(w.status)
 		c.forward(g, why)
 		return
 	}
+	w.restore()
+	now, status, header, body := c.config.Now(), w.status, made(before, writer.Header()), w.body
 	if validates && status == http.StatusNotModified {
 		why += "; fwd-status=304"
 		status, header, body = stale.refreshed(header)
-		maps.Copy(writer.Header(), header)
+		apply(writer.Header(), header)
 	}
 	// Judged is all that the answer says, whoever has set it.
 	life, names, ok := c.storable(status, writer.Header(), now)
@@ -395,7 +402,7 @@ func (c *Cache) compute(g *gin.Context, generation Generation, stale *Entry, why
 		sendNotModified(writer)
 		return
 	}
-	send(writer, status, body, client.Method)
+	send(writer, status, body, client.Method, before["Content-Encoding"] != nil)
 }
 
 // share stores an entry and has f hand it to the requests that wait for it. It reports

@@ -47,7 +47,7 @@ func (s *serve) Run(ctx context.Context, out streams, p Program) error {
 		return err
 	}
 	room := classroom.Config{Clock: clock}
-	var attackerListener net.Listener // until it is served, connections wait
+	var attackerListener listeners // until it is served, connections wait
 	if s.Attacker != noAttacker {
 		if attackerListener, err = s.listenAttacker(ctx); err != nil {
 			return err
@@ -68,6 +68,10 @@ func (s *serve) Run(ctx context.Context, out streams, p Program) error {
 		return err
 	}
 	base, beside := s.base(listener.Addr()), ""
+	if len(s.ClassroomHost) > 0 {
+		beside = fmt.Sprintf("  WARNING   every client that reaches %s, or %s, can use the published passwords and change this classroom\n",
+			strings.Join(s.ClassroomHost, " or "), listener.Addr())
+	}
 	if s.Metrics != "" {
 		listener, err := listen(ctx, "--metrics", s.Metrics)
 		if err != nil {
@@ -150,7 +154,7 @@ func (s *serve) config(ctx context.Context, p Program, options store.Options, lo
 		Database: db.DB, Store: logins, DatabaseStore: database, CacheMemory: own, CacheShared: shared,
 		Keys: ring, Hasher: p.Hasher, Rand: p.Rand, Logger: log,
 		OpenAPI: p.OpenAPI, Patience: p.Times.Accounts, FollowEvery: p.Times.FollowAccounts, Version: version(),
-		Classroom: s.Classroom, Strategies: s.Strategies, TrustedProxies: proxies, AllowOrigins: s.AllowOrigin,
+		Classroom: s.Classroom, ClassroomHosts: s.ClassroomHost, Strategies: s.Strategies, TrustedProxies: proxies, AllowOrigins: s.AllowOrigin,
 		TokenAlg: s.TokenAlg, Denylist: s.Revocation == "denylist", Limits: s.Limits,
 		Checks: []api.Check{{Name: "keys", Ask: watch.Health}},
 	}, watch, nil

@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"reflect"
+	"strconv"
 	"strings"
 
 	"github.com/gin-gonic/gin"
@@ -30,7 +31,7 @@ var (
 	strict   = json.RejectUnknownMembers(true)
 	refusals = json.JoinUnmarshalers(
 		json.UnmarshalFromFunc(refuseNull[string]),
-		json.UnmarshalFromFunc(refuseNull[int64]),
+		json.UnmarshalFromFunc(decodeInteger),
 		json.UnmarshalFromFunc(refuseNull[*string]),
 		json.UnmarshalFromFunc(refuseNull[*int64]),
 		json.UnmarshalFromFunc(refuseNull[*bool]),
@@ -46,6 +47,48 @@ func refuseNull[T any](d *jsontext.Decoder, _ *T) error {
 		return errNull
 	}
 	return json.SkipFunc
+}
+
+// decodeInteger takes every spelling of an integer: 1.0 and 1e2 are integers too (JSON
+// Schema 2020-12, 6.1.1), and 1.5 is none.
+func decodeInteger(d *jsontext.Decoder, n *int64) error {
+	switch d.PeekKind() {
+	case 'n':
+		return errNull
+	case '0':
+	default:
+		return json.SkipFunc // the decoder says what is wrong with it
+	}
+	value, err := d.ReadValue()
+	if err != nil {
+		return err
+	}
+	*n, err = integerOf(string(value))
+	return err
+}
+
+// integerOf returns the integer that a number of JSON is. It counts digits and computes
+// no power: an exponent can be as long as the body.
+func integerOf(number string) (int64, error) {
+	mantissa, exponent := number, "0"
+	if i := strings.IndexAny(number, "eE"); i >= 0 {
+		mantissa, exponent = number[:i], number[i+1:]
+	}
+	whole, fraction, _ := strings.Cut(mantissa, ".")
+	digits := whole + fraction
+	if strings.Trim(digits, "-0") == "" {
+		return 0, nil // whatever the exponent is
+	}
+	zeros, err := strconv.ParseInt(exponent, 10, 32)
+	if err != nil {
+		return 0, err
+	}
+	significant := strings.TrimRight(digits, "0")
+	zeros += int64(len(digits) - len(significant) - len(fraction))
+	if zeros < 0 || zeros > 18 { // a fraction; more digits than an int64 has
+		return 0, strconv.ErrRange
+	}
+	return strconv.ParseInt(significant+strings.Repeat("0", int(zeros)), 10, 64)
 }
 
 // Decode reads the body of c, of one of the types named, as a T, which is a
@@ -64,6 +107,9 @@ func DecodeInto[T any](c *gin.Context, v *T, types ...string) error {
 		// (OWASP CSRF Prevention: Disallowing Simple Content Types).
 		return Faultf("unsupported_media_type",
 			"Send the header Content-Type: %s (curl: -H 'Content-Type: %s').", types[0], types[0])
+	}
+	if err := OnlyIdentity(c); err != nil {
+		return err
 	}
 	text, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, MaxBody))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
@@ -123,6 +169,20 @@ func DecodeOptional[T any](c *gin.Context, types ...string) (T, error) {
 		return zero, nil
 	}
 	return Decode[T](c, types...)
+}
+
+// OnlyIdentity refuses a body that the client has encoded (RFC 9110, 15.5.16): the
+// server decompresses nothing, since a small body could become a very large one.
+func OnlyIdentity(c *gin.Context) error {
+	for _, line := range c.Request.Header["Content-Encoding"] {
+		for coding := range strings.SplitSeq(line, ",") {
+			if coding = strings.Trim(coding, " \t"); coding != "" && !strings.EqualFold(coding, "identity") {
+				c.Writer.Header()["Accept-Encoding"] = []string{"identity"} // RFC 9110, 12.5.3
+				return Faultf("unsupported_media_type", "Send the body without a Content-Encoding.")
+			}
+		}
+	}
+	return nil
 }
 
 // hasType says whether the body has one of the media types, in UTF-8.
