@@ -66,9 +66,12 @@ type Config struct {
 	OpenAPI          []byte          // openapi.yaml
 	Version          string          // of the program
 	Checks           []Check         // what /readyz asks besides the database and the store
-	Patience         time.Duration   // of one statement about accounts or the catalogue; zero: their DefaultPatience
-	RequestPatience  time.Duration   // of all that a request waits for; zero: DefaultRequestPatience
-	FollowEvery      time.Duration   // how often the database is asked what operators have changed; zero: DefaultFollowEvery
+	// Warnings returns a sentence for each thing that works in part only; zero: none. It
+	// is called for each request of /readyz and /metrics.
+	Warnings        func(context.Context) []string
+	Patience        time.Duration // of one statement about accounts or the catalogue; zero: their DefaultPatience
+	RequestPatience time.Duration // of all that a request waits for; zero: DefaultRequestPatience
+	FollowEvery     time.Duration // how often the database is asked what operators have changed; zero: DefaultFollowEvery
 
 	Attacker *attacker.Attacker // the other origin of a classroom's lessons; nil: none
 
