@@ -60,15 +60,18 @@ type Config struct {
 
 	// Of its Lifetimes, zero is state.DefaultLifetimes, and of LoginsPerAccount state.DefaultLoginsPerAccount.
 	state.Limits
-	TokenAlg        string        // "EdDSA" (the zero value) or "HS256"
-	Denylist        bool          // logins that clients hold can be ended, for a look-up with each request
-	SameSite        http.SameSite // of the strategies' cookies; zero: Lax
-	NoOriginCheck   bool          // strategies take requests from pages of any origin: a lesson
-	NoSizeCheck     bool          // strategies set cookies that browsers drop for their size: a lesson
-	AllowOrigins    []string      // whose pages may use the API with credentials; zero: only our own
-	OpenAPI         []byte        // openapi.yaml
-	Version         string        // of the program
-	Checks          []Check       // what /readyz asks besides the database and the store
+	TokenAlg      string        // "EdDSA" (the zero value) or "HS256"
+	Denylist      bool          // logins that clients hold can be ended, for a look-up with each request
+	SameSite      http.SameSite // of the strategies' cookies; zero: Lax
+	NoOriginCheck bool          // strategies take requests from pages of any origin: a lesson
+	NoSizeCheck   bool          // strategies set cookies that browsers drop for their size: a lesson
+	AllowOrigins  []string      // whose pages may use the API with credentials; zero: only our own
+	OpenAPI       []byte        // openapi.yaml
+	Version       string        // of the program
+	Checks        []Check       // what /readyz asks besides the database and the store
+	// Warnings returns a sentence for each thing that works in part only; zero: none. It
+	// is called for each request of /readyz and /metrics.
+	Warnings        func(context.Context) []string
 	Patience        time.Duration // of one statement about accounts or the catalogue; zero: their DefaultPatience
 	RequestPatience time.Duration // of all that a request waits for; zero: DefaultRequestPatience
 	FollowEvery     time.Duration // how often the database is asked what operators have changed; zero: DefaultFollowEvery

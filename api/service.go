@@ -320,6 +320,9 @@ type Readiness struct {
 	// Refusing has what refuses requests of every client although all parts are in
 	// order: bounds that have refused one lately, and storeWrites.
 	Refusing []string `json:"refusing"`
+	// Warnings has what works in part only, such as for a user of Redis without some of
+	// the permissions: it fails no check.
+	Warnings []string `json:"warnings"`
 }
 
 // storeWrites stands in Readiness.Refusing for a store that answers and takes no
@@ -341,7 +344,7 @@ func (s *Server) ready(c *gin.Context) (int, any, error) {
 	if s.draining.Load() {
 		return 0, nil, rest.Faultf("overloaded", "This server is shutting down.")
 	}
-	out := Readiness{Status: "ready", Checks: map[string]string{}, Refusing: s.refusing()}
+	out := Readiness{Status: "ready", Checks: map[string]string{}, Refusing: s.refusing(), Warnings: []string{}}
 	var failing []string
 	var reasons error
 	for _, part := range append([]Check{{"database", s.accounts.Ping}, {"database", s.CompleteDemoAccounts}, {"store", s.store.Ping}}, s.config.Checks...) {
@@ -358,7 +361,16 @@ func (s *Server) ready(c *gin.Context) (int, any, error) {
 	if len(failing) > 0 {
 		return 0, nil, fmt.Errorf("%w: %w", rest.Faultf("store_unavailable", "These parts of the server do not work: %s.", strings.Join(failing, ", ")), reasons)
 	}
+	out.Warnings = append(out.Warnings, s.config.warnings(ctx)...)
 	return http.StatusOK, out, nil
+}
+
+// warnings returns what works in part only.
+func (c *Config) warnings(ctx context.Context) []string {
+	if c.Warnings == nil {
+		return nil
+	}
+	return c.Warnings(ctx)
 }
 
 // refusing returns what refuses requests of every client.

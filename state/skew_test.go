@@ -17,7 +17,7 @@ type skewed struct {
 	signedAt, verifying time.Time
 }
 
-func newSkewed(t *testing.T, slug, alg string, credentialCache int) *skewed {
+func newSkewed(t *testing.T, slug, alg string, credentialCache int64) *skewed {
 	t.Helper()
 	n := new(skewed)
 	config := newConfig(t, slug)

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"statelab/api"
@@ -135,16 +136,13 @@ func (s *serve) config(ctx context.Context, p Program, options store.Options, lo
 	if logins != database {
 		end.later(logins.Close)
 	}
-	if w, ok := logins.(store.Warner); ok {
-		for _, warning := range w.Warnings(ctx) {
-			log.Warn(warning)
-		}
-	}
 	own, shared, closeCache, err := s.caches()
 	if err != nil {
 		return api.Config{}, nil, refuse("--cache: %v", err)
 	}
 	end.later(closeCache)
+	warnings := warningsOf(logins, shared, log)
+	warnings(ctx)
 	ring, err := s.ring(p.Rand)
 	if err != nil {
 		return api.Config{}, nil, err
@@ -156,8 +154,34 @@ func (s *serve) config(ctx context.Context, p Program, options store.Options, lo
 		OpenAPI: p.OpenAPI, Patience: p.Times.Accounts, FollowEvery: p.Times.FollowAccounts, Version: version(),
 		Classroom: s.Classroom, ClassroomHosts: s.ClassroomHost, Strategies: s.Strategies, TrustedProxies: proxies, AllowOrigins: s.AllowOrigin,
 		TokenAlg: s.TokenAlg, Denylist: s.Revocation == "denylist", Limits: s.Limits,
-		Checks: []api.Check{{Name: "keys", Ask: watch.Health}},
+		Checks: []api.Check{{Name: "keys", Ask: watch.Health}}, Warnings: warnings,
 	}, watch, nil
+}
+
+// warningsOf returns what lists what works in part only. The log has each warning once.
+func warningsOf(logins state.Store, shared cache.Store, log *slog.Logger) func(context.Context) []string {
+	var said sync.Map
+	say := func(warning string) {
+		if _, again := said.LoadOrStore(warning, true); !again {
+			log.Warn(warning)
+		}
+	}
+	redis, _ := shared.(*cache.Redis)
+	if redis != nil {
+		redis.Report(say)
+	}
+	return func(ctx context.Context) (all []string) {
+		if w, ok := logins.(store.Warner); ok {
+			all = w.Warnings(ctx)
+		}
+		for _, warning := range all {
+			say(warning)
+		}
+		if redis != nil {
+			all = append(all, redis.Warnings()...)
+		}
+		return all
+	}
 }
 
 // warn says what works and is seldom meant.
