@@ -6,11 +6,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"log/slog"
-	"strings"
 
 	"github.com/gin-gonic/gin"
 
 	"statelab/api/rest"
+	"statelab/auth"
 	"statelab/state"
 )
 
@@ -76,7 +76,7 @@ func (s *Server) fingerprint(text string) string {
 // same as another one, and nothing else, since it may be a password that was typed into
 // the wrong field.
 func (s *Server) usernameAttr(username string) slog.Attr {
-	return slog.String("username", s.fingerprint(strings.ToLower(username)))
+	return slog.String("username", s.fingerprint(auth.Fold(username)))
 }
 
 // attempted tells the audit trail and the metrics how a sign-in went.

@@ -127,7 +127,7 @@ func (sh *cachedCatalog) read(c *gin.Context) {
 			sh.Fail(c, noCatalog(err))
 			return
 		}
-		if tag := catalogTag(v, v.WrittenAt); !noneMatches(c.Request, tag) {
+		if tag := catalogTag(v, v.WrittenAt); !cache.NoneMatch(c.Request, tag) {
 			h["Etag"] = []string{tag}
 			c.Writer.WriteHeader(http.StatusNotModified)
 			c.Writer.WriteHeaderNow()

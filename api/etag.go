@@ -9,6 +9,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"statelab/api/cache"
 	"statelab/state"
 )
 
@@ -37,31 +38,6 @@ func appendVersion(b []byte, l state.Login) []byte {
 	return append(strconv.AppendInt(append(b, '.'), l.Version, 10), '.')
 }
 
-// tags yields the entity tags of a header field's lines (RFC 9110, 8.8.3), weak
-// ones with their prefix.
-func tags(lines []string) func(yield func(string) bool) {
-	return func(yield func(string) bool) {
-		for _, line := range lines {
-			for tag := range strings.SplitSeq(line, ",") { // no tag of ours has a comma
-				if !yield(strings.TrimSpace(tag)) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// noneMatches says whether If-None-Match allows a full answer. It compares
-// weakly (RFC 9110, 13.1.2).
-func noneMatches(r *http.Request, etag string) bool {
-	for tag := range tags(r.Header["If-None-Match"]) {
-		if tag == "*" || strings.TrimPrefix(tag, "W/") == etag {
-			return false
-		}
-	}
-	return true
-}
-
 // matches says whether If-Match, if there is one, allows a change. Of a tag the
 // login and the version count: a refresh is no change of state. It compares
 // strongly (RFC 9110, 13.1.1).
@@ -71,8 +47,8 @@ func matches(r *http.Request, l state.Login) bool {
 		return true
 	}
 	want := string(appendVersion(nil, l))
-	for tag := range tags(lines) {
-		if tag == "*" || strings.HasPrefix(tag, want) && strings.HasSuffix(tag, `"`) {
+	for tag := range cache.Tags(lines) {
+		if tag == "*" || strings.HasPrefix(tag, want) {
 			return true
 		}
 	}

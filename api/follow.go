@@ -78,7 +78,7 @@ func (s *Server) endChanged(ctx context.Context, f *followed) {
 	// Logins that began before the longest lifetime have expired by themselves. Older
 	// endings are read until they are applied once: the lifetimes may have been longer.
 	now, _ := s.operatorsNow()
-	since := now.Add(-max(s.config.Lifetimes.SessionMax, s.config.Lifetimes.RefreshTTL) - time.Minute)
+	since := now.Add(-max(s.config.SessionMax, s.config.RefreshTTL) - time.Minute)
 	f.mu.Lock()
 	if !f.all {
 		since = time.Time{}

@@ -142,7 +142,7 @@ func newHangingServer(t *testing.T, options ...func(*Config)) (*Server, *hang) {
 	config := Config{
 		Database: db.DB, Store: guarded(stores[0]), DatabaseStore: guarded(stores[1]), Keys: ring, OpenAPI: []byte("openapi: 3.1.0"),
 		Classroom: true, // every strategy
-		Denylist:  true, LoginsPerAccount: 1, FollowEvery: 1000 * time.Hour,
+		Denylist:  true, Limits: state.Limits{LoginsPerAccount: 1}, FollowEvery: 1000 * time.Hour,
 		Hasher: auth.NewArgon2id(argon2id.Params{Memory: 64, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}),
 	}
 	for _, o := range options {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"sync"
@@ -93,6 +94,11 @@ func newMetrics(config Config) *metrics {
 			return float64(queued)
 		})
 	}
+	gauge("statelab_warnings", "What works in part only: the warnings of /readyz.", func() float64 {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		return float64(len(config.warnings(ctx)))
+	})
 	return m
 }
 

@@ -58,6 +58,12 @@ func (s *Server) recover(c *gin.Context) {
 // page that has had its own name pointed here (DNS rebinding), and a forwarding
 // header is a proxy in front.
 func (s *Server) onlyLocal(c *gin.Context) {
+	if len(s.config.ClassroomHosts) > 0 { // behind has judged what the headers of proxies say
+		if r := c.Request; !isLocal(r.Host) && s.named(r.Host) == "" {
+			s.Fail(c, errForeign)
+		}
+		return
+	}
 	if isForeign(c.Request) {
 		s.Fail(c, errForeign)
 	}
@@ -102,29 +108,36 @@ func isLocal(host string) bool {
 
 func isForwarded(h http.Header) bool {
 	for name := range h {
-		if name == "Forwarded" || name == "Via" || strings.HasPrefix(name, "X-Forwarded-") {
+		if isForwarding(name) {
 			return true
 		}
 	}
 	return false
 }
 
+// isForwarding reports whether a header is one of those by which proxies speak.
+func isForwarding(name string) bool {
+	return name == "Forwarded" || name == "Via" || strings.HasPrefix(name, "X-Forwarded-")
+}
+
 // shareWith lets pages of the allowed origins read the answers (CORS), errors
 // included, and answers their preflights: for every path, since a page that got
 // no leave to ask would not be told of a 404 but that the origin is not allowed.
-// A script sets the headers of those credentials that the browser does not send.
+// Such a page may send any header but those of proxies: tracing and libraries add their own,
+// the server ignores what it does not know, and the page could read and change everything
+// of its user without them.
 func (s *Server) shareWith(origins []string) gin.HandlerFunc {
 	policy := cors.New(cors.Options{
 		AllowOriginFunc:  func(origin string) bool { return slices.Contains(origins, origin) },
 		AllowedMethods:   []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"},
-		AllowedHeaders:   append(s.credentialHeaders(false), "Content-Type", "If-Match", "If-None-Match"),
+		AllowedHeaders:   []string{"*"}, // each preflight permits the names that it asks for
 		ExposedHeaders:   []string{"ETag", "Link", "Retry-After", "X-Request-Id", "Cache-Status", "Server-Timing"},
 		AllowCredentials: true,
 		MaxAge:           600, // seconds that a browser may remember a preflight
 	})
 	return func(c *gin.Context) {
 		policy.HandlerFunc(c.Writer, c.Request)
-		if c.Request.Method == http.MethodOptions && c.GetHeader("Access-Control-Request-Method") != "" { // a preflight, and answered
+		if isPreflight(c.Request) { // and answered
 			c.Writer.WriteHeaderNow()
 			c.Abort()
 		}
@@ -255,17 +268,17 @@ func (s *Server) place(x *request, r *http.Request) {
 	x.client = s.forwardedFor(peer, r.Header["X-Forwarded-For"]).String()
 	// The last word is that of the proxy next to us; those before it were in the
 	// header when the request came to that one.
-	if lines := r.Header["X-Forwarded-Proto"]; len(lines) > 0 {
-		words := strings.Split(lines[len(lines)-1], ",")
-		if strings.EqualFold(strings.TrimSpace(words[len(words)-1]), "https") {
-			x.secure = true
-		}
+	if all := words(r.Header["X-Forwarded-Proto"]); isHTTPS(all[len(all)-1]) {
+		x.secure = true
 	}
 }
 
 // forwardedFor is the address nearest to us that is no trusted proxy. Each proxy
 // adds at the right whom it has heard, so what a client makes up stands to the
 // left of the client's own address and is never reached.
+//
+// Gin's ClientIP reads the first line of the header alone, which may be the client's, and
+// takes no port and no zone: behind a proxy that adds one, all clients have one address.
 func (s *Server) forwardedFor(peer netip.Addr, lines []string) netip.Addr {
 	hops := strings.Split(strings.Join(lines, ","), ",")
 	for _, hop := range slices.Backward(hops) {

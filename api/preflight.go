@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/gin-gonic/gin"
@@ -36,12 +37,38 @@ func (h *hints) first(origin string) bool {
 // likes into the header.
 var plainOrigins = regexp.MustCompile(`^https?://[a-z0-9.:\[\]-]{1,100}$`)
 
+// preflight answers the preflights that get no leave whatever the list of origins says. It
+// answers them as the others are answered, without the headers that permit something: with
+// another status, browsers report a broken server and not an origin that is not allowed.
+func (s *Server) preflight(c *gin.Context) {
+	if !isPreflight(c.Request) {
+		return
+	}
+	s.hintAtOrigin(c)
+	if len(s.config.AllowOrigins) == 0 || asksToForward(c.Request) {
+		c.AbortWithStatus(http.StatusNoContent)
+	}
+}
+
+func isPreflight(r *http.Request) bool {
+	return r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != ""
+}
+
+// asksToForward reports whether a page wants to send what only a proxy may say.
+func asksToForward(r *http.Request) bool {
+	for _, line := range r.Header["Access-Control-Request-Headers"] {
+		for name := range strings.SplitSeq(line, ",") {
+			if isForwarding(http.CanonicalHeaderKey(strings.TrimSpace(name))) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // hintAtOrigin logs the first preflight of each origin that is not allowed: the
 // browser tells the page's developer of CORS, and not how this server allows it.
 func (s *Server) hintAtOrigin(c *gin.Context) {
-	if c.Request.Method != http.MethodOptions || c.GetHeader("Access-Control-Request-Method") == "" {
-		return
-	}
 	origin := c.GetHeader("Origin")
 	if slices.Contains(s.config.AllowOrigins, origin) || !plainOrigins.MatchString(origin) || CheckOrigin(origin) != nil {
 		return

@@ -12,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"golang.org/x/text/language"
 
+	"statelab/api/cache"
 	"statelab/api/rest"
 	"statelab/auth"
 	"statelab/state"
@@ -103,7 +104,7 @@ func (g *Group) profile(c *gin.Context) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	if !noneMatches(c.Request, tag(c, h.Login)) {
+	if !cache.NoneMatch(c.Request, tag(c, h.Login)) {
 		return http.StatusNotModified, nil, nil
 	}
 	p := g.profileOf(h.Login)

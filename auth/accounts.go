@@ -67,6 +67,18 @@ var usernames = regexp.MustCompile(`^[a-z0-9._-]{3,32}$`)
 // IsUsername reports whether an account can have this username, in lower case.
 func IsUsername(text string) bool { return usernames.MatchString(text) }
 
+// Fold returns a username in the case in which it is stored. Only ASCII letters have
+// another one: U+212A KELVIN SIGN and U+0130 would become k and i, and a name in other
+// characters would be that of another account.
+func Fold(username string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			r += 'a' - 'A'
+		}
+		return r
+	}, username)
+}
+
 // HasHidden reports whether a name has characters that cannot be seen and change
 // how the text around them is shown: the controls of its direction, which make
 // names look like others (Unicode Standard Annex 9), and the separators of lines
@@ -105,7 +117,7 @@ type creation struct {
 }
 
 func (a *Accounts) create(ctx context.Context, username, password, displayName, role string, as creation) (Account, error) {
-	username = strings.ToLower(username)
+	username = Fold(username)
 	if !usernames.MatchString(username) {
 		return Account{}, &InvalidError{"username", "A username has 3 to 32 of the characters a-z 0-9 . _ -"}
 	}

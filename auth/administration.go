@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -54,7 +53,7 @@ func (a *Accounts) ChangeRole(ctx context.Context, username, role string) (Accou
 	if err := checkRole(role); err != nil {
 		return Account{}, err
 	}
-	before, err := a.find(ctx, "username", strings.ToLower(username))
+	before, err := a.find(ctx, "username", Fold(username))
 	if err != nil {
 		return Account{}, err
 	}
@@ -89,7 +88,7 @@ func (a *Accounts) administer(ctx context.Context, username string, ends bool, s
 	}
 	defer func() { _ = tx.Rollback() }() // of no effect after Commit
 	var id string
-	err = tx.QueryRowContext(ctx, `SELECT id FROM accounts WHERE username = $1`, strings.ToLower(username)).Scan(&id)
+	err = tx.QueryRowContext(ctx, `SELECT id FROM accounts WHERE username = $1`, Fold(username)).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return ErrNotFound
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"unicode/utf8"
 )
 
@@ -22,7 +21,7 @@ import (
 func (a *Accounts) SignIn(
 	ctx context.Context, username, password, address string,
 ) (_ Account, recheck func(context.Context) error, err error) {
-	username = strings.ToLower(username)
+	username = Fold(username)
 	var r row
 	if r, err = a.find(ctx, "username", username); err != nil && !errors.Is(err, ErrNotFound) {
 		return Account{}, nil, err

@@ -49,16 +49,21 @@ func (c *claims) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, (*plain)(c))
 }
 
-func numericDate(seconds int64) (*jwt.NumericDate, error) {
+// leeway is by how many seconds the clock of the node that signed may be ahead (RFC 7519,
+// 4.1.5). It counts for iat and nbf only, so the getters give it: golang-jwt's WithLeeway
+// would have every token live longer as well.
+const leeway = 2
+
+func numericDate(seconds, leeway int64) (*jwt.NumericDate, error) {
 	if seconds == 0 {
 		return nil, nil //nolint:nilnil // absent, as jwt.Claims has it
 	}
-	return jwt.NewNumericDate(time.Unix(seconds, 0)), nil
+	return jwt.NewNumericDate(time.Unix(seconds-leeway, 0)), nil
 }
 
-func (c claims) GetExpirationTime() (*jwt.NumericDate, error) { return numericDate(c.Expires) }
-func (c claims) GetIssuedAt() (*jwt.NumericDate, error)       { return numericDate(c.Issued) }
-func (c claims) GetNotBefore() (*jwt.NumericDate, error)      { return numericDate(c.NotBefore) }
+func (c claims) GetExpirationTime() (*jwt.NumericDate, error) { return numericDate(c.Expires, 0) }
+func (c claims) GetIssuedAt() (*jwt.NumericDate, error)       { return numericDate(c.Issued, leeway) }
+func (c claims) GetNotBefore() (*jwt.NumericDate, error)      { return numericDate(c.NotBefore, leeway) }
 func (c claims) GetIssuer() (string, error)                   { return c.Issuer, nil }
 func (c claims) GetSubject() (string, error)                  { return c.Subject, nil }
 func (c claims) GetAudience() (jwt.ClaimStrings, error)       { return jwt.ClaimStrings{c.Audience}, nil }
@@ -154,7 +159,7 @@ func (s *token) timely(c *claims) error {
 	switch now := s.Now().Unix(); {
 	case now >= c.Expires:
 		return ErrExpired
-	case now < c.NotBefore, now < c.Issued:
+	case now < c.NotBefore-leeway, now < c.Issued-leeway:
 		return ErrNotYetValid
 	}
 	return nil

@@ -91,7 +91,7 @@ func newGenuine(tb testing.TB, slug, alg string) genuine {
 	tb.Helper()
 	s, err := New(Config{
 		Slug: slug, Store: new(one), Keys: fuzzRing(tb, 1), Now: func() time.Time { return fuzzNow }, Rand: repeatable(2),
-		Roles: func(context.Context, string) (string, error) { return "member", nil }, Lifetimes: DefaultLifetimes(), TokenAlg: alg,
+		Roles: func(context.Context, string) (string, error) { return "member", nil }, Limits: Limits{Lifetimes: DefaultLifetimes()}, TokenAlg: alg,
 	})
 	require.NoError(tb, err)
 	w := httptest.NewRecorder()

@@ -22,7 +22,7 @@ func limited(t testing.TB, slug string, n int) (state.Strategy, state.Config, *[
 	c := newConfig(t, slug)
 	var mu sync.Mutex
 	var ended []string
-	c.LoginsPerAccount, c.Denylist = n, true
+	c.LoginsPerAccount, c.Denylist = int64(n), true
 	c.Limited = func(_ context.Context, _, id string) {
 		mu.Lock()
 		defer mu.Unlock()

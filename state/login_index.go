@@ -33,7 +33,7 @@ const DefaultLoginsPerAccount = 100
 
 // newLoginIndex returns the loginIndex of a strategy that ends a login with end.
 func newLoginIndex(c Config, kind Kind, end func(context.Context, string, Key) error, linger time.Duration) loginIndex {
-	limit := cmp.Or(c.LoginsPerAccount, DefaultLoginsPerAccount)
+	limit := int(cmp.Or(c.LoginsPerAccount, DefaultLoginsPerAccount))
 	return loginIndex{
 		store: c.Store, slug: c.Slug, kind: kind, end: end, linger: linger, limit: limit, limited: c.Limited, replaced: c.Replaced,
 	}

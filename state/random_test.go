@@ -73,7 +73,7 @@ func TestCredentialsAreRandom(t *testing.T) {
 			t.Parallel()
 			s, err := New(Config{
 				Slug: d.Slug, Store: new(one), Keys: fuzzRing(t, 1), Now: func() time.Time { return fuzzNow }, Rand: repeatable(5),
-				Roles: func(context.Context, string) (string, error) { return "member", nil }, Lifetimes: DefaultLifetimes(),
+				Roles: func(context.Context, string) (string, error) { return "member", nil }, Limits: Limits{Lifetimes: DefaultLifetimes()},
 				TokenAlg: "HS256", // the cheaper one
 			})
 			require.NoError(t, err)

@@ -24,7 +24,7 @@ func newConfig(t testing.TB, slug string) state.Config {
 	s := memory.New(store.Options{})
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	return state.Config{
-		Slug: slug, Store: s, Keys: ring, Now: time.Now, Rand: seeded.Reader(t), Lifetimes: state.DefaultLifetimes(),
+		Slug: slug, Store: s, Keys: ring, Now: time.Now, Rand: seeded.Reader(t), Limits: state.Limits{Lifetimes: state.DefaultLifetimes()},
 		Roles: func(context.Context, string) (string, error) { return "member", nil },
 	}
 }

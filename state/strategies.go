@@ -19,24 +19,17 @@ import (
 type Config struct {
 	Slug string // names the strategy in paths, cookies, tokens and records
 
-	Store Store // the one at Place, or nil where that is no store
-	Place Place // where it keeps its records: filled in by New
-	Keys  *keys.Ring
-	Roles Roles
-	Now   func() time.Time
-	Rand  io.Reader // cryptographically secure
-	Lifetimes
-	TokenAlg string // "EdDSA" or "HS256"
+	Store    Store // the one at Place, or nil where that is no store
+	Place    Place // where it keeps its records: filled in by New
+	Keys     *keys.Ring
+	Roles    Roles
+	Now      func() time.Time
+	Rand     io.Reader // cryptographically secure
+	Limits             // of LoginsPerAccount, zero is DefaultLoginsPerAccount: the next login ends the oldest
+	TokenAlg string    // "EdDSA" or "HS256"
 	// Process holds what strategies keep at PlaceProcess; zero: nothing yet.
-	Process *Process
-	// CredentialCache is how many verified credentials a strategy may remember; 0:
-	// none, each is verified each time.
-	CredentialCache int
-	Denylist        bool // what clients hold can be ended, for a look-up with each request
-	// LoginsPerAccount is how many live logins an account has at most, where the
-	// strategy keeps a record for each; zero: DefaultLoginsPerAccount. The next
-	// login ends the oldest.
-	LoginsPerAccount int
+	Process  *Process
+	Denylist bool // what clients hold can be ended, for a look-up with each request
 	// Limited is told of each login that has ended for that, by its subject and its id;
 	// nil: it is not reported.
 	Limited func(ctx context.Context, subject, id string)

@@ -28,10 +28,10 @@ func (t bearer) All(r *http.Request) iter.Seq[string] {
 }
 
 // each calls f with every value, until f returns false. The scheme has no case (RFC
-// 9110, 11.1).
+// 9110, 11.1), and one space or more stand behind it (RFC 6750, 2.1).
 func (bearer) each(r *http.Request, f func(string) bool) {
 	for _, line := range r.Header["Authorization"] {
-		if scheme, value, _ := strings.Cut(line, " "); strings.EqualFold(scheme, "Bearer") && !f(value) {
+		if scheme, value, _ := strings.Cut(line, " "); strings.EqualFold(scheme, "Bearer") && !f(strings.TrimLeft(value, " ")) {
 			return
 		}
 	}

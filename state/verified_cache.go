@@ -37,7 +37,7 @@ type verifiedCredential[T any] struct {
 func newVerifiedCache[T any](c Config, purpose keys.Purpose) *verifiedCache[T] {
 	o := &verifiedCache[T]{slug: c.Slug, purpose: purpose, keys: c.Keys}
 	if c.CredentialCache > 0 {
-		o.cache = otter.Must(&otter.Options[[sha256.Size]byte, verifiedCredential[T]]{MaximumSize: c.CredentialCache})
+		o.cache = otter.Must(&otter.Options[[sha256.Size]byte, verifiedCredential[T]]{MaximumSize: int(c.CredentialCache)})
 	}
 	return o
 }

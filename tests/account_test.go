@@ -150,6 +150,7 @@ func TestRefusalsOfTheAccountCommand(t *testing.T) {
 	}{
 		{"", "no account has this username", []string{"role", "missing", "admin"}},
 		{"", "no account has this username", []string{"remove", "missing"}},
+		{"correct horse battery\n", "3 to 32", []string{"add", "\u212aate"}}, // which Unicode folds to kate
 		{"", "A role is", []string{"role", "nobody", "boss"}},
 		{"short\n", "at least 8", []string{"add", "carol"}},
 		{"password123\n", "a common one", []string{"add", "carol"}},

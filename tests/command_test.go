@@ -98,6 +98,9 @@ func TestRefusalsAreOneLineAndStatusTwo(t *testing.T) {
 		{[]string{"--strategies", "sessions"}, "--strategies"},
 		{[]string{"--no-classroom", "--strategies", "seed"}, "--strategies"},
 		{[]string{"--metrics", "nonsense"}, "--metrics"},
+		{[]string{"--classroom-host", "https://lesson.example"}, "--classroom-host"},
+		{[]string{"--classroom-host", "Lesson.example"}, "--classroom-host"},
+		{[]string{"--no-classroom", "--classroom-host", "lesson.example"}, "--no-classroom"},
 		{[]string{"--metrics", "0.0.0.0:9464"}, "localhost"},
 		{[]string{"--attacker", "nonsense"}, "--attacker"},
 		{[]string{"--attacker", "localhost:x"}, "--attacker"},
@@ -285,4 +288,47 @@ func TestADatabaseOfAnotherVersionIsRefusedWithWhatToDo(t *testing.T) {
 	require.NoError(t, os.Remove(file))
 	harness.Start(t, dir, nil, "--listen", "localhost:0").Client("session-db").
 		Post("login", harness.Credentials(harness.Alice, harness.AlicePassword)).Is(http.StatusOK)
+}
+
+// needIPv6 needs both loopback addresses.
+func needIPv6(t *testing.T) {
+	t.Helper()
+	l, err := net.Listen("tcp", "[::1]:0")
+	harness.NeedSystem(t, err == nil, "no loopback address ::1")
+	require.NoError(t, l.Close())
+}
+
+func TestLocalhostIsBothLoopbackAddresses(t *testing.T) {
+	t.Parallel()
+	needIPv6(t)
+	p := harness.Start(t, t.TempDir(), nil, "--listen", "localhost:0", "--metrics", "localhost:0")
+	_, port, _ := strings.Cut(strings.TrimPrefix(p.Base, "http://"), ":")
+	metrics := regexp.MustCompile(`metrics\s+http://\S+:(\d+)/`).FindStringSubmatch(p.Banner)
+	require.NotNil(t, metrics)
+	for _, host := range []string{"127.0.0.1", "[::1]", "localhost"} {
+		for _, url := range []string{"http://" + host + ":" + port + "/healthz", "http://" + host + ":" + metrics[1] + "/metrics"} {
+			resp, err := http.Get(url) // #nosec G107 -- the program's own
+			require.NoError(t, err)
+			require.NoError(t, resp.Body.Close())
+			require.Equal(t, http.StatusOK, resp.StatusCode, url)
+		}
+	}
+	require.Contains(t, p.Logged(), "draining", "it ends on both")
+	_, err := net.Dial("tcp", "[::1]:"+port)
+	require.Error(t, err)
+}
+
+func TestAPortThatIsInUseAtOneLoopbackAddressIsSaid(t *testing.T) {
+	t.Parallel()
+	needIPv6(t)
+	for _, host := range []string{"127.0.0.1", "[::1]"} {
+		l, err := net.Listen("tcp", host+":0")
+		require.NoError(t, err)
+		defer func() { _ = l.Close() }()
+		_, port, _ := net.SplitHostPort(l.Addr().String())
+		cmd := harness.Command(t, t.TempDir(), nil, "--listen", "localhost:"+port)
+		out, _ := cmd.CombinedOutput()
+		require.Equal(t, 1, cmd.ProcessState.ExitCode(), "another program would receive the passwords of clients that resolve localhost to %s", host)
+		require.Contains(t, string(out), "--listen")
+	}
 }

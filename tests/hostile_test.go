@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"sort"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/stretchr/testify/require"
 
+	"statelab/auth"
 	"statelab/state"
 	"statelab/tests/harness"
 )
@@ -64,7 +66,7 @@ func badBodies(t testing.TB, r harness.BodyRoute) map[string]string {
 		bad[name+" with one capital"] = strings.Replace(r.Good, name, strings.ToUpper(name[:1])+name[1:], 1)
 		for kind, wrong := range map[jsontext.Kind][]string{
 			'n': {`null`}, 't': {`true`}, '"': {`"x"`}, '{': {`{}`}, '[': {`[]`},
-			'0': {`1`, `1.5`, `1.0`, `1e2`, `-0.0`, `NaN`, `Infinity`, `01`, `+1`, `1_000`, `0x10`, `.5`, `9223372036854775808`, `-9223372036854775809`, `1e400`},
+			'0': {`1`, `1.5`, `1e-1`, `1.0000000000000000000001`, `9223372036854775807.5`, `1e19`, `1e99999999999999999999`, `NaN`, `Infinity`, `01`, `+1`, `1_000`, `0x10`, `.5`, `9223372036854775808`, `-9223372036854775809`, `1e400`},
 		} {
 			switch {
 			case kind == value.Kind(), kind == 't' && value.Kind() == 'f':
@@ -179,6 +181,54 @@ func TestBodiesOfOtherMediaTypes(t *testing.T) {
 			require.Less(t, c.Do(r.Method, r.Path, harness.Raw(r.Good), harness.Header("Content-Type", good[i%len(good)])).Status, 300, r.Path)
 		}
 	})
+}
+
+func TestABodyWithAContentEncodingIsRefused(t *testing.T) {
+	t.Parallel()
+	s := harness.NewServer(t)
+	refused := func(c *harness.Client, r harness.BodyRoute, body string, lines []string) *harness.Answer {
+		a := c.Do(r.Method, r.Path, harness.Raw(body), harness.Header("Content-Encoding", lines...))
+		require.Equal(t, "identity", a.Is(http.StatusUnsupportedMediaType, "unsupported_media_type").Header.Get("Accept-Encoding"), "what it would take")
+		return a
+	}
+	harness.Each(t, func(t *testing.T, slug string) {
+		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+		before := c.Profile()
+		for _, r := range append(c.BodyRoutes(), harness.BodyRoute{Method: "PATCH", Path: "/cache/memory/catalog/SKU-0001", Good: `{"price":4200}`}) {
+			for _, lines := range [][]string{{"x-unknown"}, {"gzip"}, {"identity, gzip"}, {"identity", "br"}, {`"identity"`}, {"identity;q=1"}} {
+				c.Refused(before, refused(c, r, r.Good, lines), http.StatusUnsupportedMediaType, "unsupported_media_type")
+			}
+		}
+		for _, lines := range [][]string{{"identity"}, {"IDENTITY"}, {""}, {"identity,, identity"}, {"identity", "identity"}} {
+			c.Do("PATCH", "/"+slug+"/profile", harness.Object{"theme": "dark"}, harness.Header("Content-Encoding", lines...)).Is(http.StatusOK)
+		}
+		c.Do("POST", "/"+slug+"/logout", nil, harness.Header("Content-Encoding", "gzip")).Is(http.StatusNoContent) // nothing is encoded
+	})
+	form := harness.BodyRoute{Method: "POST", Path: "/seed/"}
+	c := s.Client(t, harness.Seed)
+	a := c.Do(form.Method, form.Path, harness.Raw("username=alice&password=wonderland"), harness.Header("Content-Type", "application/x-www-form-urlencoded"), harness.Header("Content-Encoding", "gzip"))
+	a.Is(http.StatusUnsupportedMediaType, "unsupported_media_type")
+	require.NotEmpty(t, a.Header.Get("Accept-Encoding"))
+}
+
+func TestAnIntegerMayBeWrittenWithAFractionOfZeroOrAnExponent(t *testing.T) {
+	t.Parallel()
+	s := harness.NewServer(t)
+	harness.Each(t, func(t *testing.T, slug string) {
+		for text, left := range map[string]int64{"1.0": 99, "1e1": 90, "1E+1": 90, "0.3e2": 70, "300e-1": 70, "100.000": 0, "1000000000000000000000e-20": 90, "1." + harness.Long("0", 60_000): 99} {
+			c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+			require.Equal(t, left, c.Do("POST", "/"+slug+"/spend", harness.Raw(`{"amount":`+text+`}`)).Is(http.StatusOK).Number("state.credits"), "%.20s", text)
+		}
+		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
+		before := c.Profile()
+		for text, status := range map[string]int{"0.0": 422, "-0.0": 422, "0e99999999999999999999": 422, "-1.0": 422, "9223372036854775807.0": 409, "9.223372036854775807e18": 409} {
+			c.Refused(before, c.Do("POST", "/"+slug+"/spend", harness.Raw(`{"amount":`+text+`}`)), status, map[int]string{422: "validation_failed", 409: "insufficient_credits"}[status])
+		}
+	})
+	c := s.Client(t, "")
+	require.Equal(t, int64(4200), c.Do("PATCH", "/cache/memory/catalog/SKU-0001", harness.Raw(`{"price":4.2e3}`)).Is(http.StatusOK).Number("price"))
+	c.Do("PUT", "/classroom/settings", harness.Raw(`{"credential_cache":1.0e1}`)).Is(http.StatusOK)
+	c.Do("PUT", "/classroom/settings", harness.Raw(`{"credential_cache":1.5}`)).Is(http.StatusBadRequest, "malformed_json")
 }
 
 // chunked sends the body without saying how long it is.
@@ -357,7 +407,7 @@ func TestRangesOfAnAccount(t *testing.T) {
 		c.Do("POST", "/accounts", ok).Is(http.StatusCreated)
 	}
 	for pointer, values := range map[string][]string{
-		"username":     {"", "ab", harness.Long("x", 33), "al ice", "älice", "ａｌｉｃｅ", "alice\u0000", "alice\n", "al/ice", "alice@x", "😀😀😀"},
+		"username":     {"", "ab", harness.Long("x", 33), "al ice", "älice", "ａｌｉｃｅ", "alice\u0000", "alice\n", "al/ice", "alice@x", "😀😀😀", "\u212aate", "dorm\u0130ce", "hou\u017fe", "\uff4bate"},
 		"password":     {"dormouse-9", "Dormouse-9", "STATELAB", "StateLab", "", harness.Long("😀", 7), harness.Long("x", 129), harness.Long("가", 129)},
 		"display_name": {"", harness.Long("x", 65), harness.Long("가", 65), harness.Long("😀", 65), "a\u0000b"}, // NUL: not every database takes it
 	} {
@@ -375,6 +425,25 @@ func TestRangesOfAnAccount(t *testing.T) {
 	}
 	s.Client(t, "session").Post("login", harness.Credentials("dormouse-9", password)).Is(http.StatusUnauthorized, "bad_login")
 	c.Do("POST", "/accounts", harness.Object{"username": "ALICE", "password": password}).Is(http.StatusConflict, "username_taken")
+}
+
+// likeKim are names that the case folding of Unicode, in one way or another, makes kim.
+var likeKim = []string{"\u212aim", "k\u0130m", "k\u0131m", "\uff4bim", "\uff2bim"}
+
+func TestANameThatIsOnlyFoldedToAUsernameIsAnother(t *testing.T) {
+	t.Parallel()
+	s := harness.NewServer(t)
+	const password = "twinkle twinkle"
+	c := s.Client(t, "session")
+	c.Do("POST", "/accounts", harness.Object{"username": "kim", "password": password}).Is(http.StatusCreated)
+	teacher := s.Client(t, "session")
+	for _, name := range likeKim {
+		c.Do("POST", "/accounts", harness.Object{"username": name, "password": password}).Is(http.StatusUnprocessableEntity, "validation_failed")
+		c.Post("login", harness.Credentials(name, password)).Is(http.StatusUnauthorized, "bad_login")
+		teacher.Do("PUT", "/classroom/accounts/"+url.PathEscape(name)+"/role", harness.Object{"role": "admin"}).Is(http.StatusNotFound, "not_found")
+	}
+	s.Clock.Advance(auth.ThrottleWindow)
+	require.Equal(t, "member", c.Post("login", harness.Credentials("KIM", password)).Is(http.StatusOK).At("user.role"))
 }
 
 // Each fault of a request is repaired in turn; the next one in the documented
@@ -435,93 +504,6 @@ func TestTheFirstFaultIsTold(t *testing.T) {
 	}
 }
 
-func TestMethodsThatARouteDoesNotHave(t *testing.T) {
-	t.Parallel()
-	s := harness.NewServer(t)
-	// Gin's patterns, as the server names them, with what their parameters may be.
-	allowed := map[string][]string{}
-	for _, r := range s.Routes() {
-		path := strings.NewReplacer(":id", "AAAAAAAAAAAAAAAAAAAAAA", "*name", "x").Replace(r.Path)
-		allowed[path] = append(allowed[path], r.Method)
-	}
-	require.Greater(t, len(allowed), 40)
-	c := s.Login(t, "session", harness.Alice, harness.AlicePassword)
-	for _, slug := range harness.Strategies[1:] {
-		other := s.Login(t, slug, harness.Alice, harness.AlicePassword)
-		maps.Copy(c.Cookies, other.Cookies)
-		c.Access = max(c.Access, other.Access)
-	}
-	before := c.Profile()
-	for path, methods := range allowed {
-		for _, method := range []string{
-			"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "QUERY", "get", "post", "Patch", "GET1", "X-" + harness.Long("x", 200),
-		} {
-			if slices.Contains(methods, method) {
-				continue
-			}
-			a := c.Do(method, path, nil).Is(http.StatusMethodNotAllowed)
-			require.ElementsMatch(t, methods, strings.Split(a.Header.Get("Allow"), ", "), "%s %s", method, path)
-			require.Empty(t, a.Header.Values("Set-Cookie"))
-		}
-	}
-	require.Equal(t, before, c.Profile())
-}
-
-func TestPathsAreExact(t *testing.T) {
-	t.Parallel()
-	s := harness.NewServer(t)
-	harness.Each(t, func(t *testing.T, slug string) {
-		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
-		for _, path := range []string{
-			"/%s/profile/", "//%s/profile", "/%s//profile", "/%s%%2Fprofile", "/%s%%2fprofile", "/%%2F%s/profile", "/%s/profile%%2F", "/%s\\profile", "/%s%%5Cprofile",
-			"/./%s/profile", "/%s/./profile", "/%s/x/../profile", "/%s/%%2e%%2e/%[1]s/profile", "/docs/../%s/profile", "/docs/..%%2f%s/profile",
-			"/%s/profile%%00", "/%s/profile%%20", "/%s/profile%%0a", "/%s/profile;x=1", "/%s/profile.json", "/%s/Profile", "/%s/profile/x", "/%s/x", "/%s", "/%sx/profile",
-			"/%s/logins/", "/%s/logins/a/b", "/%%73%%65%%73/%s/profile", "/web/%s", "/web/../%s/profile", "/docs/%s", "/.well-known/%s", "/" + harness.Long("x", 8000) + "%s",
-		} {
-			t.Run(path[:min(40, len(path))], func(t *testing.T) {
-				c := c.In(t)
-				a := c.Do("GET", fmt.Sprintf(path, slug), nil)
-				a.Is(http.StatusNotFound, "not_found")
-				require.NotContains(t, string(a.Body), "wonderland")
-			})
-		}
-		require.Contains(t, c.Profile(), harness.Alice)
-	})
-}
-
-func TestFilesThatAreNotThere(t *testing.T) {
-	t.Parallel()
-	s := harness.NewServer(t)
-	for _, path := range []string{
-		"/docs/nothing", "/docs/.", "/docs/..", "/docs/%2e%2e/api.go", "/docs/swagger-ui.css/", "/docs//swagger-ui.css", "/docs/swagger-ui.css/x", "/docs/SWAGGER-UI.CSS", "/docs/swagger-ui.css%00", "/docs/index.html",
-		"/web/", "/web/.", "/web/..", "/web/words", "/web/words/", "/web//app.js", "/web/app.js/", "/web/words/../app.js", "/web/%2e%2e/web.go", "/web/app.js%00", "/web/APP.JS", "/web/web.go", "/web/layout.html",
-		"/openapi.yaml/", "/openapi.yml", "/.well-known/", "/.git/config", "/healthz/", "/readyz/x", "/debug/pprof/", "/metrics/", "/favicon.ico",
-	} {
-		t.Run(path, func(t *testing.T) { s.Client(t, "").Do("GET", path, nil).Is(http.StatusNotFound, "not_found") })
-	}
-	for _, path := range []string{"/openapi.yaml", "/openapi.json", "/docs", "/docs/swagger-ui.css", "/docs/favicon-32x32.png", "/web/app.js"} {
-		for what, odd := range map[string]func(*http.Request){
-			"a range behind the end": harness.Header("Range", "bytes=99999999-"), "two ranges": harness.Header("Range", "bytes=0-1,3-4"), "no range": harness.Header("Range", "x"), "another tag": harness.Header("If-Match", `"x"`),
-			"an old date": harness.Header("If-Unmodified-Since", "Thu, 01 Jan 1970 00:00:00 GMT"), "a range of another tag": harness.Header("If-Range", `"x"`),
-		} {
-			for _, encoding := range []string{"gzip", "identity"} {
-				t.Run(path+" "+what+" "+encoding, func(t *testing.T) {
-					s.Client(t, "").Do("GET", path, nil, odd, harness.Header("Accept-Encoding", encoding)).Is(http.StatusOK) // whole or not at all
-				})
-			}
-		}
-	}
-}
-
-// The star is a target of HTTP, and net/http would answer it by itself.
-func TestTheStarIsAnsweredByUs(t *testing.T) {
-	t.Parallel()
-	p := harness.Start(t, t.TempDir(), nil, "--listen", "localhost:0")
-	back := (&harness.Server{URL: p.Base}).Wire(t, "OPTIONS * HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n", false)
-	require.Contains(t, back, "X-Request-Id: ", "%s", back)
-	require.Contains(t, back, "X-Content-Type-Options: nosniff")
-}
-
 // What a user had written into a login goes with the login, even where a record
 // stays to say that it was ended.
 func TestWhatHasEndedKeepsNoState(t *testing.T) {
@@ -573,191 +555,6 @@ func TestATargetHasAtMost8KiB(t *testing.T) {
 	})
 }
 
-// eachCookie runs a test for every strategy whose credential is a cookie.
-func eachCookie(t *testing.T, s *harness.Server, f func(t *testing.T, slug string)) {
-	harness.Each(t, func(t *testing.T, slug string) {
-		if s.Traits(t, slug).Transport == state.TransportCookie {
-			f(t, slug)
-		}
-	})
-}
-
-// eachStrict runs a test for every strategy that is strict and has a cookie.
-func eachStrict(t *testing.T, s *harness.Server, f func(t *testing.T, slug string)) {
-	eachCookie(t, s, func(t *testing.T, slug string) {
-		if harness.Strict(s.Traits(t, slug)) {
-			f(t, slug)
-		}
-	})
-}
-
-// foreign is the code for a credential that the server did not make.
-func foreign(traits state.Traits) string {
-	if traits.Holder == state.HolderServer {
-		return "unknown_session"
-	}
-	return "bad_signature"
-}
-
-// badCookies are headers that carry no usable credential of a strategy, by what
-// is wrong with them. Mine and theirs are two that would be.
-func badCookies(name, mine, theirs, other, unknown string) map[string]struct {
-	lines  []string
-	status int
-	code   string
-} {
-	return map[string]struct {
-		lines  []string
-		status int
-		code   string
-	}{
-		"none":                     {nil, 401, "no_credential"},
-		"no value":                 {[]string{name + "="}, 401, "no_credential"},
-		"no equals sign":           {[]string{name}, 401, "no_credential"},
-		"only a value":             {[]string{mine}, 401, "no_credential"},
-		"only separators":          {[]string{";;; ; =;=="}, 401, "no_credential"},
-		"in capitals":              {[]string{strings.ToUpper(name) + "=" + mine}, 401, "no_credential"},
-		"a longer name":            {[]string{name + "x=" + mine}, 401, "no_credential"},
-		"a space in the name":      {[]string{name + " =" + mine}, 401, "no_credential"},
-		"a prefix without TLS":     {[]string{"__Host-" + name + "=" + mine}, 401, "no_credential"},
-		"a prefix in capitals":     {[]string{"__HOST-" + name + "=" + mine}, 401, "no_credential"},
-		"inside another":           {[]string{"x=" + name + "=" + mine}, 401, "no_credential"},
-		"of another strategy":      {[]string{name + "=" + other}, 401, unknown},
-		"quoted":                   {[]string{name + `="` + mine + `"`}, 401, unknown},
-		"escaped":                  {[]string{name + fmt.Sprintf("=%%%02x", mine[0]) + mine[1:]}, 401, unknown},
-		"a word":                   {[]string{name + "=x"}, 401, unknown},
-		"a point":                  {[]string{name + "=."}, 401, unknown},
-		"well formed and unknown":  {[]string{name + "=" + harness.Long("A", 44)}, 401, unknown},
-		"44 other bytes":           {[]string{name + "=" + harness.Long("\xff", 44)}, 401, unknown},
-		"Korean":                   {[]string{name + "=" + harness.Long("가", 44)}, 401, unknown},
-		"8 KiB":                    {[]string{name + "=" + harness.Long("A", 8<<10)}, 401, unknown},
-		"one character less":       {[]string{name + "=" + mine[1:]}, 401, unknown},
-		"one character more":       {[]string{name + "=" + mine + "A"}, 401, unknown},
-		"somebody else's too":      {[]string{name + "=" + mine + "; " + name + "=" + theirs}, 400, "ambiguous_credential"},
-		"somebody else's first":    {[]string{name + "=" + theirs, name + "=" + mine}, 400, "ambiguous_credential"},
-		"a wrong one too":          {[]string{name + "=" + mine, name + "=x"}, 400, "ambiguous_credential"},
-		"a wrong one first":        {[]string{name + "=x;" + name + "=" + mine}, 400, "ambiguous_credential"},
-		"101 cookies":              {[]string{name + "=" + mine + harness.Long("; a=b", 100)}, 431, "header_too_large"},
-		"101 cookies in 101 lines": {append(slices.Repeat([]string{"a=b"}, 100), name+"="+mine), 431, "header_too_large"},
-		"3001 cookies":             {[]string{name + "=" + mine + harness.Long("; a=b", 3000)}, 431, "header_too_large"},
-		"more than 16 KiB":         {[]string{name + "=" + mine + ";" + harness.Long("b", 16<<10-len(name+"="+mine))}, 431, "header_too_large"},
-		"more than 16 KiB in two":  {[]string{name + "=" + mine, harness.Long("b", 16<<10+1-len(name+"="+mine))}, 431, "header_too_large"},
-	}
-}
-
-func TestACookieThatIsNoCredentialReadsNothing(t *testing.T) {
-	t.Parallel()
-	s := harness.NewServer(t)
-	eachStrict(t, s, func(t *testing.T, slug string) {
-		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
-		other := s.Login(t, harness.Strategies[(slices.Index(harness.Strategies, slug)+1)%len(harness.Strategies)], harness.Alice, harness.AlicePassword)
-		name, mine, theirs := harness.CookieName(slug), c.Held(), s.Login(t, slug, harness.Bob, harness.BobPassword).Held()
-		before, records := c.Profile(), s.Records(t)
-		for what, bad := range badCookies(name, mine, theirs, other.Held(), foreign(s.Traits(t, slug))) {
-			t.Run(what, func(t *testing.T) {
-				c := c.In(t)
-				cookies := harness.Header("Cookie", bad.lines...)
-				c.Refused(before, c.Do("GET", "/"+slug+"/profile", nil, cookies), bad.status, bad.code)
-				c.Refused(before, c.Do("PATCH", "/"+slug+"/profile", harness.Object{"theme": "dark"}, cookies), bad.status, bad.code)
-			})
-		}
-		require.Equal(t, records, s.Records(t), "a request without a credential has made a record")
-
-		// What is no fault: the same value twice, and everything up to the limits.
-		for _, lines := range [][]string{
-			{name + "=" + mine + "; " + name + "=" + mine}, {name + "=" + mine, "  " + name + "=" + mine + "  "}, {"a=b;" + name + "=" + mine + ";"},
-			{name + "=" + mine + harness.Long("; a=b", 99)}, {name + "=" + mine, harness.Long("b", 16<<10-len(name+"="+mine))},
-		} {
-			require.Equal(t, before, string(c.Do("GET", "/"+slug+"/profile", nil, harness.Header("Cookie", lines...)).Is(http.StatusOK).Body))
-		}
-	})
-}
-
-func TestTheOrderOfCookiesMeansNothing(t *testing.T) {
-	t.Parallel()
-	s := harness.NewServer(t)
-	eachStrict(t, s, func(t *testing.T, slug string) {
-		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
-		values := []string{c.Held(), s.Login(t, slug, harness.Bob, harness.BobPassword).Held(), "x", "", `""`}
-		for i, a := range values {
-			for _, b := range values[i+1:] {
-				ask := func(first, second string) *harness.Answer {
-					return c.Do("GET", "/"+slug+"/profile", nil, harness.Header("Cookie", harness.CookieName(slug)+"="+first+"; statelab_"+slug+"="+second))
-				}
-				require.Equal(t, ask(a, b).Status, ask(b, a).Status, "%.8q and %.8q", a, b)
-			}
-		}
-	})
-}
-
-func TestABadCookieNeverBlocksALogin(t *testing.T) {
-	t.Parallel()
-	s := harness.NewServer(t)
-	eachStrict(t, s, func(t *testing.T, slug string) {
-		other := s.Login(t, harness.Strategies[(slices.Index(harness.Strategies, slug)+1)%len(harness.Strategies)], harness.Alice, harness.AlicePassword)
-		cases := func() map[string]struct {
-			lines  []string
-			status int
-			code   string
-		} {
-			mine, theirs := s.Login(t, slug, harness.Alice, harness.AlicePassword), s.Login(t, slug, harness.Bob, harness.BobPassword)
-			return badCookies(harness.CookieName(slug), mine.Held(), theirs.Held(), other.Held(), "")
-		}
-		for _, what := range slices.Sorted(maps.Keys(cases())) {
-			t.Run(what, func(t *testing.T) {
-				bad := cases()[what] // of logins that are alive
-				c := s.Client(t, slug)
-				a := c.Do("POST", "/"+slug+"/login", harness.Credentials(harness.Teacher, harness.TeacherPassword), harness.Header("Cookie", bad.lines...))
-				if bad.status == http.StatusRequestHeaderFieldsTooLarge {
-					a.Is(bad.status, bad.code)
-					return
-				}
-				a.Is(http.StatusOK)
-				require.NotContains(t, strings.Join(bad.lines, ""), c.Held(), "an identifier from the request was adopted")
-				require.Contains(t, c.Profile(), harness.Teacher)
-			})
-		}
-	})
-}
-
-func TestACredentialCountsInItsPlaceOnly(t *testing.T) {
-	t.Parallel()
-	s := harness.NewServer(t)
-	harness.Each(t, func(t *testing.T, slug string) {
-		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
-		held, name := c.Held(), harness.CookieName(slug)
-		for what, change := range map[string]func(*http.Request){
-			"nowhere":      func(*http.Request) {},
-			"in the query": func(r *http.Request) { r.URL.RawQuery = name + "=" + held + "&access_token=" + held + "&sid=" + held },
-			"in headers": func(r *http.Request) {
-				r.Header.Set("X-Session-Id", held)
-				r.Header.Set("X-Access-Token", held)
-				r.Header.Set(name, held)
-			},
-			"with another scheme":  harness.Header("Authorization", "Session "+held, "Token "+held, held),
-			"as Basic":             harness.Header("Authorization", "Basic "+held),
-			"where the other is":   func(r *http.Request) { swap(r, c.Bearer(), held, name) },
-			"in cookies by others": harness.Header("Cookie", "sid="+held+"; access_token="+held+"; session="+held+"; Authorization=Bearer "+held),
-		} {
-			t.Run(what, func(t *testing.T) {
-				s.Client(t, slug).Do("GET", "/"+slug+"/profile", nil, change).Is(http.StatusUnauthorized, "no_credential")
-				s.Client(t, slug).Do("POST", "/"+slug+"/spend", harness.Object{"amount": 1}, change).Is(http.StatusUnauthorized, "no_credential")
-			})
-		}
-		form := "access_token=" + held + "&" + name + "=" + held
-		s.Client(t, slug).Do("POST", "/"+slug+"/spend", harness.Raw(form), harness.Header("Content-Type", "application/x-www-form-urlencoded")).Is(http.StatusUnauthorized, "no_credential")
-	})
-}
-
-// swap puts a token where a cookie belongs, and the other way round.
-func swap(r *http.Request, bearer bool, held, name string) {
-	if bearer {
-		r.Header.Set("Cookie", name+"="+held)
-	} else {
-		r.Header.Set("Authorization", "Bearer "+held)
-	}
-}
-
 func TestPreconditionsThatAreNone(t *testing.T) {
 	t.Parallel()
 	s := harness.NewServer(t)
@@ -769,6 +566,7 @@ func TestPreconditionsThatAreNone(t *testing.T) {
 			{""}, {"x"}, {`"`}, {`""`}, {`"*"`}, {"**"}, {",,,"}, {of}, {`"` + of}, {of + `"`}, {"W/" + tag}, {"w/" + tag}, {`'` + of + `'`}, {`"` + of[:20] + `"`},
 			{`"` + harness.Long("x", 4096) + `"`}, {`"x"`, `"y"`}, {"\xff"}, {strings.Replace(tag, ".1.", ".2.", 1)}, {strings.Replace(tag, ".1.", ".01.", 1)},
 			{strings.Replace(tag, ".1.", ".1", 1)}, {strings.ToUpper(tag)}, {" " + of + " "},
+			{`"a,*,b"`}, {`"a, *, b"`}, {"*, *"}, {"*", "*"}, {`"x", *`}, {`"x` + tag}, {"x, " + tag}, {`"x,` + of + `"`}, {`"x" ` + tag},
 		} {
 			t.Run(fmt.Sprintf("%.20q", lines), func(t *testing.T) {
 				c := c.In(t)
@@ -778,7 +576,8 @@ func TestPreconditionsThatAreNone(t *testing.T) {
 				}
 			})
 		}
-		c.Do("PATCH", "/"+slug+"/profile", harness.Object{"theme": "dark"}, harness.Header("If-Match", `"x", `+tag)).Is(http.StatusOK)
+		c.Do("PATCH", "/"+slug+"/profile", harness.Object{"theme": "dark"}, harness.Header("If-Match", `"x,y"`, `"a,*,b" ,, `+tag)).Is(http.StatusOK)
+		c.Do("PATCH", "/"+slug+"/profile", harness.Object{"theme": "dark"}, harness.Header("If-Match", " *")).Is(http.StatusOK)
 	})
 }
 
@@ -809,155 +608,6 @@ func TestOnlyJSONIsAnswered(t *testing.T) {
 				c.Do("POST", "/accounts", harness.Object{"username": "dormouse", "password": "twinkle twinkle"}, accept).Is(http.StatusNotAcceptable, "not_acceptable")
 			})
 		}
-	})
-}
-
-// What is no HTTP is refused before it is ours to answer, and what is barely
-// HTTP has one meaning and one answer; the server goes on in both cases.
-func TestMessagesOnTheWire(t *testing.T) {
-	t.Parallel()
-	s := harness.NewServer(t)
-	harness.Each(t, func(t *testing.T, slug string) {
-		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
-		credential := "Cookie: " + harness.CookieName(slug) + "=" + c.Held() + "\r\n"
-		if c.Bearer() {
-			credential = "Authorization: Bearer " + c.Held() + "\r\n"
-		}
-		const host, body = "Host: HOST\r\n", `{"amount":1}`
-		get := "GET /" + slug + "/profile HTTP/1.1\r\nConnection: close\r\n" + credential
-		post := "POST /" + slug + "/spend HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nContent-Type: application/json\r\n" + credential
-		chunks := "\r\nc\r\n" + body + "\r\n0\r\n\r\n"
-		for what, test := range map[string]struct {
-			text, want string
-			cut        bool
-		}{
-			"nothing":                      {"", "", true},
-			"half a header":                {get, "", true},
-			"less than the length":         {post + "Content-Length: 13\r\n\r\n" + body, "1.1 400", true},
-			"half a chunk":                 {post + "Transfer-Encoding: chunked\r\n\r\nff\r\n" + body, "1.1 400", true},
-			"TLS":                          {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", "1.1 400", false},
-			"HTTP/0.9":                     {"GET /" + slug + "/profile\r\n\r\n", "1.1 400", false},
-			"HTTP/1.0 without a host":      {"GET /" + slug + "/profile HTTP/1.0\r\n" + credential + "\r\n", "1.0 421", false},
-			"HTTP/2.0":                     {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "1.1 421", true},
-			"HTTP/3.0":                     {strings.Replace(get, "1.1", "3.0", 1) + host + "\r\n", "1.1 505", false},
-			"no host":                      {get + "\r\n", "1.1 400", false},
-			"two hosts":                    {get + host + host + "\r\n", "1.1 400", false},
-			"a host on two lines":          {get + "Host: HOST\r\n x\r\n\r\n", "1.1 400", false},
-			"a host with a path":           {get + "Host: localhost/@example.com\r\n\r\n", "1.1 400", false},
-			"another host in the target":   {strings.Replace(get, "GET ", "GET http://example.com", 1) + host + "\r\n", "1.1 421", false},
-			"a header without a colon":     {get + host + "X\r\n\r\n", "1.1 400", false},
-			"a space before the colon":     {get + host + "X : 1\r\n\r\n", "1.1 400", false},
-			"a NUL in a header":            {get + host + "X: \x00\r\n\r\n", "1.1 400", false},
-			"a bare CR in a header":        {get + host + "X: a\rSet-Cookie: x\r\n\r\n", "1.1 400", false},
-			"a NUL in the target":          {strings.Replace(get, slug, "\x00", 1) + host + "\r\n", "1.1 400", false},
-			"half an escape in the target": {strings.Replace(get, slug, "%e", 1) + host + "\r\n", "1.1 400", false},
-			"a target without a slash":     {strings.Replace(get, "/"+slug, slug, 1) + host + "\r\n", "1.1 400", false},
-			"a target without a path":      {"GET http://HOST HTTP/1.1\r\nConnection: close\r\n" + host + "\r\n", "1.1 404", false},
-			"a star for a target":          {"GET * HTTP/1.1\r\nConnection: close\r\n" + host + "\r\n", "1.1 404", false},
-			"a tunnel":                     {"CONNECT HOST HTTP/1.1\r\nConnection: close\r\n" + host + "\r\n", "1.1 404", false},
-			"a tunnel to a path":           {strings.Replace(get, "GET", "CONNECT", 1) + host + "\r\n", "1.1 405", false},
-			"two lengths":                  {post + "Content-Length: 12\r\nContent-Length: 13\r\n\r\n" + body, "1.1 400", false},
-			"a negative length":            {post + "Content-Length: -1\r\n\r\n" + body, "1.1 400", false},
-			"a length with a sign":         {post + "Content-Length: +12\r\n\r\n" + body, "1.1 400", false},
-			"a list of lengths":            {post + "Content-Length: 12, 12\r\n\r\n" + body, "1.1 400", false},
-			"an unknown coding":            {post + "Transfer-Encoding: xchunked\r\n" + chunks, "1.1 501", false},
-			"two codings":                  {post + "Transfer-Encoding: gzip, chunked\r\n" + chunks, "1.1 501", false},
-			"one coding twice":             {post + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n" + chunks, "1.1 501", false},
-			"a chunk of no size":           {post + "Transfer-Encoding: chunked\r\n\r\nzz\r\n" + body + "\r\n0\r\n\r\n", "1.1 400", false},
-			"a chunk of a huge size":       {post + "Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n" + body + "\r\n0\r\n\r\n", "1.1 400", false},
-			"a chunk with a sign":          {post + "Transfer-Encoding: chunked\r\n\r\n+c\r\n" + body + "\r\n0\r\n\r\n", "1.1 400", false},
-			"a length beside chunks":       {post + "Content-Length: 12\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n[\r\n0\r\n\r\n", "1.1 400", false},
-			"two megabytes of headers":     {get + host + harness.Long("X: "+harness.Long("x", 1000)+"\r\n", 2000) + "\r\n", "1.1 431", false},
-		} {
-			t.Run(what, func(t *testing.T) {
-				before := c.In(t).Profile()
-				back := s.Wire(t, test.text, test.cut)
-				require.Equal(t, test.want, strings.TrimPrefix(back, "HTTP/")[:len(test.want)], "%.200s", back)
-				require.NotContains(t, back, "Set-Cookie")
-				require.LessOrEqual(t, strings.Count(back, "HTTP/1."), 1, "one message, two answers: %s", back)
-				require.Equal(t, before, c.In(t).Profile())
-			})
-		}
-		for _, good := range []string{
-			get + host + "X: a\r\n b\r\n\r\n", // a folded line, which nobody reads
-			post + "Content-Length: 12\r\n\r\n" + body,
-			post + "Content-Length: 12\r\nContent-Length: 12\r\n\r\n" + body,
-			post + "Transfer-Encoding: chunked\r\n\r\n1;x=y\r\n{\r\nb\r\n" + body[1:] + "\r\n0\r\n\r\n",
-		} {
-			require.Contains(t, s.Wire(t, good, false), "HTTP/1.1 200 ")
-		}
-	})
-}
-
-// Where two readers of a connection disagree on the end of a message, the rest
-// of it is a request of somebody's choice. Ours comes behind each of these on
-// the same connection, and is not carried out.
-func TestNoRequestHidesInAnother(t *testing.T) {
-	t.Parallel()
-	s := harness.NewServer(t, withDenylist) // so that a logout can be seen
-	harness.Each(t, func(t *testing.T, slug string) {
-		if !harness.Strict(s.Traits(t, slug)) {
-			return // it may go on when it has ended
-		}
-		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
-		held := "Cookie: statelab_" + slug + "=" + c.Held() + "\r\n"
-		if c.Bearer() {
-			held = "Authorization: Bearer " + c.Held() + "\r\n"
-		}
-		host := "Host: " + strings.TrimPrefix(s.URL, "http://") + "\r\n"
-		hidden := "POST /" + slug + "/logout HTTP/1.1\r\n" + host + held + "\r\n"
-		post := "POST /" + slug + "/spend HTTP/1.1\r\n" + host + "Content-Type: application/json\r\n" + held
-		const body, end = "c\r\n{\"amount\":1}\r\n0\r\n\r\n", "GET /healthz HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n"
-		old := strings.Replace(post, "1.1", "1.0", 1) + "Connection: keep-alive\r\n"
-		length := fmt.Sprintf("Content-Length: %d\r\n", len(body)+len(hidden))
-		for name, test := range map[string]struct {
-			text string
-			want []string
-		}{
-			"a length that hides it, and chunks":  {post + length + "Transfer-Encoding: chunked\r\n\r\n" + body + hidden, []string{"200"}},
-			"chunks, and a length that hides it":  {post + "Transfer-Encoding: chunked\r\n" + length + "\r\n" + body + hidden, []string{"200"}},
-			"a length that ends before it":        {post + "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n" + body + hidden, []string{"200"}},
-			"chunks in HTTP/1.0":                  {old + "Transfer-Encoding: chunked\r\n\r\n" + body + hidden, []string{"400", "400"}}, // the second is the size of the chunk
-			"chunks in HTTP/1.0, and a length":    {old + "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n" + body[:3] + hidden, []string{"400"}},
-			"a chunk size that a bare LF ends":    {post + "Transfer-Encoding: chunked\r\n\r\n" + strings.Replace(body, "\r\n", "\n", 1) + hidden, []string{"400"}},
-			"an extension that a bare LF ends":    {post + "Transfer-Encoding: chunked\r\n\r\n" + strings.Replace(body, "\r\n", ";a\nb\r\n", 1) + hidden, []string{"400"}},
-			"a coding with a space in its name":   {post + length + "Transfer-Encoding : chunked\r\n\r\n" + body + hidden, []string{"400"}},
-			"a coding behind a vertical tab":      {post + length + "Transfer-Encoding: \vchunked\r\n\r\n" + body + hidden, []string{"400"}},
-			"a coding on a folded line":           {post + length + "Transfer-Encoding:\r\n x\r\n\r\n" + body + hidden, []string{"501"}},
-			"a coding that is none":               {post + length + "Transfer-Encoding: identity\r\n\r\n" + body + hidden, []string{"501"}},
-			"a coding in quotes":                  {post + length + "Transfer-Encoding: \"chunked\"\r\n\r\n" + body + hidden, []string{"501"}},
-			"a length in a trailer":               {post + "Transfer-Encoding: chunked\r\nTrailer: Content-Length\r\n\r\n" + strings.TrimSuffix(body, "\r\n") + length + "\r\n" + hidden, []string{"400"}},
-			"a length with a list of two":         {post + "Content-Length: 12, 40\r\n\r\n" + body + hidden, []string{"400"}},
-			"a length in hexadecimal":             {post + "Content-Length: 0xc\r\n\r\n" + body + hidden, []string{"400"}},
-			"a body of a GET":                     {"GET /" + slug + "/profile HTTP/1.1\r\n" + host + held + fmt.Sprintf("Content-Length: %d\r\n\r\n", len(hidden)) + hidden, []string{"200", "200"}},
-			"a body of a HEAD":                    {"HEAD /" + slug + "/profile HTTP/1.1\r\n" + host + held + fmt.Sprintf("Content-Length: %d\r\n\r\n", len(hidden)) + hidden, []string{"200", "200"}},
-			"a body that nobody asked to send":    {"GET /nothing HTTP/1.1\r\n" + host + fmt.Sprintf("Content-Length: %d\r\n\r\n", len(hidden)) + hidden, []string{"404", "200"}},
-			"a body of a request without a login": {"POST /" + slug + "/spend HTTP/1.1\r\n" + host + fmt.Sprintf("Content-Length: %d\r\n\r\n", len(hidden)) + hidden, []string{"401", "200"}},
-		} {
-			t.Run(name, func(t *testing.T) {
-				back := s.Wire(t, test.text+end, false)
-				require.Equal(t, test.want, harness.Statuses(back), "%s", back)
-				c.In(t).Get("profile").Is(http.StatusOK) // it has not been logged out
-			})
-		}
-		require.Equal(t, []string{"200", "204", "200"}, harness.Statuses(s.Wire(t, post+"Content-Length: 12\r\n\r\n{\"amount\":1}"+hidden+end, false)), "what does not hide is carried out")
-		c.Get("profile").Is(http.StatusUnauthorized)
-	})
-}
-
-// A target may name a scheme, and the client may write what it likes there: it
-// must not turn a connection without TLS into one with it.
-func TestASchemeInTheTargetIsNoTLS(t *testing.T) {
-	t.Parallel()
-	s := harness.NewServer(t)
-	eachCookie(t, s, func(t *testing.T, slug string) {
-		c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
-		const body = `{"username":"alice","password":"wonderland"}`
-		login := s.Wire(t, fmt.Sprintf("POST https://HOST/%s/login HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", slug, len(body), body), false)
-		require.Contains(t, login, "HTTP/1.1 200 ")
-		require.Contains(t, login, "Set-Cookie: "+harness.CookieName(slug)+"=")
-		prefixed := s.Wire(t, fmt.Sprintf("GET https://HOST/%s/profile HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nCookie: __Host-statelab_%[1]s=%s\r\n\r\n", slug, c.Held()), false)
-		require.Contains(t, prefixed, "HTTP/1.1 401 ", "a __Host- cookie was taken without TLS")
 	})
 }
 

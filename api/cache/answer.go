@@ -2,7 +2,6 @@ package cache
 
 import (
 	"bytes"
-	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -15,7 +14,8 @@ import (
 func (c *Cache) answer(g *gin.Context, e *Entry, age, status []string) {
 	g.Abort()
 	h := g.Writer.Header()
-	maps.Copy(h, e.Header)
+	encodes := h["Content-Encoding"] != nil
+	apply(h, e.Header)
 	if age != nil {
 		h["Age"] = age
 	}
@@ -27,10 +27,10 @@ func (c *Cache) answer(g *gin.Context, e *Entry, age, status []string) {
 	switch {
 	case e.Status == http.StatusOK && notModified(r, h):
 		sendNotModified(g.Writer)
-	case e.Status == http.StatusOK && r.Header["Range"] != nil && r.Method == http.MethodGet:
+	case e.Status == http.StatusOK && r.Header["Range"] != nil && r.Method == http.MethodGet && !encodes: // whose parts are others
 		http.ServeContent(g.Writer, r, "", time.Time{}, bytes.NewReader(e.Body))
 	default:
-		send(g.Writer, e.Status, e.Body, r.Method)
+		send(g.Writer, e.Status, e.Body, r.Method, encodes)
 	}
 }
 
@@ -43,15 +43,19 @@ func sendNotModified(w gin.ResponseWriter) {
 	w.WriteHeaderNow()
 }
 
-// send sends a whole answer.
-func send(w gin.ResponseWriter, status int, body []byte, method string) {
+// send sends a whole answer. If middleware outside the cache encodes it, the length is
+// another one, and that middleware decides at the first Write or at the end whether it
+// does: the status must not be sent before.
+func send(w gin.ResponseWriter, status int, body []byte, method string, encodes bool) {
 	h := w.Header()
-	if status != http.StatusNoContent && status != http.StatusNotModified && h["Transfer-Encoding"] == nil && h["Content-Length"] == nil {
+	if !encodes && status != http.StatusNoContent && status != http.StatusNotModified && h["Transfer-Encoding"] == nil && h["Content-Length"] == nil {
 		h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	}
 	w.WriteHeader(status)
-	w.WriteHeaderNow()
-	if len(body) > 0 && method != http.MethodHead {
+	switch {
+	case len(body) > 0 && method != http.MethodHead:
 		_, _ = w.Write(body)
+	case !encodes:
+		w.WriteHeaderNow()
 	}
 }

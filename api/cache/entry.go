@@ -69,10 +69,15 @@ var perConnection = []string{
 	"Proxy-Connection", "Te", "Transfer-Encoding", "Upgrade",
 }
 
-// made returns what a handler has set of the header after it was as before. The
-// rest belongs to the one answer: its request id, say.
+// made returns what a handler has set of the header after it was as before, with no values
+// for what it has deleted. The rest belongs to the one answer: its request id, say.
 func made(before, after http.Header) http.Header {
 	h := make(http.Header, len(after))
+	for name := range before {
+		if _, ok := after[name]; !ok {
+			h[name] = nil
+		}
+	}
 	for name, values := range after {
 		if old, ok := before[name]; !ok || !slices.Equal(old, values) {
 			h[name] = slices.Clip(slices.Clone(values))
@@ -87,6 +92,17 @@ func made(before, after http.Header) http.Header {
 		delete(h, name)
 	}
 	return h
+}
+
+// apply makes of a header what made has seen a handler make of it.
+func apply(h, made http.Header) {
+	for name, values := range made {
+		if len(values) == 0 {
+			delete(h, name)
+		} else {
+			h[name] = values
+		}
+	}
 }
 
 // refreshed is what the entry says with the headers of a 304 (RFC 9111, 3.2): all but

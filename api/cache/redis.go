@@ -9,7 +9,9 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -31,7 +33,8 @@ import (
 // end with it.
 //
 // A server that does not answer is left alone for a moment, so that requests do not
-// wait for it one by one.
+// wait for it one by one. What Redis refuses to this user is done without, as far as
+// that is safe, and Warnings says so.
 type Redis struct {
 	client redis.UniversalClient
 	prefix string
@@ -45,6 +48,10 @@ type Redis struct {
 	mu      sync.Mutex
 	pending map[string]struct{} // paths whose invalidation Redis has not heard of
 	late    atomic.Bool         // there are such
+
+	noted  sync.Mutex
+	known  map[string]bool // what Warnings returns
+	report func(warning string)
 
 	subscription *redis.PubSub
 	subscribed   chan struct{}
@@ -66,6 +73,17 @@ const (
 	// redisPending is how many paths are remembered whose invalidation has failed.
 	// Past it, old answers end when they are stale.
 	redisPending = 10_000
+	// redisProbe is after how many rests a refused subscription is tried again.
+	redisProbe = 20
+)
+
+// What a user of Redis may lack. Each is a sentence for the operator.
+const (
+	noChannel = "Redis refuses this user the channel of the cache: after a change, " +
+		"other servers may show what they keep in memory until it is stale: grant &statelab:*"
+	noInfo = "Redis refuses this user INFO: if Redis restarts with an older state, " +
+		"the cache may show answers from before a change until they are stale: grant +info"
+	noCommands = "Redis refuses this user a command or the keys of the cache: the cache policy redis keeps nothing"
 )
 
 // wallClock times outages: a lesson that moves a clock must not end one.
@@ -81,7 +99,7 @@ var errResting = errors.New("cache: redis failed a moment ago")
 func NewRedis(client redis.UniversalClient, prefix string, local *Memory, patience time.Duration) *Redis {
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Redis{
-		client: client, prefix: prefix, node: rand.Text(), local: local, pending: map[string]struct{}{},
+		client: client, prefix: prefix, node: rand.Text(), local: local, pending: map[string]struct{}{}, known: map[string]bool{},
 		patience: cmp.Or(patience, DefaultRedisPatience), clock: wallClock,
 		subscribed: make(chan struct{}), stop: stop,
 	}
@@ -103,6 +121,41 @@ func (s *Redis) Close() error {
 	return err
 }
 
+// Warnings returns a sentence for each thing that Redis refuses to this user.
+func (s *Redis) Warnings() []string {
+	s.noted.Lock()
+	defer s.noted.Unlock()
+	return slices.Sorted(maps.Keys(s.known))
+}
+
+// Report has f called with each warning when it begins, and with those that there are.
+func (s *Redis) Report(f func(warning string)) {
+	s.noted.Lock()
+	defer s.noted.Unlock()
+	s.report = f
+	for warning := range s.known {
+		f(warning)
+	}
+}
+
+// note keeps whether a warning holds.
+func (s *Redis) note(warning string, holds bool) {
+	s.noted.Lock()
+	defer s.noted.Unlock()
+	switch {
+	case !holds:
+		delete(s.known, warning)
+	case !s.known[warning]:
+		s.known[warning] = true
+		if s.report != nil {
+			s.report(warning)
+		}
+	}
+}
+
+// refused says whether Redis does not allow its user to do this.
+func refused(err error) bool { return redis.HasErrorPrefix(err, "NOPERM") }
+
 func (s *Redis) channel() string { return s.prefix + "invalidated" }
 
 // listen hears what other nodes invalidate. A message can be missed only while
@@ -115,6 +168,7 @@ func (s *Redis) listen() {
 			if s.local != nil {
 				s.local.Clear()
 			}
+			s.note(noChannel, false)
 			first()
 		case *redis.Message:
 			node, path, _ := strings.Cut(news.Payload, " ")
@@ -125,17 +179,48 @@ func (s *Redis) listen() {
 	}
 }
 
-// catchUp tells Redis what it has missed, also if nobody asks.
+// hears says whether there has been a subscription.
+func (s *Redis) hears() bool {
+	select {
+	case <-s.subscribed:
+		return true
+	default:
+		return false
+	}
+}
+
+// catchUp tells Redis what it has missed, also if no request comes.
 func (s *Redis) catchUp(ctx context.Context) {
 	tick := time.NewTicker(redisRest)
 	defer tick.Stop()
-	for {
+	for n := 0; ; n++ {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 			_ = s.flush(ctx) // or at the next tick
+			if n%redisProbe == 0 {
+				s.probe(ctx)
+			}
 		}
+	}
+}
+
+// probe finds out why there has been no subscription yet: the client hides the answer of
+// Redis from those who listen. It subscribes again once Redis allows it.
+func (s *Redis) probe(ctx context.Context) {
+	if s.hears() {
+		return
+	}
+	bounded, cancel := context.WithTimeout(ctx, s.patience)
+	defer cancel()
+	attempt := s.client.Subscribe(bounded, s.channel())
+	_, err := attempt.Receive(bounded)
+	_ = attempt.Close()
+	if err == nil {
+		_ = s.subscription.Subscribe(bounded, s.channel())
+	} else if refused(err) {
+		s.note(noChannel, true)
 	}
 }
 
@@ -154,6 +239,7 @@ func (s *Redis) do(ctx context.Context, f func(context.Context) error) error {
 	switch {
 	case err == nil, errors.As(err, &reply): // it answers, be it that it has no room
 		s.rest.Store(0)
+		s.note(noCommands, refused(err))
 	case ctx.Err() == nil: // it was Redis, and not the client that has left
 		s.rest.Store(s.clock().Add(redisRest).UnixNano())
 	}
@@ -179,18 +265,20 @@ func hash(text string) string {
 
 var (
 	// Returns the generation, which begins now if there was none of this run of the
-	// server, and the entry if it is of that one.
+	// server, the entry if it is of that one, and the run: '' where the user may not ask
+	// for it.
 	redisGet = redis.NewScript(`
-local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or ''
+local info = redis.pcall('INFO', 'server')
+local run = type(info) == 'string' and string.match(info, 'run_id:(%w+)') or ''
 local generation = redis.pcall('GET', KEYS[1])
 if type(generation) ~= 'string' or string.sub(generation, 1, #run) ~= run then
   generation = run .. ARGV[1]
   redis.call('SET', KEYS[1], generation, 'PX', ARGV[2])
-  return {generation, false}
+  return {generation, false, run}
 end
 local entry = redis.pcall('GET', KEYS[2])
-if type(entry) ~= 'string' or string.sub(entry, 1, #generation) ~= generation then return {generation, false} end
-return {generation, entry}`)
+if type(entry) ~= 'string' or string.sub(entry, 1, #generation) ~= generation then return {generation, false, run} end
+return {generation, entry, run}`)
 
 	// 1: kept, 0: the generation is another one
 	redisSet = redis.NewScript(`
@@ -211,9 +299,10 @@ func (s *Redis) Get(ctx context.Context, k Key) (e *Entry, g Generation, err err
 		reply, err = redisGet.Run(ctx, s.client, []string{generation, entry}, rand.Text(), redisLongest.Milliseconds()).Slice()
 		return err
 	})
-	if err != nil || len(reply) != 2 {
+	if err != nil || len(reply) != 3 {
 		return nil, Generation{}, err
 	}
+	s.note(noInfo, reply[2] == "")
 	g.text, _ = reply[0].(string)
 	if text, ok := reply[1].(string); ok {
 		e = decode([]byte(text[len(g.text):]))
@@ -269,7 +358,7 @@ func (s *Redis) flush(ctx context.Context) error {
 		return nil
 	}
 	err := s.do(ctx, func(ctx context.Context) error {
-		_, err := s.client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		commands, err := s.client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 			for path := range s.pending {
 				generation, _ := s.names(Key{Path: path})
 				pipe.Set(ctx, generation, rand.Text(), redisLongest)
@@ -277,7 +366,19 @@ func (s *Redis) flush(ctx context.Context) error {
 			}
 			return nil
 		})
-		return err
+		if !refused(err) {
+			if err == nil && s.hears() {
+				s.note(noChannel, false)
+			}
+			return err
+		}
+		for _, c := range commands { // the new generation counts, also if the news of it is refused
+			if err := c.Err(); err != nil && (c.Name() != "publish" || !refused(err)) {
+				return err
+			}
+		}
+		s.note(noChannel, true)
+		return nil
 	})
 	if err == nil {
 		clear(s.pending)

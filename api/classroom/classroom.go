@@ -16,6 +16,7 @@ import (
 	"statelab/api"
 	"statelab/api/attacker"
 	"statelab/api/lab"
+	"statelab/api/rest"
 	"statelab/state"
 	"statelab/state/keys"
 )
@@ -100,10 +101,10 @@ func (room *Classroom) Ahead() time.Duration { return room.Clock.offset() }
 
 // AddRoutes implements api.Extension.
 func (room *Classroom) AddRoutes(s *api.Server, pages, r gin.IRoutes) {
-	r.POST("/classroom/clock", s.JSON(room.advance))
-	r.POST("/classroom/restart", s.JSON(room.restart))
-	r.POST("/classroom/keys/rotate", s.JSON(room.rotate))
-	r.PUT("/classroom/accounts/:username/role", s.JSON(room.role))
+	r.POST("/classroom/clock", s.JSON(lever(room, rest.Decode, room.advance)))
+	r.POST("/classroom/restart", s.JSON(lever(room, rest.DecodeOptional, room.restart)))
+	r.POST("/classroom/keys/rotate", s.JSON(lever(room, rest.DecodeOptional, room.rotate)))
+	r.PUT("/classroom/accounts/:username/role", s.JSON(lever(room, rest.Decode, room.role)))
 	api.Read(r, "/classroom/store/:strategy", s.JSON(room.held))
 	r.DELETE("/classroom/store/:strategy/:id", s.JSON(room.drop))
 	api.Read(r, "/classroom/settings", s.JSON(room.settings))

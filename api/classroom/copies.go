@@ -165,7 +165,8 @@ func (room *Classroom) send(c *gin.Context) (int, any, error) {
 		case in.Payload.Kind() != '{':
 			return 0, nil, rest.Invalid("/payload", "The payload must be a JSON object.")
 		case !ok:
-			return 0, nil, rest.Invalid("/payload", "This credential has no part that a thief can read or replace. Use garble to change a character.")
+			return 0, nil, rest.Invalid("/payload",
+				"This credential has no part that a thief can read or replace. Use garble to change a character.")
 		}
 		value = put(in.Payload)
 	}

@@ -81,6 +81,7 @@ func (room *Classroom) guestbook(c *gin.Context, g *api.Group) {
 	}
 	h := c.Writer.Header()
 	h["Content-Type"] = []string{"text/html; charset=utf-8"}
+	h["Referrer-Policy"] = []string{"same-origin"} // as other pages
 	h["Content-Security-Policy"] = []string{"default-src 'none'; script-src 'unsafe-inline'" + attacker + "; connect-src 'self'" + attacker +
 		"; img-src 'self'" + attacker + "; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"}
 	h.Add("Vary", "Accept-Language")

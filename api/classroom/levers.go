@@ -18,6 +18,21 @@ import (
 	"statelab/state/keys"
 )
 
+// lever makes a handler of a change to the server: one at a time.
+func lever[T any](room *Classroom, decode func(*gin.Context, ...string) (T, error),
+	f func(c *gin.Context, in T) (int, any, error),
+) func(*gin.Context) (int, any, error) {
+	return func(c *gin.Context) (int, any, error) {
+		in, err := decode(c, rest.JSONType)
+		if err != nil {
+			return 0, nil, err
+		}
+		room.pulling.Lock()
+		defer room.pulling.Unlock()
+		return f(c, in)
+	}
+}
+
 // farthest is how far ahead a lesson may move the clock: past the end of every
 // login, and not past what a duration can say.
 const farthest = 10 * 365 * 24 * time.Hour
@@ -29,15 +44,9 @@ type ClockReading struct {
 }
 
 // advance moves the clock that all expiry is judged by.
-func (room *Classroom) advance(c *gin.Context) (int, any, error) {
-	in, err := rest.Decode[struct {
-		Advance rest.Required[string] `json:"advance"`
-	}](c, rest.JSONType)
-	if err != nil {
-		return 0, nil, err
-	}
-	room.pulling.Lock()
-	defer room.pulling.Unlock()
+func (room *Classroom) advance(_ *gin.Context, in struct {
+	Advance rest.Required[string] `json:"advance"`
+}) (int, any, error) {
 	d, err := time.ParseDuration(in.Advance.Value)
 	if err != nil || d < 0 || d > farthest-room.Clock.offset() {
 		return 0, nil, rest.Invalid("/advance", "Use a positive duration such as 16m or 1h30m, and at most ten years in total.")
@@ -48,21 +57,17 @@ func (room *Classroom) advance(c *gin.Context) (int, any, error) {
 
 // restart loses what a process loses when it ends: the store, if it is in
 // memory, what is counted, remembered and cached, and the keys, if they are not kept.
-func (room *Classroom) restart(c *gin.Context) (int, any, error) {
-	in, err := rest.DecodeOptional[struct {
-		KeepKeys *bool `json:"keep_keys"`
-	}](c, rest.JSONType)
-	if err != nil {
-		return 0, nil, err
-	}
-	room.pulling.Lock()
-	defer room.pulling.Unlock()
+func (room *Classroom) restart(_ *gin.Context, in struct {
+	KeepKeys *bool `json:"keep_keys"`
+}) (int, any, error) {
 	config := room.server().Config()
 	config.CacheMemory.Clear()
 	if in.KeepKeys != nil && !*in.KeepKeys {
-		if config.Keys, err = room.newKeys(config); err != nil {
+		ring, err := room.newKeys(config)
+		if err != nil {
 			return 0, nil, err
 		}
+		config.Keys = ring
 	}
 	return http.StatusNoContent, nil, room.empty(config, config.Process.Restarted())
 }
@@ -80,21 +85,16 @@ type KeyUses struct {
 }
 
 // rotate has new keys sign, and the previous ones verify unless they are dropped.
-func (room *Classroom) rotate(c *gin.Context) (int, any, error) {
-	in, err := rest.DecodeOptional[struct {
-		KeepPrevious *bool `json:"keep_previous"`
-	}](c, rest.JSONType)
-	if err != nil {
-		return 0, nil, err
-	}
-	room.pulling.Lock()
-	defer room.pulling.Unlock()
+func (room *Classroom) rotate(_ *gin.Context, in struct {
+	KeepPrevious *bool `json:"keep_previous"`
+}) (int, any, error) {
 	config := room.server().Config()
 	var previous []*keys.Key
 	if in.KeepPrevious == nil || *in.KeepPrevious {
 		previous = config.Keys.All()
 	}
-	if config.Keys, err = room.newKeys(config, previous...); err == nil {
+	ring, err := room.newKeys(config, previous...)
+	if config.Keys = ring; err == nil {
 		err = room.replace(config)
 	}
 	if err != nil {
@@ -113,15 +113,9 @@ func (room *Classroom) rotate(c *gin.Context) (int, any, error) {
 
 // role gives an account another role. What the server holds has it at once,
 // and what clients hold is a photograph until they refresh it.
-func (room *Classroom) role(c *gin.Context) (int, any, error) {
-	in, err := rest.Decode[struct {
-		Role rest.Required[string] `json:"role"`
-	}](c, rest.JSONType)
-	if err != nil {
-		return 0, nil, err
-	}
-	room.pulling.Lock()
-	defer room.pulling.Unlock()
+func (room *Classroom) role(c *gin.Context, in struct {
+	Role rest.Required[string] `json:"role"`
+}) (int, any, error) {
 	ctx, s := c.Request.Context(), room.server()
 	if err := s.CompleteDemoAccounts(ctx); err != nil {
 		return 0, nil, err

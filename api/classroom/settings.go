@@ -1,6 +1,7 @@
 package classroom
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"strings"
@@ -16,122 +17,118 @@ import (
 // Settings are what a classroom can change without a restart. Durations are
 // written as the flags take them.
 type Settings struct {
-	Revocation      string   `json:"revocation"`
-	SessionIdle     string   `json:"session_idle"`
-	SessionMax      string   `json:"session_max"`
-	AccessTTL       string   `json:"access_ttl"`
-	RefreshTTL      string   `json:"refresh_ttl"`
-	RefreshOverlap  string   `json:"refresh_overlap"`
-	SameSite        string   `json:"same_site"`
-	OriginCheck     bool     `json:"origin_check"`
-	SizeCheck       bool     `json:"size_check"`
-	CredentialCache int      `json:"credential_cache"`
-	Notes           []string `json:"notes,omitempty"` // what a learner would wonder at
+	Revocation      string `json:"revocation"`
+	SessionIdle     string `json:"session_idle"`
+	SessionMax      string `json:"session_max"`
+	AccessTTL       string `json:"access_ttl"`
+	RefreshTTL      string `json:"refresh_ttl"`
+	RefreshOverlap  string `json:"refresh_overlap"`
+	SameSite        string `json:"same_site"`
+	OriginCheck     bool   `json:"origin_check"`
+	SizeCheck       bool   `json:"size_check"`
+	CredentialCache int64  `json:"credential_cache"`
 }
 
-// sameSites are the values that a cookie's attribute can have, by name.
-var sameSites = map[string]http.SameSite{"Lax": http.SameSiteLaxMode, "Strict": http.SameSiteStrictMode, "None": http.SameSiteNoneMode}
+// SettingsInForce are the answer of the routes of the settings.
+type SettingsInForce struct {
+	Settings
+	Notes []string `json:"notes,omitempty"` // what a learner would wonder at
+}
 
-func settingsOf(config api.Config, r *http.Request) Settings {
-	l := config.Lifetimes
-	out := Settings{
-		Revocation: "none", SessionIdle: l.SessionIdle.String(), SessionMax: l.SessionMax.String(),
-		AccessTTL: l.AccessTTL.String(), RefreshTTL: l.RefreshTTL.String(), RefreshOverlap: l.RefreshOverlap.String(),
-		SameSite: "Lax", OriginCheck: !config.NoOriginCheck, SizeCheck: !config.NoSizeCheck, CredentialCache: config.CredentialCache,
+// lifetimes returns the members that are lifetimes, by name.
+func (s *Settings) lifetimes() map[string]*string {
+	return map[string]*string{
+		"session_idle": &s.SessionIdle, "session_max": &s.SessionMax, "access_ttl": &s.AccessTTL, "refresh_ttl": &s.RefreshTTL,
+		"refresh_overlap": &s.RefreshOverlap,
 	}
-	if config.Denylist {
-		out.Revocation = "denylist"
-	}
-	for name, value := range sameSites {
-		if value == config.SameSite {
-			out.SameSite = name
+}
+
+// The values of settings that are words.
+var (
+	revocations = map[string]bool{"none": false, "denylist": true}
+	sameSites   = map[string]http.SameSite{"Lax": http.SameSiteLaxMode, "Strict": http.SameSiteStrictMode, "None": http.SameSiteNoneMode}
+)
+
+// wordFor returns the word for a value.
+func wordFor[T comparable](words map[string]T, value T) string {
+	for word, v := range words {
+		if v == value {
+			return word
 		}
 	}
-	if config.SameSite == http.SameSiteNoneMode && !state.Secure(r) {
-		out.Notes = append(out.Notes, "Over plain HTTP the server sets cookies without Secure. Browsers drop a cookie with SameSite=None and without Secure; curl keeps it. To see it in a browser, start the server with --tls-cert.")
+	return ""
+}
+
+func settingsOf(config *api.Config) Settings {
+	out := Settings{
+		Revocation: wordFor(revocations, config.Denylist), SameSite: cmp.Or(wordFor(sameSites, config.SameSite), "Lax"),
+		OriginCheck: !config.NoOriginCheck, SizeCheck: !config.NoSizeCheck, CredentialCache: config.CredentialCache,
+	}
+	texts := out.lifetimes()
+	for _, s := range state.Settings() {
+		if text := texts[s.Member()]; text != nil {
+			*text = time.Duration(*s.Of(&config.Limits)).String()
+		}
 	}
 	return out
 }
 
-// settings tells the settings in force.
+// settings answers with the settings in force.
 func (room *Classroom) settings(c *gin.Context) (int, any, error) {
-	return http.StatusOK, settingsOf(room.server().Config(), c.Request), nil
+	config := room.server().Config()
+	out := SettingsInForce{Settings: settingsOf(&config)}
+	if config.SameSite == http.SameSiteNoneMode && !state.Secure(c.Request) {
+		out.Notes = append(out.Notes, "Over plain HTTP the server sets cookies without Secure. "+
+			"Browsers drop a cookie with SameSite=None and without Secure; curl keeps it. "+
+			"To see it in a browser, start the server with --tls-cert.")
+	}
+	return http.StatusOK, out, nil
 }
 
 // set changes the settings that the body names. Lifetimes are given to logins
 // when they begin or are renewed.
 func (room *Classroom) set(c *gin.Context) (int, any, error) {
-	in, err := rest.Decode[changes](c, rest.JSONType)
-	if err != nil {
-		return 0, nil, err
-	}
 	room.pulling.Lock()
 	defer room.pulling.Unlock()
 	config := room.server().Config()
-	if err := in.apply(&config); err != nil {
+	in := settingsOf(&config)
+	err := rest.DecodeInto(c, &in, rest.JSONType)
+	if err == nil {
+		err = in.apply(&config)
+	}
+	if err == nil {
+		err = room.replace(config)
+	}
+	if err != nil {
 		return 0, nil, err
 	}
-	if err := room.replace(config); err != nil {
-		return 0, nil, err
-	}
-	return http.StatusOK, settingsOf(config, c.Request), nil
-}
-
-// changes are the settings that a body names.
-type changes struct {
-	Revocation      *string `json:"revocation"`
-	SessionIdle     *string `json:"session_idle"`
-	SessionMax      *string `json:"session_max"`
-	AccessTTL       *string `json:"access_ttl"`
-	RefreshTTL      *string `json:"refresh_ttl"`
-	RefreshOverlap  *string `json:"refresh_overlap"`
-	SameSite        *string `json:"same_site"`
-	OriginCheck     *bool   `json:"origin_check"`
-	SizeCheck       *bool   `json:"size_check"`
-	CredentialCache *int64  `json:"credential_cache"`
+	return room.settings(c)
 }
 
 // apply changes config, or returns what is out of range.
-func (in *changes) apply(config *api.Config) error {
-	if in.Revocation != nil {
-		if *in.Revocation != "none" && *in.Revocation != "denylist" {
-			return rest.Invalid("/revocation", "Revocation is none or denylist.")
-		}
-		config.Denylist = *in.Revocation == "denylist"
+func (s *Settings) apply(config *api.Config) error {
+	var known bool
+	if config.Denylist, known = revocations[s.Revocation]; !known {
+		return rest.Invalid("/revocation", "Revocation is none or denylist.")
 	}
-	if in.SameSite != nil {
-		value, ok := sameSites[*in.SameSite]
-		if !ok {
-			return rest.Invalid("/same_site", "SameSite is Lax, Strict or None.")
-		}
-		config.SameSite = value
+	if config.SameSite, known = sameSites[s.SameSite]; !known {
+		return rest.Invalid("/same_site", "SameSite is Lax, Strict or None.")
 	}
-	if in.OriginCheck != nil {
-		config.NoOriginCheck = !*in.OriginCheck
-	}
-	if in.SizeCheck != nil {
-		config.NoSizeCheck = !*in.SizeCheck
-	}
-	if in.CredentialCache != nil {
-		config.CredentialCache = int(*in.CredentialCache)
-	}
-	l := &config.Lifetimes
-	texts := map[string]*string{
-		"session-idle": in.SessionIdle, "session-max": in.SessionMax, "access-ttl": in.AccessTTL, "refresh-ttl": in.RefreshTTL,
-		"refresh-overlap": in.RefreshOverlap,
-	}
-	for _, s := range state.LifetimeSettings() {
-		if texts[s.Name] == nil {
+	config.NoOriginCheck, config.NoSizeCheck, config.CredentialCache = !s.OriginCheck, !s.SizeCheck, s.CredentialCache
+	texts := s.lifetimes()
+	for _, setting := range state.Settings() {
+		text := texts[setting.Member()]
+		if text == nil {
 			continue
 		}
-		d, err := time.ParseDuration(*texts[s.Name])
+		d, err := time.ParseDuration(*text)
 		if err != nil {
-			return rest.Invalid("/"+s.Member(), "Use a duration such as 15m or 8h.")
+			return rest.Invalid("/"+setting.Member(), "Use a duration such as 15m or 8h.")
 		}
-		*s.Of(l) = d
+		*setting.Of(&config.Limits) = int64(d)
 	}
-	var limit *api.LimitError
-	if errors.As(api.CheckLimits(*l, config.CredentialCache, config.LoginsPerAccount), &limit) {
+	var limit *state.LimitError
+	if errors.As(config.Check(), &limit) {
 		return rest.Invalid("/"+strings.ReplaceAll(limit.Flag, "-", "_"), limit.Reason)
 	}
 	return nil

@@ -106,7 +106,7 @@ func (c *accountCommand) change(ctx context.Context, p Program, s streams, usern
 	return c.do(ctx, p, func(accounts *auth.Accounts) error {
 		err := f(accounts)
 		if err == nil {
-			s.report(format, strings.ToLower(username))
+			s.report(format, auth.Fold(username))
 		}
 		return err
 	})

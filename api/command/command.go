@@ -71,7 +71,7 @@ func (p Program) Run(ctx context.Context, args []string, getenv func(string) str
 		kong.Description("Where should the state of a login live? Without a command, statelab serves the classroom.\n\n"+
 			"Each flag has an environment variable: --session-max has STATELAB_SESSION_MAX. The flag wins."),
 		kong.Writers(stdout, stderr), kong.Exit(func(code int) { status = code }),
-		kong.PostBuild(describeLifetimes), kong.Resolvers(variables(getenv)), kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.PostBuild(describeLimits), kong.Resolvers(variables(getenv)), kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(streams{stdin, stdout, stderr, getenv}, &cli, p.complete(getenv)))
 	if err != nil {
 		panic(err) // the commands below contradict each other

@@ -16,26 +16,25 @@ import (
 // serve has the flags of the server. Those whose default depends on the
 // classroom or on other variables are empty until settle.
 type serve struct {
-	Listen           string     `placeholder:"ADDRESS" help:"Address to serve on (localhost:8080). The classroom serves this machine only. A service also reads the variable PORT."`
-	Database         string     `placeholder:"URL" help:"Database of accounts: sqlite:PATH or postgres://... (sqlite:statelab-classroom.db; a service uses DATABASE_URL or sqlite:statelab.db)."`
-	Store            string     `placeholder:"URL" help:"Store of logins: memory, database, redis://... or rediss://... (memory; a service also reads the variable REDIS_URL)."`
-	Keys             string     `placeholder:"FILE" help:"Key file (statelab-classroom.keys.json, which the classroom creates if it is missing; a service uses statelab.keys.json)."`
-	Classroom        bool       `default:"true" negatable:"" help:"Serve the classroom: demo accounts, and this machine only (the default). --no-classroom serves other machines."`
-	Strategies       []string   `default:"session,cookie,cookie-sealed,token,session-gin" placeholder:"SLUG" help:"Strategies to mount (${default}, which are always mounted). The classroom mounts all."`
-	TLSCert          string     `name:"tls-cert" placeholder:"FILE" help:"Certificate file for HTTPS, PEM, with its chain (none). The server reads a renewed file by itself."`
-	TLSKey           string     `name:"tls-key" placeholder:"FILE" help:"Key file of --tls-cert, PEM (none)."`
-	TrustedProxy     []string   `placeholder:"CIDR" help:"Networks of proxies, such as 10.0.0.0/8 (none). The server trusts X-Forwarded-For and X-Forwarded-Proto from them."`
-	AllowOrigin      []string   `placeholder:"ORIGIN" help:"Origins whose pages may use the API with credentials, such as http://localhost:5173 (none)."`
-	state.Lifetimes  `embed:""` // their names, defaults and help are in state.LifetimeSettings
-	TokenAlg         string     `default:"EdDSA" enum:"EdDSA,HS256" help:"Algorithm that signs access tokens: EdDSA or HS256 (${default})."`
-	Revocation       string     `enum:",none,denylist" default:"" placeholder:"HOW" help:"How the server revokes credentials that clients store: none, or denylist with a store read per request (none; a service uses denylist)."`
-	CredentialCache  int        `default:"0" placeholder:"N" help:"Number of verified credentials that each client-held strategy remembers (${default}: the server verifies each one each time)."`
-	LoginsPerAccount int        `default:"100" placeholder:"N" help:"Maximum of live logins per account and strategy, 1 to 100 (${default}). A further login ends the oldest one."`
-	Cache            string     `placeholder:"URL" help:"Redis for the cache policy redis, which servers share: redis://..., rediss://... or none (the Redis of --store, if there is one)."`
-	Metrics          string     `placeholder:"ADDRESS" help:"Address to serve /metrics on, for Prometheus, such as localhost:9464 (none). The classroom serves this machine only."`
-	Attacker         string     `placeholder:"ADDRESS" help:"Address of the attacker's pages, which are another origin, or none (127.0.0.1:9090 or the next free port; a service has none). For this machine only."`
-	LogFormat        string     `default:"text" enum:"text,json" help:"Format of the log on standard error: text or json (${default})."`
-	LogLevel         string     `default:"info" enum:"debug,info,warn,error" help:"Lowest level to log: debug, info, warn or error (${default}). Each request is one line at info."`
+	Listen        string     `placeholder:"ADDRESS" help:"Address to serve on (localhost:8080). The classroom serves this machine only. A service also reads the variable PORT."`
+	Database      string     `placeholder:"URL" help:"Database of accounts: sqlite:PATH or postgres://... (sqlite:statelab-classroom.db; a service uses DATABASE_URL or sqlite:statelab.db)."`
+	Store         string     `placeholder:"URL" help:"Store of logins: memory, database, redis://... or rediss://... (memory; a service also reads the variable REDIS_URL)."`
+	Keys          string     `placeholder:"FILE" help:"Key file (statelab-classroom.keys.json, which the classroom creates if it is missing; a service uses statelab.keys.json)."`
+	Classroom     bool       `default:"true" negatable:"" help:"Serve the classroom: demo accounts, and this machine only (the default). --no-classroom serves other machines."`
+	ClassroomHost []string   `placeholder:"NAME" help:"Names besides localhost by which the classroom answers, for containers and cloud editors (none). Every client that reaches one can use the published passwords."`
+	Strategies    []string   `default:"session,cookie,cookie-sealed,token,session-gin" placeholder:"SLUG" help:"Strategies to mount (${default}, which are always mounted). The classroom mounts all."`
+	TLSCert       string     `name:"tls-cert" placeholder:"FILE" help:"Certificate file for HTTPS, PEM, with its chain (none). The server reads a renewed file by itself."`
+	TLSKey        string     `name:"tls-key" placeholder:"FILE" help:"Key file of --tls-cert, PEM (none)."`
+	TrustedProxy  []string   `placeholder:"CIDR" help:"Networks of proxies, such as 10.0.0.0/8 (none). The server trusts X-Forwarded-For and X-Forwarded-Proto from them."`
+	AllowOrigin   []string   `placeholder:"ORIGIN" help:"Origins whose pages may use the API with credentials, such as http://localhost:5173 (none)."`
+	state.Limits  `embed:""` // their names, defaults and help are in state.Settings
+	TokenAlg      string     `default:"EdDSA" enum:"EdDSA,HS256" help:"Algorithm that signs access tokens: EdDSA or HS256 (${default})."`
+	Revocation    string     `enum:",none,denylist" default:"" placeholder:"HOW" help:"How the server revokes credentials that clients store: none, or denylist with a store read per request (none; a service uses denylist)."`
+	Cache         string     `placeholder:"URL" help:"Redis for the cache policy redis, which servers share: redis://..., rediss://... or none (the Redis of --store, if there is one)."`
+	Metrics       string     `placeholder:"ADDRESS" help:"Address to serve /metrics on, for Prometheus, such as localhost:9464 (none). The classroom serves this machine only."`
+	Attacker      string     `placeholder:"ADDRESS" help:"Address of the attacker's pages, which are another origin, or none (127.0.0.1:9090 or the next free port; a service has none). For this machine only."`
+	LogFormat     string     `default:"text" enum:"text,json" help:"Format of the log on standard error: text or json (${default})."`
+	LogLevel      string     `default:"info" enum:"debug,info,warn,error" help:"Lowest level to log: debug, info, warn or error (${default}). Each request is one line at info."`
 }
 
 // serviceDatabase has the accounts of a service that is told of no other.
@@ -84,9 +83,17 @@ func (s *serve) check() error {
 	if _, port, err := net.SplitHostPort(s.Listen); err != nil || !isPort(port) {
 		return refuse("%q is not an address: use --listen with an address such as localhost:8080, or PORT with a port such as 8080", s.Listen)
 	}
-	if s.Classroom && !isLoopback(s.Listen) {
+	if s.Classroom && !isLoopback(s.Listen) && len(s.ClassroomHost) == 0 {
 		return refuse("--listen %s would let other machines use the classroom and its published passwords: use localhost, or --no-classroom",
 			s.Listen)
+	}
+	for _, name := range s.ClassroomHost {
+		if !s.Classroom {
+			return refuse("--classroom-host works in the classroom only: remove it, or remove --no-classroom")
+		}
+		if api.CheckOrigin("https://"+name) != nil {
+			return refuse("--classroom-host %q is not a name: use one such as lesson-8080.example.dev, in lower case and without a scheme", name)
+		}
 	}
 	if s.Classroom && len(s.TrustedProxy) > 0 {
 		return refuse("--trusted-proxy: the classroom refuses requests that came through a proxy: remove the flag, or add --no-classroom")
@@ -121,21 +128,25 @@ func (s *serve) check() error {
 			return refuse("--allow-origin: %v", err)
 		}
 	}
-	if err := api.CheckLimits(s.Lifetimes, s.CredentialCache, s.LoginsPerAccount); err != nil {
+	if err := s.Check(); err != nil {
 		return refuse("%v", err)
 	}
 	return nil
 }
 
-// describeLifetimes gives the flags of the lifetimes what state.LifetimeSettings says.
-func describeLifetimes(k *kong.Kong) error {
+// describeLimits gives the flags of the limits what state.Settings says.
+func describeLimits(k *kong.Kong) error {
 	for _, command := range k.Model.Children {
 		for _, flag := range command.Flags {
-			for _, s := range state.LifetimeSettings() {
-				if flag.Name == s.Name {
-					flag.PlaceHolder, flag.Default, flag.HasDefault = "TIME", state.Short(s.Default), true
-					flag.Help = fmt.Sprintf("%s (%s).", strings.TrimSuffix(s.Meaning, "."), state.Short(s.Default))
+			for _, s := range state.Settings() {
+				if flag.Name != s.Name {
+					continue
 				}
+				flag.PlaceHolder, flag.Default, flag.HasDefault = "N", s.Text(s.Default), true
+				if s.Lifetime {
+					flag.PlaceHolder = "TIME"
+				}
+				flag.Help = fmt.Sprintf("%s (%s).", strings.TrimSuffix(s.Meaning, "."), flag.Default)
 			}
 		}
 	}

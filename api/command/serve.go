@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"statelab/api"
@@ -47,7 +48,7 @@ func (s *serve) Run(ctx context.Context, out streams, p Program) error {
 		return err
 	}
 	room := classroom.Config{Clock: clock}
-	var attackerListener net.Listener // until it is served, connections wait
+	var attackerListener listeners // until it is served, connections wait
 	if s.Attacker != noAttacker {
 		if attackerListener, err = s.listenAttacker(ctx); err != nil {
 			return err
@@ -68,6 +69,10 @@ func (s *serve) Run(ctx context.Context, out streams, p Program) error {
 		return err
 	}
 	base, beside := s.base(listener.Addr()), ""
+	if len(s.ClassroomHost) > 0 {
+		beside = fmt.Sprintf("  WARNING   every client that reaches %s, or %s, can use the published passwords and change this classroom\n",
+			strings.Join(s.ClassroomHost, " or "), listener.Addr())
+	}
 	if s.Metrics != "" {
 		listener, err := listen(ctx, "--metrics", s.Metrics)
 		if err != nil {
@@ -131,16 +136,13 @@ func (s *serve) config(ctx context.Context, p Program, options store.Options, lo
 	if logins != database {
 		end.later(logins.Close)
 	}
-	if w, ok := logins.(store.Warner); ok {
-		for _, warning := range w.Warnings(ctx) {
-			log.Warn(warning)
-		}
-	}
 	own, shared, closeCache, err := s.caches()
 	if err != nil {
 		return api.Config{}, nil, refuse("--cache: %v", err)
 	}
 	end.later(closeCache)
+	warnings := warningsOf(logins, shared, log)
+	warnings(ctx)
 	ring, err := s.ring(p.Rand)
 	if err != nil {
 		return api.Config{}, nil, err
@@ -150,11 +152,36 @@ func (s *serve) config(ctx context.Context, p Program, options store.Options, lo
 		Database: db.DB, Store: logins, DatabaseStore: database, CacheMemory: own, CacheShared: shared,
 		Keys: ring, Hasher: p.Hasher, Rand: p.Rand, Logger: log,
 		OpenAPI: p.OpenAPI, Patience: p.Times.Accounts, FollowEvery: p.Times.FollowAccounts, Version: version(),
-		Classroom: s.Classroom, Strategies: s.Strategies, TrustedProxies: proxies, AllowOrigins: s.AllowOrigin,
-		TokenAlg: s.TokenAlg, Denylist: s.Revocation == "denylist", CredentialCache: s.CredentialCache,
-		LoginsPerAccount: s.LoginsPerAccount, Lifetimes: s.Lifetimes,
-		Checks: []api.Check{{Name: "keys", Ask: watch.Health}},
+		Classroom: s.Classroom, ClassroomHosts: s.ClassroomHost, Strategies: s.Strategies, TrustedProxies: proxies, AllowOrigins: s.AllowOrigin,
+		TokenAlg: s.TokenAlg, Denylist: s.Revocation == "denylist", Limits: s.Limits,
+		Checks: []api.Check{{Name: "keys", Ask: watch.Health}}, Warnings: warnings,
 	}, watch, nil
+}
+
+// warningsOf returns what lists what works in part only. The log has each warning once.
+func warningsOf(logins state.Store, shared cache.Store, log *slog.Logger) func(context.Context) []string {
+	var said sync.Map
+	say := func(warning string) {
+		if _, again := said.LoadOrStore(warning, true); !again {
+			log.Warn(warning)
+		}
+	}
+	redis, _ := shared.(*cache.Redis)
+	if redis != nil {
+		redis.Report(say)
+	}
+	return func(ctx context.Context) (all []string) {
+		if w, ok := logins.(store.Warner); ok {
+			all = w.Warnings(ctx)
+		}
+		for _, warning := range all {
+			say(warning)
+		}
+		if redis != nil {
+			all = append(all, redis.Warnings()...)
+		}
+		return all
+	}
 }
 
 // warn says what works and is seldom meant.

@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"reflect"
+	"strconv"
 	"strings"
 
 	"github.com/gin-gonic/gin"
@@ -30,7 +31,7 @@ var (
 	strict   = json.RejectUnknownMembers(true)
 	refusals = json.JoinUnmarshalers(
 		json.UnmarshalFromFunc(refuseNull[string]),
-		json.UnmarshalFromFunc(refuseNull[int64]),
+		json.UnmarshalFromFunc(decodeInteger),
 		json.UnmarshalFromFunc(refuseNull[*string]),
 		json.UnmarshalFromFunc(refuseNull[*int64]),
 		json.UnmarshalFromFunc(refuseNull[*bool]),
@@ -48,32 +49,83 @@ func refuseNull[T any](d *jsontext.Decoder, _ *T) error {
 	return json.SkipFunc
 }
 
+// decodeInteger takes every spelling of an integer: 1.0 and 1e2 are integers too (JSON
+// Schema 2020-12, 6.1.1), and 1.5 is none.
+func decodeInteger(d *jsontext.Decoder, n *int64) error {
+	switch d.PeekKind() {
+	case 'n':
+		return errNull
+	case '0':
+	default:
+		return json.SkipFunc // the decoder says what is wrong with it
+	}
+	value, err := d.ReadValue()
+	if err != nil {
+		return err
+	}
+	*n, err = integerOf(string(value))
+	return err
+}
+
+// integerOf returns the integer that a number of JSON is. It counts digits and computes
+// no power: an exponent can be as long as the body.
+func integerOf(number string) (int64, error) {
+	mantissa, exponent := number, "0"
+	if i := strings.IndexAny(number, "eE"); i >= 0 {
+		mantissa, exponent = number[:i], number[i+1:]
+	}
+	whole, fraction, _ := strings.Cut(mantissa, ".")
+	digits := whole + fraction
+	if strings.Trim(digits, "-0") == "" {
+		return 0, nil // whatever the exponent is
+	}
+	zeros, err := strconv.ParseInt(exponent, 10, 32)
+	if err != nil {
+		return 0, err
+	}
+	significant := strings.TrimRight(digits, "0")
+	zeros += int64(len(digits) - len(significant) - len(fraction))
+	if zeros < 0 || zeros > 18 { // a fraction; more digits than an int64 has
+		return 0, strconv.ErrRange
+	}
+	return strconv.ParseInt(significant+strings.Repeat("0", int(zeros)), 10, 64)
+}
+
 // Decode reads the body of c, of one of the types named, as a T, which is a
 // struct. Errors are faults: unsupported_media_type, payload_too_large,
 // malformed_json, invalid_request.
 func Decode[T any](c *gin.Context, types ...string) (T, error) {
 	var v T
+	err := DecodeInto(c, &v, types...)
+	return v, err
+}
+
+// DecodeInto is Decode for the members that the body names. The others stay as they are.
+func DecodeInto[T any](c *gin.Context, v *T, types ...string) error {
 	if !hasType(c.Request, types) {
 		// Refusing what a form can send keeps forms of other sites out, too
 		// (OWASP CSRF Prevention: Disallowing Simple Content Types).
-		return v, Faultf("unsupported_media_type",
+		return Faultf("unsupported_media_type",
 			"Send the header Content-Type: %s (curl: -H 'Content-Type: %s').", types[0], types[0])
+	}
+	if err := OnlyIdentity(c); err != nil {
+		return err
 	}
 	text, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, MaxBody))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		return v, Faultf("payload_too_large", "A body may have at most %d bytes.", MaxBody)
+		return Faultf("payload_too_large", "A body may have at most %d bytes.", MaxBody)
 	}
 	if err == nil {
-		err = json.Unmarshal(text, &v, strict, json.WithUnmarshalers(
+		err = json.Unmarshal(text, v, strict, json.WithUnmarshalers(
 			json.JoinUnmarshalers(json.UnmarshalFromFunc(refuseNull[T]), refusals)))
 	}
 	if err != nil {
-		return v, Faultf("malformed_json", "%s", explain(err))
+		return Faultf("malformed_json", "%s", explain(err))
 	}
-	if name := missing(v); name != "" {
-		return v, Faultf("invalid_request", "The member %s is missing.", name)
+	if name := missing(*v); name != "" {
+		return Faultf("invalid_request", "The member %s is missing.", name)
 	}
-	return v, nil
+	return nil
 }
 
 // Required is a member that must be there.
@@ -117,6 +169,20 @@ func DecodeOptional[T any](c *gin.Context, types ...string) (T, error) {
 		return zero, nil
 	}
 	return Decode[T](c, types...)
+}
+
+// OnlyIdentity refuses a body that the client has encoded (RFC 9110, 15.5.16): the
+// server decompresses nothing, since a small body could become a very large one.
+func OnlyIdentity(c *gin.Context) error {
+	for _, line := range c.Request.Header["Content-Encoding"] {
+		for coding := range strings.SplitSeq(line, ",") {
+			if coding = strings.Trim(coding, " \t"); coding != "" && !strings.EqualFold(coding, "identity") {
+				c.Writer.Header()["Accept-Encoding"] = []string{"identity"} // RFC 9110, 12.5.3
+				return Faultf("unsupported_media_type", "Send the body without a Content-Encoding.")
+			}
+		}
+	}
+	return nil
 }
 
 // hasType says whether the body has one of the media types, in UTF-8.

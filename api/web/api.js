@@ -16,11 +16,12 @@ import { keeperFor } from './keep.js';
  * @typedef {object} Exchange one request and its answer, as far as script can know them
  * @property {Request & {url: string}} request
  * @property {import('./keep.js').Header | null} carried the header the credential went in
- * @property {number} status 0 if the server could not be reached
- * @property {string} code of the problem; '' for a success
+ * @property {number} status 0 if there was no answer, or a success that is none of this API
+ * @property {string} code of the problem, `unreachable` for an error page that is none of this API; '' for a success
  * @property {object | null} body
  * @property {number} retryAfter seconds to wait before the next try, as Retry-After says; 0 if it says nothing
  * @property {boolean} issued whether the answer brought a new credential
+ * @property {boolean} late whether another tab has logged out meanwhile, or begun another login: the answer counts for nothing
  * @property {import('./column.js').Cost | null} cost what the answer says of itself; null if it says nothing
  *
  * @typedef {object} Carried what /inspect says of a credential
@@ -106,11 +107,14 @@ export class Client {
 
   /** Renews once and tries once more when the credential has expired and renewing it is left to script. */
   async #send(request) {
+    const { login } = this.keeper, held = this.#held;
     const first = await this.#exchange(request);
-    if (first.code !== 'expired' || !this.keeper.renews) return [first];
-    const renewal = await this.#renew();
-    if (renewal.status !== 200) return [first, renewal];
-    return [first, renewal, await this.#exchange(request)];
+    if (first.code !== 'expired' || !this.keeper.renews || login !== this.keeper.login) return [first];
+    const exchanges = [first];
+    if (held === this.#held) exchanges.push(await this.#renew());
+    // A renewal that fails because another tab was faster leaves the newer tokens of that tab.
+    if (held !== this.#held && login === this.keeper.login) exchanges.push(await this.#exchange(request));
+    return exchanges;
   }
 
   /**
@@ -127,13 +131,19 @@ export class Client {
     const url = `/${this.#column.slug}${request.path}`;
     const headers = request.bare ? {} : this.keeper.headers();
     const carried = this.keeper.carried(headers, this.#seen);
-    const held = JSON.stringify(this.keeper.held());
+    const { login } = this.keeper, held = this.#held;
     const answer = await send(url, request, headers);
     const issued = answer.body?.credential !== undefined && (request.issues === 'always' || this.#column.traits.holder === 'client');
-    if (issued) this.keeper.accept(answer.body.credential);
-    // What another tab has renewed meanwhile stays.
-    else if (answer.status === 204 || (answer.status === 401 && request.path === '/refresh' && held === JSON.stringify(this.keeper.held()))) this.keeper.forget();
-    return { request: { ...request, url }, carried, issued, ...answer };
+    const begins = request.path === '/login', late = !begins && login !== this.keeper.login;
+    const ended = answer.status === 204 && request.path === '/logout' || endsLogin(answer) && request.path === '/refresh' && held === this.#held;
+    if (issued && !late) this.keeper.accept(answer.body.credential, begins);
+    else if (ended && !late) this.keeper.forget(); // what another tab has renewed or begun meanwhile stays
+    return { request: { ...request, url }, carried, issued, late, ...answer };
+  }
+
+  /** What script holds, to see whether another tab has renewed it. */
+  get #held() {
+    return JSON.stringify(this.keeper.held());
   }
 
   /**
@@ -146,7 +156,7 @@ export class Client {
     if (looked.status === 200) {
       this.inspection = looked.body;
       this.#seen = looked.body.carried;
-    } else if (looked.status === 401) {
+    } else if (endsLogin(looked)) {
       this.inspection = null;
       this.#seen = provesCredential(looked) ? unseen : null;
     } // anything else, such as a server that was stopped, says nothing about the login
@@ -156,13 +166,19 @@ export class Client {
 /** A credential that is there, since the server refused it, but that nobody can show. @type {Seen} */
 const unseen = { name: '', value_masked: '' };
 
+/** Whether an answer ends the login: a 401 of the API does, but neither one of a proxy nor a token that is not valid yet. */
+export function endsLogin({ status, code }) {
+  return status === 401 && code !== 'unreachable' && code !== 'not_yet_valid';
+}
+
 /** Whether an answer can only be the answer to a request that carried a credential. */
 function provesCredential({ status, code }) {
   return status === 401 ? code !== 'no_credential' : status >= 200 && status < 300;
 }
 
 /**
- * One request, as JSON both ways; a server that cannot be reached is an answer like any other.
+ * One request, as JSON both ways; a server that cannot be reached is an answer like any other. So is a page of a proxy: with its status,
+ * or with 0 if it claims a success.
  * @param {string} url
  * @param {{method: string, body?: object}} request
  * @param {Record<string, string>} [headers]
@@ -178,12 +194,13 @@ export async function send(url, { method, body }, headers = {}) {
       cache: 'no-store',
     });
     const text = await response.text();
-    const answer = text ? parsed(text) : null;
+    const answer = parsed(text);
+    const success = response.status === 204 || (response.ok && answer !== null);
     return {
-      status: response.status,
-      code: response.ok ? '' : answer?.code ?? 'unreachable',
+      status: response.ok && !success ? 0 : response.status,
+      code: success ? '' : answer?.code ?? 'unreachable',
       body: answer,
-      retryAfter: Number(response.headers.get('Retry-After')),
+      retryAfter: Number(response.headers.get('Retry-After')) || 0,
       cost: costOf(response.headers.get('Server-Timing')),
     };
   } catch {
@@ -191,10 +208,11 @@ export async function send(url, { method, body }, headers = {}) {
   }
 }
 
-/** What is no JSON, such as the error page of a proxy, has no code of ours. */
+/** What is no JSON object, such as the error page of a proxy, has no code of ours. */
 function parsed(text) {
   try {
-    return JSON.parse(text);
+    const answer = JSON.parse(text);
+    return typeof answer === 'object' ? answer : null;
   } catch {
     return null;
   }

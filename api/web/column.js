@@ -2,7 +2,7 @@
  * One strategy on the page: its client, what it answered last, and what that cost. A column knows no elements; the views draw it.
  */
 
-import { Client } from './api.js';
+import { Client, endsLogin } from './api.js';
 import { number } from './words.js';
 
 /** As many exchanges as it takes to see a login begin and end. */
@@ -119,12 +119,12 @@ export class Column {
     const exchanges = await this.client.act(name, fields);
     const last = exchanges.at(-1);
     this.exchanges = [...exchanges.toReversed(), ...this.exchanges].slice(0, exchangesKept);
-    if (last.body?.state) this.profile = last.body;
-    else if (!this.client.inspection) this.profile = null;
+    if (last.body?.state && !last.late) this.profile = last.body;
+    else if (last.late || !this.client.inspection) this.profile = null;
     this.life = lifeOf(last.body, this.client.inspection?.carried.decoded?.claims) ?? this.life;
     if (this.profile && this.bytes) this.sizes.set(this.profile.state.cart.length, this.bytes);
     if (this.client.inspection) localStorage.setItem(this.#mark, '');
-    else if (last.status === 401 || last.status === 204) localStorage.removeItem(this.#mark);
+    else if (endsLogin(last) || last.status === 204) localStorage.removeItem(this.#mark);
     this.#remark(last);
     return exchanges;
   }

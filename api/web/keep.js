@@ -7,7 +7,9 @@
  *   which the credential goes, masked: from what script adds, or from what the server has seen
  * @property {string} place key of the word for where script looks for it
  * @property {(from: Document, seen?: import('./api.js').Seen) => string} visible what script could read there and send elsewhere: '' is the answer to hope for
- * @property {(credential: Credential) => void} accept takes over what a Login answer says the client must now hold
+ * @property {(credential: Credential, begins: boolean) => void} accept takes over what a Login answer says the client must now hold;
+ *   `begins` where that is another login
+ * @property {number} [login] tells one login from the next, in all tabs; undefined where there is none, or the browser holds it
  * @property {() => void} forget
  * @property {() => object | void} renewal the body of a refresh; nothing if the credential travels by itself
  * @property {() => unknown} held what script itself holds and can put back later; nothing where the browser holds it
@@ -113,6 +115,10 @@ class TokenKeeper {
     return this.#tokens;
   }
 
+  get login() {
+    return this.#tokens?.login;
+  }
+
   putBack(tokens) {
     this.#keep(tokens);
   }
@@ -122,8 +128,9 @@ class TokenKeeper {
   }
 
   /** A changed state brings a new access token, and only login and refresh bring a refresh token: otherwise the old one stays. */
-  accept({ access_token, refresh_token = this.#tokens?.refresh_token }) {
-    this.#keep({ access_token, refresh_token });
+  accept({ access_token, refresh_token = this.#tokens?.refresh_token }, begins) {
+    const login = begins ? crypto.getRandomValues(new Uint32Array(1))[0] : this.login;
+    this.#keep({ access_token, refresh_token, login });
   }
 
   forget() {

@@ -53,12 +53,8 @@ type Page struct {
 
 	Policies  []string // under which the catalogue is cached, in order
 	Classroom bool     // shows what a classroom has besides: a thief, an attacker's inbox, levers
-	Lifetimes []Lifetime
+	Settings  any      // the lifetimes that a classroom can set, with their bounds
 }
-
-// Lifetime is a duration that a classroom can set, with its bounds as a learner types
-// them. Max is "" where there is none.
-type Lifetime struct{ Name, Min, Max string }
 
 // Column is one strategy: the path it is mounted at, and its traits, which are
 // handed to the script as JSON.

@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,7 +20,7 @@ import (
 
 // behindNginx puts an nginx in front of a server that keeps whatever it may, by
 // address alone, as its proxy_cache does unless it is told more.
-func behindNginx(t *testing.T, s *harness.Server) *harness.Server {
+func behindNginx(t *testing.T, s *harness.Server, settings string) *harness.Server {
 	t.Helper()
 	path, err := exec.LookPath("nginx")
 	storetest.Need(t, "nginx", err == nil, "install nginx")
@@ -30,14 +32,15 @@ func behindNginx(t *testing.T, s *harness.Server) *harness.Server {
 daemon off; master_process off; pid %[1]s/pid; error_log %[1]s/log;
 events {}
 http {
-  access_log off;
+  access_log off; gzip on; gzip_proxied any; gzip_types *; gzip_min_length 1;
   client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy; fastcgi_temp_path %[1]s/fastcgi; uwsgi_temp_path %[1]s/uwsgi; scgi_temp_path %[1]s/scgi;
   proxy_cache_path %[1]s/cache keys_zone=edge:1m;
   server {
     listen 127.0.0.1:%[2]d;
+    %[4]s
     location / { proxy_pass http://%[3]s; proxy_cache edge; add_header X-Edge $upstream_cache_status always; }
   }
-}`, dir, port, to.Host), 0o600))
+}`, dir, port, to.Host, settings), 0o600))
 	cmd := exec.CommandContext(t.Context(), path, "-c", config, "-p", dir, "-e", filepath.Join(dir, "log"))
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() {
@@ -55,6 +58,36 @@ http {
 	return edge
 }
 
+// documentedNginx are the settings that OPERATING.md asks for.
+func documentedNginx(t *testing.T) string {
+	t.Helper()
+	block := regexp.MustCompile("(?s)```nginx\n(.*?)```").FindStringSubmatch(harness.Document(t, "api/OPERATING.md"))
+	require.NotNil(t, block)
+	return block[1]
+}
+
+// With nginx's own settings a large state is 502 and a change with If-Match 412, which
+// is what the documented settings are for.
+func TestTheDocumentedSettingsOfNginx(t *testing.T) {
+	t.Parallel()
+	cart := make([]string, 26)
+	for i := range cart {
+		cart[i] = fmt.Sprintf("%02d%s", i, strings.Repeat("x", 93))
+	}
+	edge := behindNginx(t, harness.NewServer(t), documentedNginx(t))
+	for _, slug := range []string{"cookie", "token-cookie"} {
+		c := edge.Login(t, slug, harness.Alice, harness.AlicePassword)
+		c.Send = harness.Setting("Accept-Encoding: gzip")
+		tag := c.Get("profile").Is(http.StatusOK).Header.Get("ETag")
+		c.Send = harness.Setting("If-Match: " + tag)
+		c.Patch(harness.Object{"theme": "dark"}).Is(http.StatusOK)
+		c.Send = nil
+		c.Patch(harness.Object{"cart": cart}).Is(http.StatusOK)
+		c.Renew().Is(http.StatusOK)
+		c.Get("profile").Is(http.StatusOK)
+	}
+}
+
 func mustRequest(t *testing.T, address string) *http.Request {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
@@ -68,7 +101,7 @@ func mustRequest(t *testing.T, address string) *http.Request {
 func TestACacheInFrontKeepsNothingOfAnybody(t *testing.T) {
 	t.Parallel()
 	s := harness.NewServer(t)
-	edge := behindNginx(t, s)
+	edge := behindNginx(t, s, documentedNginx(t))
 	for _, slug := range harness.Shared {
 		clients := map[string]*harness.Client{"alice": edge.Login(t, slug, harness.Alice, harness.AlicePassword), "bob": edge.Login(t, slug, harness.Bob, harness.BobPassword), "": edge.Client(t, slug)}
 		for _, order := range [][]string{{"alice", "bob", ""}, {"", "alice", "bob"}, {"bob", "", "alice"}} {

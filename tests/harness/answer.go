@@ -68,8 +68,12 @@ var (
 func (a *Answer) check(r *http.Request) {
 	t, what := a.T, r.Method+" "+r.URL.Path
 	t.Helper()
+	referrer := "no-referrer"
+	if strings.HasPrefix(a.Header.Get("Content-Type"), "text/html") { // whose forms would send Origin: null
+		referrer = "same-origin"
+	}
 	for name, want := range map[string]string{
-		"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cross-Origin-Resource-Policy": "same-origin",
+		"X-Content-Type-Options": "nosniff", "Referrer-Policy": referrer, "Cross-Origin-Resource-Policy": "same-origin",
 	} {
 		require.Equal(t, []string{want}, a.Header[name], what)
 	}
@@ -78,7 +82,8 @@ func (a *Answer) check(r *http.Request) {
 	require.Regexp(t, serverTimingForm, a.Header.Get("Server-Timing"), what)
 	require.Contains(t, a.Header.Get("Content-Security-Policy"), "default-src 'none'", what)
 	ancestors := "'none'"
-	if slug, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/"); rest == "" && slices.Contains(Strategies, slug) && r.Method != "POST" && a.Status < 400 {
+	slug, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	if rest == "" && slices.Contains(Strategies, slug) && r.Method != "POST" && a.Status < 400 {
 		ancestors = "'self'" // the page at / shows those of strategies
 	}
 	require.Contains(t, a.Header.Get("Content-Security-Policy"), "frame-ancestors "+ancestors, what)
@@ -91,29 +96,7 @@ func (a *Answer) check(r *http.Request) {
 	if r.Header["X-Forwarded-Proto"] == nil {
 		require.Equal(t, r.URL.Scheme == "https", secure, what)
 	}
-	slug, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
-	names := map[string]bool{}
-	for _, cookie := range a.Cookies {
-		require.False(t, names[cookie.Name], "%s sets %s twice", what, cookie.Name)
-		names[cookie.Name] = true
-		require.LessOrEqual(t, len(cookie.Name)+len(cookie.Value), state.CookieLimit, what)
-		traits := Promises()[slug].Traits
-		require.Equal(t, traits.HTTPOnly, cookie.HttpOnly, what)
-		require.Equal(t, traits.SameSite, cookie.SameSite == http.SameSiteLaxMode, what)
-		require.Empty(t, cookie.Domain, what)
-		if !traits.SameSite {
-			continue // whose engine chooses name and path by itself
-		}
-		name, host := strings.CutPrefix(cookie.Name, "__Host-")
-		name, renewal := strings.CutPrefix(name, "__Secure-")
-		require.Equal(t, secure, cookie.Secure, what)
-		require.Equal(t, secure, host || renewal, what)
-		if host {
-			require.Equal(t, "/", cookie.Path, what)
-		} else {
-			require.Equal(t, "/"+strings.ReplaceAll(strings.TrimPrefix(name, "statelab_"), "_", "/"), cookie.Path, what)
-		}
-	}
+	a.checkCookies(what, Promises()[slug].Traits, secure)
 	carried := len(r.Header["Cookie"])+len(r.Header["Authorization"]) > 0
 	if slices.Contains(Strategies, slug) || a.Status >= 400 || slug == "cache" && carried {
 		require.Equal(t, []string{"no-store"}, a.Header["Cache-Control"], what)
@@ -136,6 +119,33 @@ func (a *Answer) check(r *http.Request) {
 		}
 	}
 	a.checkSpecification(r)
+}
+
+// checkCookies holds each cookie to the traits of its strategy.
+func (a *Answer) checkCookies(what string, traits state.Traits, secure bool) {
+	t := a.T
+	t.Helper()
+	names := map[string]bool{}
+	for _, cookie := range a.Cookies {
+		require.False(t, names[cookie.Name], "%s sets %s twice", what, cookie.Name)
+		names[cookie.Name] = true
+		require.LessOrEqual(t, len(cookie.Name)+len(cookie.Value), state.CookieLimit, what)
+		require.Equal(t, traits.HTTPOnly, cookie.HttpOnly, what)
+		require.Equal(t, traits.SameSite, cookie.SameSite == http.SameSiteLaxMode, what)
+		require.Empty(t, cookie.Domain, what)
+		if !traits.SameSite {
+			continue // whose engine chooses name and path by itself
+		}
+		name, host := strings.CutPrefix(cookie.Name, "__Host-")
+		name, renewal := strings.CutPrefix(name, "__Secure-")
+		require.Equal(t, secure, cookie.Secure, what)
+		require.Equal(t, secure, host || renewal, what)
+		if host {
+			require.Equal(t, "/", cookie.Path, what)
+		} else {
+			require.Equal(t, "/"+strings.ReplaceAll(strings.TrimPrefix(name, "statelab_"), "_", "/"), cookie.Path, what)
+		}
+	}
 }
 
 // setCount is how many cookies the answer sets, those it clears apart.

@@ -31,6 +31,7 @@ var wants = []want{
 		return onPath("node") && os.Getenv("STATELAB_NODE_MODULES") != ""
 	}},
 	{"nginx", "apt-get install nginx-light", func() bool { return onPath("nginx") || onPath("/usr/sbin/nginx") }},
+	{"pgbouncer", "apt-get install pgbouncer", func() bool { return onPath("pgbouncer") || onPath("/usr/sbin/pgbouncer") }},
 }
 
 // NeedShell is NeedSystem for what the commands of the documents run in: bash and curl. A
@@ -68,7 +69,7 @@ func Lacks() string {
 	var lines strings.Builder
 	for _, w := range wants {
 		if !w.has() {
-			_, _ = fmt.Fprintf(&lines, "  without %-9s %s\n", w.name+":", w.get)
+			_, _ = fmt.Fprintf(&lines, "  without %-10s %s\n", w.name+":", w.get)
 		}
 	}
 	if lines.Len() == 0 {

@@ -59,12 +59,7 @@ func (b bench) flood(ctx context.Context) error {
 	fmt.Fprintf(b.stdout, "%d logins at once, %d rounds, log level %s\n\n", b.logins, floodRounds, logLevel)
 	w := tabwriter.NewWriter(b.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "round\t200\t503\ttook\tVmHWM after, MiB\tprofile p50\tp99\tmax\tof visits\t")
-	line := func(name string, answers map[int]int, took time.Duration, peak float64, l []time.Duration) {
-		at := func(percent int) time.Duration { return l[(len(l)-1)*percent/100].Round(10 * time.Microsecond) }
-		fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%.1f\t%s\t%s\t%s\t%d\t\n", name, answers[http.StatusOK],
-			answers[http.StatusServiceUnavailable], took.Round(10*time.Millisecond), peak, at(50), at(99), at(100), len(l))
-	}
-	line("before", nil, 0, base, quiet)
+	line(w, "before", nil, 0, base, quiet)
 	all := map[int]int{}
 	var latencies []time.Duration
 	var peak float64
@@ -83,17 +78,30 @@ func (b bench) flood(ctx context.Context) error {
 		if peak, err = server.peak(); err != nil {
 			return err
 		}
-		line(fmt.Sprint(round+1), answers, took, peak, l)
+		line(w, fmt.Sprint(round+1), answers, took, peak, l)
 		for status, n := range answers {
 			all[status] += n
 		}
 		latencies = append(latencies, l...)
 	}
 	slices.Sort(latencies)
-	line("all", all, now().Sub(begin), peak, latencies)
+	line(w, "all", all, now().Sub(begin), peak, latencies)
 	if err := w.Flush(); err != nil {
 		return err
 	}
+	b.judge(base, peak)
+	return nil
+}
+
+// line prints what came of a round, with the latencies of the visits during it.
+func line(w io.Writer, name string, answers map[int]int, took time.Duration, peak float64, l []time.Duration) {
+	at := func(percent int) time.Duration { return l[(len(l)-1)*percent/100].Round(10 * time.Microsecond) }
+	fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%.1f\t%s\t%s\t%s\t%d\t\n", name, answers[http.StatusOK],
+		answers[http.StatusServiceUnavailable], took.Round(10*time.Millisecond), peak, at(50), at(99), at(100), len(l))
+}
+
+// judge compares the memory at the peak with what the hashes explain, in MiB.
+func (b bench) judge(base, peak float64) {
 	hashers := runtime.GOMAXPROCS(0) // as in the server, which has our environment
 	bound := base + float64(hashers)*hashMiB*slack
 	verdict := "within"
@@ -102,7 +110,6 @@ func (b bench) flood(ctx context.Context) error {
 	}
 	fmt.Fprintf(b.stdout, "\nat most %d hash at once; bound %.1f + %d x %d x %.1f = %.1f MiB; %.1f is %s it\n",
 		hashers, base, hashers, hashMiB, slack, bound, peak, verdict)
-	return nil
 }
 
 // logInAtOnce sends all logins at the same time and counts the answers by

@@ -50,8 +50,9 @@ async function act(name) {
     say(await acts[name]());
   } catch (thrown) {
     if (!(thrown instanceof Problem)) throw thrown;
+    if (thrown.code === 'superseded') return; // the user has gone on to another login, or to none
     problem = thrown;
-    if (problem.status === 401 && problem.code !== 'bad_login') show(null);
+    if (client.ends(problem)) show(null);
     say(`${problem.message}. ${problem.detail}`);
   } finally {
     find('[data-problem]').hidden = !problem;

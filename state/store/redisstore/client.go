@@ -74,7 +74,7 @@ func parse(address string) (*redis.UniversalOptions, error) {
 	if err != nil {
 		return nil, errAddress
 	}
-	master := u.Query().Get("master")
+	query := u.Query()
 	u.RawQuery = "" // the rest is ours to set
 	single, err := redis.ParseURL(u.String())
 	if err != nil {
@@ -84,8 +84,9 @@ func parse(address string) (*redis.UniversalOptions, error) {
 		single.TLSConfig.ServerName = "" // each host shows a certificate of its own
 	}
 	return &redis.UniversalOptions{
-		Addrs: all, MasterName: master, DB: single.DB, TLSConfig: single.TLSConfig,
+		Addrs: all, MasterName: query.Get("master"), DB: single.DB, TLSConfig: single.TLSConfig,
 		Username: single.Username, Password: single.Password,
+		SentinelUsername: query.Get("sentinel_user"), SentinelPassword: query.Get("sentinel_password"),
 		DialTimeout: dialTimeout, ReadTimeout: readTimeout, WriteTimeout: readTimeout, PoolTimeout: readTimeout,
 		ContextTimeoutEnabled: true, // else a hung server outlasts the request's deadline
 		MaxRetries:            -1, DialerRetries: 1, MaxRedirects: 3,

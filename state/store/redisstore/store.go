@@ -40,7 +40,8 @@ var (
 
 // New returns a store at the address: redis://USER:PASSWORD@HOST:PORT/DB,
 // or rediss:// for TLS. Several hosts, separated by commas, are a cluster; with
-// ?master=NAME they are Sentinels. It does not connect.
+// ?master=NAME they are Sentinels, whose own user and password are in sentinel_user and
+// sentinel_password. It does not connect.
 func New(address string, o store.Options) (*Store, error) {
 	client, err := newClient(address, o.Patience)
 	if err != nil {
@@ -213,7 +214,7 @@ func (lateError) Timeout() bool { return true }
 func (e lateError) Unwrap() error { return e.error }
 
 // Warnings implements store.Warner. With any maxmemory-policy but noeviction, Redis
-// logs people out when its memory is full.
+// logs users out when its memory is full.
 func (s *Store) Warnings(ctx context.Context) []string {
 	var mu sync.Mutex
 	var found []string
@@ -222,12 +223,16 @@ func (s *Store) Warnings(ctx context.Context) []string {
 		info, err := c.Info(ctx, "memory").Result()
 		_, policy, _ := strings.Cut(info, "maxmemory_policy:")
 		policy, _, _ = strings.Cut(policy, "\r\n")
-		if err != nil || policy == "" || policy == "noeviction" {
+		warning := "Redis has maxmemory-policy " + policy + " and deletes logins when its memory is full: set maxmemory-policy noeviction"
+		switch {
+		case redis.HasErrorPrefix(err, "NOPERM"):
+			warning = "Redis refuses this user INFO: the server cannot see whether Redis deletes logins when its memory is full: grant +info"
+		case err != nil || policy == "" || policy == "noeviction":
 			return err
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		found = append(found, "Redis has maxmemory-policy "+policy+" and deletes logins when its memory is full: set maxmemory-policy noeviction")
+		found = append(found, warning)
 		return nil
 	}
 	if cluster, ok := s.client.(*redis.ClusterClient); ok {

@@ -38,10 +38,11 @@ func TestAnEvictingRedisIsWarnedOf(t *testing.T) {
 	}
 	evicting := storetest.Redis(t, "--maxmemory-policy", "allkeys-lru", "--user", "lab", "on", ">sesame", "~*", "+@all", "-config",
 		"--user", "mute", "on", ">sesame", "~*", "+@all", "-config", "-info")
-	for user, want := range map[string]int{"": 1, "lab:sesame@": 1, "mute:sesame@": 0, "lab:wrong@": 0} {
+	for user, want := range map[string]int{"": 1, "lab:sesame@": 1, "mute:sesame@": 1, "lab:wrong@": 0} {
 		require.Len(t, warnings(withUser(evicting.Address, user)), want, user)
 	}
 	require.Contains(t, warnings(evicting.Address)[0], "allkeys-lru")
+	require.Contains(t, warnings(withUser(evicting.Address, "mute:sesame@"))[0], "+info")
 	require.Empty(t, warnings(storetest.Redis(t).Address))
 	require.Empty(t, warnings(storetest.RedisCluster(t)))
 	evicting.Kill()

@@ -18,10 +18,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
-	"github.com/pressly/goose/v3/lock"
 	"modernc.org/sqlite" // and the driver "sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 )
@@ -212,7 +210,7 @@ func openPostgres(ctx context.Context, address string, parts []Migrations) (*Dat
 	if config.RuntimeParams["statement_timeout"] == "" {
 		config.RuntimeParams["statement_timeout"] = fmt.Sprint(statementTimeout.Milliseconds())
 	}
-	connector := &migrating{Connector: stdlib.GetConnector(*config), parts: parts, turn: make(chan struct{}, 1)}
+	connector := &migrating{Connector: newAdapting(config), parts: parts, turn: make(chan struct{}, 1)}
 	// Tried here, since requests have no patience to wait for another node. If
 	// the server is down, the next connection tries again.
 	if err := connector.migrate(ctx); errors.Is(err, ErrOtherTables) {
@@ -262,7 +260,8 @@ func (m *migrating) migrate(ctx context.Context) error {
 		return err
 	}
 	// Not by the request's deadline: a migration once begun is finished.
-	if err := migrate(context.WithoutCancel(ctx), db, goose.DialectPostgres, m.parts); err != nil {
+	ctx = context.WithoutCancel(ctx)
+	if err := alone(ctx, db, func() error { return migrate(ctx, db, goose.DialectPostgres, m.parts) }); err != nil {
 		return err
 	}
 	m.done.Store(true)
@@ -270,23 +269,15 @@ func (m *migrating) migrate(ctx context.Context) error {
 }
 
 // migrate brings all parts up to date. Of several nodes that start at once, one
-// migrates and the others wait, by a lock of the session in PostgreSQL; in SQLite all
-// but one fail, and try again.
+// migrates and the others wait, by a lock in PostgreSQL; in SQLite all but one fail, and
+// try again.
 func migrate(ctx context.Context, db *sql.DB, dialect goose.Dialect, parts []Migrations) error {
 	for _, part := range parts {
 		versions, err := database.NewStore(dialect, part.Table)
 		if err != nil {
 			return err
 		}
-		options := []goose.ProviderOption{goose.WithStore(versions)}
-		if dialect == goose.DialectPostgres {
-			locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300)) // it asks every second, for five minutes
-			if err != nil {
-				return err
-			}
-			options = append(options, goose.WithSessionLocker(locker))
-		}
-		provider, err := goose.NewProvider(goose.DialectCustom, db, part.Files, options...)
+		provider, err := goose.NewProvider(goose.DialectCustom, db, part.Files, goose.WithStore(versions))
 		if err != nil {
 			return err
 		}

@@ -60,7 +60,7 @@ func TestADatabaseWaitsForTheNodeThatMigrates(t *testing.T) {
 		var asked bool
 		err := other.QueryRow(t.Context(),
 			`SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database()
-				AND query LIKE '%pg_try_advisory_lock%' AND state = 'idle'`).Scan(&asked)
+				AND query LIKE '%pg_try_advisory_xact_lock%' AND state = 'idle in transaction'`).Scan(&asked)
 		return err == nil && asked
 	}, time.Minute, 10*time.Millisecond, "it does not ask")
 	_, err = other.Exec(t.Context(), `SELECT pg_advisory_unlock($1)`, lock.DefaultLockID)

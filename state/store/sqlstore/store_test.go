@@ -16,7 +16,7 @@ import (
 
 func TestDatabasesKeepTheContract(t *testing.T) {
 	t.Parallel()
-	storetest.Each(t, storetest.Run, "sqlite", "postgres")
+	storetest.Each(t, storetest.Run, "sqlite", "postgres", "pgbouncer")
 }
 
 // onDatabases runs a test on an empty database of each kind.

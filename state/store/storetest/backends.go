@@ -41,6 +41,7 @@ var backEnds = []backEnd{
 	{"memory", func(testing.TB) Open { return openMemory }},
 	{"sqlite", func(testing.TB) Open { return openSQLite }},
 	{"postgres", func(t testing.TB) Open { return openPostgres(Database(t)) }},
+	{"pgbouncer", func(t testing.TB) Open { return openPostgres(PgBouncer(t, Database(t)).Address) }},
 	{"redis", func(t testing.TB) Open { return openRedis(Redis(t).Address) }},
 	{clusterName, func(t testing.TB) Open { return openRedis(RedisCluster(t)) }},
 }

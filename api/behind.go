@@ -1,0 +1,69 @@
+package api
+
+import (
+	"cmp"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// behind notes what the headers of a proxy say of a classroom that has names besides
+// localhost, in a container or a cloud editor. Any client can send these headers, so they
+// are believed only where they name one of Config.ClassroomHosts: such a request becomes
+// one to that name, and only such a request may have come over TLS to the proxy.
+func (s *Server) behind(x *request, r *http.Request) {
+	if len(s.config.ClassroomHosts) == 0 {
+		return
+	}
+	name := s.named(r.Host)
+	for _, host := range words(r.Header["X-Forwarded-Host"]) {
+		name = cmp.Or(name, s.named(host))
+	}
+	secure := slices.ContainsFunc(words(r.Header["X-Forwarded-Proto"]), isHTTPS)
+	for _, hop := range words(r.Header["Forwarded"]) {
+		host, scheme := hostOf(hop)
+		if known := s.named(host); known != "" {
+			name, secure = cmp.Or(name, known), secure || isHTTPS(scheme)
+		}
+	}
+	if name != "" {
+		r.Host = name // the check of origins compares with it
+		x.secure = x.secure || secure
+	}
+}
+
+func isHTTPS(scheme string) bool { return strings.EqualFold(scheme, "https") }
+
+// hostOf returns the host and the scheme in an element of Forwarded (RFC 7239).
+func hostOf(hop string) (host, scheme string) {
+	for part := range strings.SplitSeq(hop, ";") {
+		key, value, _ := strings.Cut(strings.TrimSpace(part), "=")
+		switch value = strings.Trim(value, `"`); strings.ToLower(key) {
+		case "host":
+			host = value
+		case "proto":
+			scheme = value
+		}
+	}
+	return host, scheme
+}
+
+// named returns the host as it is, if it is one of the classroom's names with any port, or
+// as given.
+func (s *Server) named(host string) string {
+	host = strings.ToLower(host)
+	bare, _, _ := strings.Cut(host, ":")
+	if slices.Contains(s.config.ClassroomHosts, host) || slices.Contains(s.config.ClassroomHosts, bare) {
+		return host
+	}
+	return ""
+}
+
+// words returns the elements of a list.
+func words(lines []string) []string {
+	all := strings.Split(strings.Join(lines, ","), ",")
+	for i, word := range all {
+		all[i] = strings.TrimSpace(word)
+	}
+	return all
+}
