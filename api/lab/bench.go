@@ -142,7 +142,8 @@ func cause(err error) string {
 	if timeout, ok := err.(interface{ Timeout() bool }); ok && timeout.Timeout() { //nolint:errorlint // the outermost one
 		return "the server did not answer in time"
 	}
-	return strings.TrimPrefix(err.Error(), "net/http: ")
+	text, _, _ := strings.Cut(err.Error(), `: "`) // what it quotes can be a secret
+	return strings.TrimPrefix(text, "net/http: ")
 }
 
 // exchanges returns what was exchanged, masked.

@@ -17,7 +17,8 @@ const (
 	patienceAbroad = 5 * time.Second  // of one request
 	boundAbroad    = 20 * time.Second // of one experiment
 	maxRequests    = 400              // of the whole run
-	maxToTidy      = 80               // of these, to log out and to change back
+	maxToLogOut    = 100              // of these, to log out
+	maxToLeave     = 20               // and to change back
 )
 
 // standards are what a server violates on which an experiment goes wrong: tests of the
@@ -55,7 +56,7 @@ func (t *Target) enter(ctx context.Context) (*visit, error) {
 		return nil, fmt.Errorf("%s: %w", t.Name, err)
 	}
 	v := &visit{
-		target: t, dial: dial, budget: &budget{left: maxRequests - maxToTidy}, reserve: &budget{left: maxToTidy},
+		target: t, dial: dial, budget: &budget{left: maxRequests - maxToLogOut - maxToLeave}, reserve: &budget{left: maxToLogOut},
 		secrets: &secrets{}, before: map[string]string{},
 	}
 	for _, u := range t.Users {
@@ -155,7 +156,8 @@ func (v *visit) leave(ctx context.Context) error {
 	defer cancel()
 	b := v.bench(ctx)
 	defer b.close()
-	b.budget = v.reserve
+	b.budget = &budget{left: maxToLeave}
+	v.reserve = b.budget
 	err := protect(func() {
 		alice := b.Alice()
 		seen := alice.Profile()
@@ -190,7 +192,7 @@ func (r *Result) disclose(b *Bench, id string) {
 			r.Values[name] = b.shown(text)
 		}
 	}
-	if r.Mark == Bad {
+	if r.Mark == Bad || r.Attack == Succeeds {
 		r.Violates = slices.Clone(standards[id])
 	}
 }

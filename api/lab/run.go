@@ -46,7 +46,7 @@ type cell struct {
 // Run runs a plan, some cells at a time, and returns the Report. An experiment that fails is
 // a Result with its Error. The error is that of ctx, or of a private server that does not
 // start, or of a target on which nothing can be tried, or that is not left as it was.
-func (l *Laboratory) Run(ctx context.Context, p Plan) (_ *Report, err error) {
+func (l *Laboratory) Run(ctx context.Context, p Plan) (_ *Report, failed error) {
 	report := l.report()
 	slugs := p.Strategies
 	if len(slugs) == 0 && len(p.Targets) == 0 {
@@ -61,7 +61,7 @@ func (l *Laboratory) Run(ctx context.Context, p Plan) (_ *Report, err error) {
 		if err != nil {
 			return nil, err
 		}
-		defer func() { err = errors.Join(err, v.leave(ctx)) }()
+		defer func() { failed = errors.Join(failed, v.leave(ctx)) }()
 		visits = append(visits, v)
 	}
 	var cells []*cell
