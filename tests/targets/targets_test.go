@@ -24,7 +24,10 @@ func TestMain(m *testing.M) { harness.Main(m) }
 var columns = []string{"tutorial", "flask", "django", "express", "express-keep", "gin", "gin-memstore", "session", "cookie", "token"}
 
 // rows are the experiments that have a verdict without a lever.
-var rows = []string{"readable", "tamper", "rollback", "deletion", "replay-after-logout", "everywhere", "fixation", "csrf", "refresh-reuse", "lost-update"}
+var rows = []string{
+	"readable", "tamper", "rollback", "deletion", "replay-after-logout",
+	"everywhere", "fixation", "csrf", "refresh-reuse", "lost-update",
+}
 
 const gridMarker = "<!-- grid: made by TestServersThatWeDidNotWrite -->\n"
 
