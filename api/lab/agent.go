@@ -21,6 +21,8 @@ type Agent struct {
 	access  string // the bearer token, or ""
 	refresh string // the refresh token, or ""
 
+	csrf      string // sent instead of the token of a page, if it is given
+	out       bool   // has logged out
 	meanwhile func() // done while the server waits for the body of the next request
 }
 
@@ -28,7 +30,7 @@ type Agent struct {
 func (b *Bench) agent(name string, user User) *Agent {
 	a := &Agent{Name: name, user: user, b: b, base: b.Target.Base, line: newLine(b.dial), jar: newJar(b.now)}
 	b.closers = append(b.closers, a.line.transport.CloseIdleConnections)
-	b.secrets.add(user.Password)
+	b.secrets.hide(user.Password)
 	return a
 }
 
@@ -70,6 +72,9 @@ func (a *Agent) do(does string, r Request, vs values, headers ...string) (answer
 	vs["username"], vs["password"] = a.user.Username, a.user.Password
 	if a.refresh != "" {
 		vs["refresh"] = a.refresh
+	}
+	if _, given := vs["csrf"]; !given && r.names("csrf") {
+		vs["csrf"] = a.token()
 	}
 	contentType, body, err := r.body(vs)
 	a.b.check(err)
@@ -123,13 +128,8 @@ func cookieLine(cookies []*http.Cookie) string {
 func (a *Agent) Login() *Agent {
 	t := a.b.Target
 	vs := values{}
-	if t.Login.Before != nil {
-		page := a.Visit()
-		if t.Login.Before.CSRF != "" {
-			token := page.text("/" + t.Login.Before.CSRF + "/")
-			a.b.secrets.add(token)
-			vs["csrf"] = token
-		}
+	if t.Login.Before != nil && !t.Login.Request.names("csrf") {
+		a.Visit()
 	}
 	answer := a.do("log in", t.Login.Request, vs)
 	wanted := t.Login.OK
@@ -140,7 +140,24 @@ func (a *Agent) Login() *Agent {
 		a.b.fail("%s could not log in: the server answered %d", a.Name, answer.Status)
 	}
 	a.take(answer)
+	a.b.in, a.out = append(a.b.in, a), false
 	return a
+}
+
+// token fetches the page with the form, as a browser does before it sends it, and returns
+// the token in it.
+func (a *Agent) token() string {
+	if a.csrf != "" {
+		return a.csrf
+	}
+	after := a.meanwhile
+	a.meanwhile = nil
+	token := a.b.Target.Login.Before.token(a.Visit())
+	a.meanwhile = after
+	if token == "" {
+		a.b.fail("login.before.csrf finds nothing in the page")
+	}
+	return token
 }
 
 // Visit fetches what the target has for visitors.
@@ -199,6 +216,9 @@ func (a *Agent) field(answer Answer, field string) string {
 
 // Change sets a field of the state.
 func (a *Agent) Change(field, value string, headers ...string) Answer {
+	a.b.mu.Lock()
+	a.b.changed = true
+	a.b.mu.Unlock()
 	answer := a.do("change "+field, a.b.Target.Change.Request, values{"field": field, "value": value}, headers...)
 	a.take(answer)
 	return answer
@@ -215,7 +235,24 @@ func (a *Agent) Act(does string, act *Act, vs values, headers ...string) Answer 
 func (a *Agent) Refresh() Answer { return a.Act("refresh", a.b.Target.Refresh, nil) }
 
 // Logout ends the login. The client keeps what the server does not take from it.
-func (a *Agent) Logout() Answer { return a.Act("log out", a.b.Target.Logout, nil) }
+func (a *Agent) Logout() Answer {
+	a.out = true
+	return a.ends("log out", a.b.Target.Logout)
+}
+
+// LogoutEverywhere ends all logins of the user.
+func (a *Agent) LogoutEverywhere() Answer {
+	return a.ends("log out everywhere", a.b.Target.LogoutEverywhere)
+}
+
+// ends ends logins. Where a target's file may be wrong, a refusal ends the experiment.
+func (a *Agent) ends(does string, act *Act) Answer {
+	answer := a.Act(does, act, nil)
+	if !answer.OK() && a.b.Levers == nil {
+		a.b.fail("%s: the server answered %d", does, answer.Status)
+	}
+	return answer
+}
 
 // Spend takes 30 credits.
 func (a *Agent) Spend() Answer { return a.Act("spend 30 credits", a.b.Target.Spend, nil) }
@@ -228,8 +265,8 @@ func (a *Agent) credentials() []string {
 	}
 	if a.b.names == nil {
 		a.b.quietly(func() {
-			var names []string
-			for _, c := range a.jar.of(a.b.Target.Profile.Request.Path) {
+			names := []string{}
+			for _, c := range a.jar.of(a.b.Target.Profile.Request.path()) {
 				without := a.Copy(a.Name)
 				maps.DeleteFunc(without.jar.cookies, func(id cookieID, _ *http.Cookie) bool { return id.name == c.Name })
 				if !without.Profile().In() {
@@ -278,7 +315,7 @@ func (a *Agent) carries() int {
 	}
 	names := a.credentials()
 	var mine []*http.Cookie
-	for _, c := range a.jar.of(a.b.Target.Profile.Request.Path) {
+	for _, c := range a.jar.of(a.b.Target.Profile.Request.path()) {
 		if slices.Contains(names, c.Name) {
 			mine = append(mine, c)
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 )
 
 // A Bench is what an experiment works on: one target, with its levers if it has any, and
@@ -34,6 +35,8 @@ type Bench struct {
 	log     []Exchange
 	names   []string // of the cookies that are the login; nil: not found out yet
 	closers []func()
+	in      []*Agent      // that have logged in
+	changed bool          // a field was
 	ahead   time.Duration // of the server's clock
 }
 
@@ -102,16 +105,27 @@ func (b *Bench) exchange(who, does string, l *line, r *http.Request) Answer {
 	defer cancel()
 	answer, x, err := l.send(r.WithContext(ctx))
 	x.Who, x.Does = who, does
-	for _, line := range answer.Header["Set-Cookie"] {
-		if c, err := http.ParseSetCookie(line); err == nil {
-			b.secrets.add(c.Value)
+	if len(answer.Header["Set-Cookie"]) > maxCookies && err == nil {
+		err = fmt.Errorf("the answer sets more than %d cookies", maxCookies)
+	}
+	for i, line := range answer.Header["Set-Cookie"] {
+		if _, value, ok := strings.Cut(line, "="); ok && i < maxCookies { // of broken ones, too
+			value, _, _ = strings.Cut(value, ";")
+			b.secrets.add(strings.Trim(value, ` "`))
 		}
+	}
+	if before := b.Target.Login.Before; before != nil && before.CSRF != "" {
+		b.secrets.add(before.token(answer))
 	}
 	for _, place := range []string{b.Target.Credential.Bearer, b.Target.Credential.Refresh} {
 		if place != "" && answer.Status != 0 {
 			b.secrets.add(answer.text(place))
 		}
 	}
+	// Masked before it is cut: else the beginning of a secret could stand at the end.
+	body := b.shown(string(answer.Body))
+	x.Response = b.shown(x.Response)
+	x.Response = x.Response[:min(len(x.Response), maxShownHead)] + body[:min(len(body), maxShown)]
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.quiet || err != nil {
@@ -128,7 +142,8 @@ func cause(err error) string {
 	if timeout, ok := err.(interface{ Timeout() bool }); ok && timeout.Timeout() { //nolint:errorlint // the outermost one
 		return "the server did not answer in time"
 	}
-	return strings.TrimPrefix(err.Error(), "net/http: ")
+	text, _, _ := strings.Cut(err.Error(), `: "`) // what it quotes can be a secret
+	return strings.TrimPrefix(text, "net/http: ")
 }
 
 // exchanges returns what was exchanged, masked.
@@ -143,8 +158,16 @@ func (b *Bench) exchanges() []Exchange {
 	return out
 }
 
-// shown is a text that travelled, without its secrets, as JSON can hold it.
-func (b *Bench) shown(text string) string { return b.secrets.mask(strings.ToValidUTF8(text, "�")) }
+// shown is a text that travelled, without its secrets, as JSON can hold it and a terminal
+// can show it.
+func (b *Bench) shown(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && !strings.ContainsRune("\r\n\t", r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, strings.ToValidUTF8(b.secrets.mask(text), "�"))
+}
 
 // Lives returns how long a credential works from now on, in seconds, as Lasts does.
 func (b *Bench) Lives(a *Agent) (seconds *float64, last Answer) {

@@ -5,7 +5,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"html"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -32,9 +34,12 @@ type Exchange struct {
 
 // Limits of what an answer may be, in bytes.
 const (
-	maxBody   = 1 << 20
-	maxHeader = 64 << 10
-	maxShown  = 1 << 10 // of a body in an Exchange
+	maxBody      = 1 << 20
+	maxHeader    = 64 << 10
+	maxShown     = 1 << 10 // of a body in an Exchange
+	maxShownHead = 16 << 10
+
+	maxCookies = 100 // that an answer sets
 )
 
 // An Answer is what a server has answered.
@@ -117,6 +122,7 @@ func (w *wire) take() []byte {
 // server that it speaks to.
 type line struct {
 	transport *http.Transport
+	mu        sync.Mutex
 	wire      *wire
 }
 
@@ -124,8 +130,11 @@ type line struct {
 func newLine(dial func(ctx context.Context, network, address string) (net.Conn, error)) *line {
 	l := &line{}
 	record := func(c net.Conn) net.Conn {
-		l.wire = &wire{Conn: c}
-		return l.wire
+		w := &wire{Conn: c}
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.wire = w
+		return w
 	}
 	l.transport = &http.Transport{
 		DisableCompression:     true, // bytes are counted as they travel, and none grows when it is unpacked
@@ -153,27 +162,36 @@ func newLine(dial func(ctx context.Context, network, address string) (net.Conn, 
 	return l
 }
 
+// sent returns what has been sent since it was last called.
+func (l *line) sent() []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.wire == nil {
+		return nil
+	}
+	return l.wire.take()
+}
+
 // send sends one request, follows no redirect, and reads the answer whole. The Exchange is
-// not masked yet.
+// not masked yet, and its Response is the head alone.
 func (l *line) send(r *http.Request) (Answer, Exchange, error) {
 	resp, err := l.transport.RoundTrip(r)
 	if err != nil {
-		return Answer{}, Exchange{}, err
+		return Answer{}, Exchange{Request: string(l.sent())}, err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	if err == nil && len(body) > maxBody {
 		err = fmt.Errorf("the answer's body has more than %d bytes", maxBody)
 	}
-	sent := l.wire.take()
+	sent := l.sent()
 	a := Answer{resp.StatusCode, resp.Header, body, len(sent)}
 	head := headOf(resp)
 	timing := len("Server-Timing: \r\n") + len(resp.Header.Get("Server-Timing"))
 	if resp.Header.Get("Server-Timing") == "" {
 		timing = 0
 	}
-	shown := body[:min(len(body), maxShown)]
-	return a, Exchange{Request: string(sent), Response: head + string(shown), BytesUp: len(sent), BytesDown: len(head) + len(body) - timing}, err
+	return a, Exchange{Request: string(sent), Response: head, BytesUp: len(sent), BytesDown: len(head) + len(body) - timing}, err
 }
 
 // headOf is the head of an answer, with its headers in the order of their names.
@@ -189,33 +207,54 @@ func headOf(resp *http.Response) string {
 
 // secrets are texts that no Exchange may show.
 type secrets struct {
-	mu    sync.Mutex
-	words []string
+	mu       sync.Mutex
+	words    map[string]string // with what is shown instead
+	replacer *strings.Replacer // of the words; nil: to be made
 }
 
-// add takes a secret in the spellings in which it travels.
+// add takes a secret of which four characters may be shown.
 func (s *secrets) add(secret string) {
-	if len(secret) < 4 {
-		return
+	if len(secret) >= 4 {
+		s.put(secret, func(word string) string { return word[:min(4, len(word)/2)] + "…" })
 	}
+}
+
+// hide takes a secret of which nothing may be shown.
+func (s *secrets) hide(secret string) {
+	if secret != "" {
+		s.put(secret, func(string) string { return "…" })
+	}
+}
+
+// put takes a secret in the spellings in which it travels.
+func (s *secrets) put(secret string, shown func(word string) string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	quoted, _ := marshal(secret)
-	for _, word := range []string{secret, url.QueryEscape(secret), strings.Trim(string(quoted), `"`)} {
-		if !slices.Contains(s.words, word) {
-			s.words = append(s.words, word)
+	for _, word := range []string{
+		secret, url.QueryEscape(secret), url.PathEscape(secret), strings.Trim(string(quoted), `"`), html.EscapeString(secret),
+	} {
+		if _, ok := s.words[word]; !ok && word != "" {
+			if s.words == nil {
+				s.words = map[string]string{}
+			}
+			s.words[word], s.replacer = shown(word), nil
 		}
 	}
 }
 
-// mask leaves four characters of each secret.
+// mask returns a text without the secrets. At each place the longest one counts.
 func (s *secrets) mask(text string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, word := range slices.SortedFunc(slices.Values(s.words), func(a, b string) int { return len(b) - len(a) }) {
-		text = strings.ReplaceAll(text, word, word[:min(4, len(word)/2)]+"…")
+	if s.replacer == nil {
+		var pairs []string
+		for _, word := range slices.SortedFunc(maps.Keys(s.words), func(a, b string) int { return len(b) - len(a) }) {
+			pairs = append(pairs, word, s.words[word])
+		}
+		s.replacer = strings.NewReplacer(pairs...)
 	}
-	return text
+	return s.replacer.Replace(text)
 }
 
 // marshal encodes v as JSON with its members in order.

@@ -100,6 +100,7 @@ type Result struct {
 	AsExpected   *bool             `json:"as_expected"` // null: nothing is expected
 	Unexpected   []string          `json:"unexpected"`  // members that differ
 	Error        *string           `json:"error"`       // why the experiment did not end
+	Violates     []string          `json:"violates"`    // what of OWASP WSTG and ASVS 5.0, on a server that is not ours
 	Wire         []Exchange        `json:"wire"`
 	Variants     []Result          `json:"variants"`
 	notExpecting bool

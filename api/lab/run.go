@@ -39,18 +39,30 @@ const patienceAtHome = 10 * time.Second
 type cell struct {
 	experiment *Experiment
 	slug       string
-	target     *Target
+	visit      *visit // of a server that is not ours; nil: it is ours
 	result     *Result
 }
 
 // Run runs a plan, some cells at a time, and returns the Report. An experiment that fails is
 // a Result with its Error. The error is that of ctx, or of a private server that does not
-// start.
-func (l *Laboratory) Run(ctx context.Context, p Plan) (*Report, error) {
+// start, or of a target on which nothing can be tried, or that is not left as it was.
+func (l *Laboratory) Run(ctx context.Context, p Plan) (_ *Report, failed error) {
 	report := l.report()
 	slugs := p.Strategies
 	if len(slugs) == 0 && len(p.Targets) == 0 {
 		slugs = l.Strategies
+	}
+	var visits []*visit
+	for _, t := range p.Targets {
+		if slices.Contains(slugs, t.Name) || slices.ContainsFunc(visits, func(v *visit) bool { return v.target.Name == t.Name }) {
+			return nil, fmt.Errorf("two columns have the name %q", t.Name)
+		}
+		v, err := t.enter(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { failed = errors.Join(failed, v.leave(ctx)) }()
+		visits = append(visits, v)
 	}
 	var cells []*cell
 	for _, e := range p.Experiments {
@@ -63,8 +75,8 @@ func (l *Laboratory) Run(ctx context.Context, p Plan) (*Report, error) {
 		for i, slug := range rows {
 			cells = append(cells, &cell{e, slug, nil, &outcome.Results[i]})
 		}
-		for i, t := range p.Targets {
-			cells = append(cells, &cell{e, "", t, &outcome.Results[len(rows)+i]})
+		for i, v := range visits {
+			cells = append(cells, &cell{e, "", v, &outcome.Results[len(rows)+i]})
 		}
 		report.Experiments = append(report.Experiments, outcome)
 	}
@@ -75,8 +87,8 @@ func (l *Laboratory) Run(ctx context.Context, p Plan) (*Report, error) {
 		}
 		report.Strategies = append(report.Strategies, s)
 	}
-	for _, t := range p.Targets {
-		report.Strategies = append(report.Strategies, t.describe())
+	for _, v := range visits {
+		report.Strategies = append(report.Strategies, v.column)
 	}
 	return report, l.runAll(ctx, cells, p.Progress)
 }
@@ -115,14 +127,14 @@ func (l *Laboratory) runAll(ctx context.Context, cells []*cell, progress func(do
 		})
 	}
 	for _, c := range cells {
-		if c.target == nil {
+		if c.visit == nil {
 			next <- c
 		}
 	}
 	close(next)
 	ours.Wait()
 	for _, c := range cells {
-		if c.target != nil {
+		if c.visit != nil {
 			finish(c.abroad(ctx))
 		}
 	}
@@ -257,7 +269,7 @@ func attributes(c *http.Cookie) []string {
 func (e *Experiment) on(b *Bench, variant string) Result {
 	r := Result{
 		Strategy: b.Target.Name, Variant: variant, Attack: NotApplicable, Mark: Measured,
-		Status: []int{}, Values: map[string]any{}, Why: map[string]string{}, Variants: []Result{}, Unexpected: []string{},
+		Status: []int{}, Values: map[string]any{}, Why: map[string]string{}, Variants: []Result{}, Unexpected: []string{}, Violates: []string{},
 	}
 	if why := e.missing(b); why != "" {
 		r.notApplicable(why)
@@ -266,7 +278,10 @@ func (e *Experiment) on(b *Bench, variant string) Result {
 		r.Error, r.Mark, r.Attack = &text, Neutral, NotApplicable
 		r.Why["attack"] = "error"
 	}
-	if b.Levers != nil && e.expect != nil {
+	switch {
+	case b.server == nil:
+		r.disclose(b, e.ID)
+	case e.expect != nil:
 		r.judge(e.expect(b))
 	}
 	r.Wire = b.exchanges()

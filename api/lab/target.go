@@ -1,12 +1,17 @@
 package lab
 
 import (
+	"cmp"
 	"fmt"
-	"github.com/go-json-experiment/json/jsontext"
+	"html"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // A Target says how to speak to a server: where it is, whose passwords may be tried, and
@@ -28,6 +33,11 @@ type Target struct {
 	Logout           *Act       `yaml:"logout"`
 	LogoutEverywhere *Act       `yaml:"logout_everywhere"`
 
+	// Anywhere allows addresses that are neither of this machine nor private.
+	Anywhere bool `yaml:"-"`
+
+	patience time.Duration // of one request; 0: patienceAbroad
+
 	// What only our own contract has.
 	Spend    *Act    `yaml:"-"` // takes 30 of 100 credits
 	Note     *Change `yaml:"-"` // a text of any content, in the state
@@ -41,7 +51,11 @@ type Target struct {
 type User struct {
 	Username string `yaml:"username"`
 	Password string `yaml:"password"`
+	Shown    string `yaml:"-"` // what the profile calls the user, if it is not the username
 }
+
+// shown is what the profile calls the user.
+func (u User) shown() string { return cmp.Or(u.Shown, u.Username) }
 
 // Request is a request with values to fill in. At most one of JSON and Form is given.
 type Request struct {
@@ -68,6 +82,9 @@ type Before struct {
 	Path string `yaml:"path"`
 	CSRF string `yaml:"csrf"` // a regular expression whose first group is {{csrf}}; optional
 }
+
+// token returns what the page has for {{csrf}}, as a browser reads it from HTML.
+func (b *Before) token(page Answer) string { return html.UnescapeString(page.text("/" + b.CSRF + "/")) }
 
 // Credential says what the client holds: cookies, unless Bearer is given.
 type Credential struct {
@@ -96,7 +113,7 @@ func Ours(strategy, base string, bearer bool) *Target {
 	patch := func(body any) Request { return Request{Method: "PATCH", Path: path("profile"), JSON: body} }
 	t := &Target{
 		Name: strategy, Strategy: strategy, Base: base,
-		Users:            []User{{"alice", "wonderland"}, {"bob", "cheshire-cat"}, {"teacher", "queen-of-hearts"}},
+		Users:            []User{{Username: "alice", Password: "wonderland"}, {Username: "bob", Password: "cheshire-cat"}, {Username: "teacher", Password: "queen-of-hearts"}},
 		Login:            Login{Request: post("login", map[string]any{"username": "{{username}}", "password": "{{password}}"}).Request},
 		Profile:          Profile{Request{Path: path("profile")}, "/user/username"},
 		Change:           &Change{patch(map[string]any{"{{field}}": "{{value}}"}), map[string][]string{"theme": {"dark", "light"}, "language": {"ko", "en"}}, "/state/{{field}}"},
@@ -204,11 +221,51 @@ func (vs values) fill(v any) any {
 	return v
 }
 
+// text replaces each {{name}} once: a value that has another name in it stays as it is.
 func (vs values) text(s string) string {
-	for name, value := range vs {
-		s = strings.ReplaceAll(s, "{{"+name+"}}", fmt.Sprint(value))
+	return placeholder.ReplaceAllStringFunc(s, func(name string) string {
+		if value, ok := vs[strings.Trim(name, "{}")]; ok {
+			return fmt.Sprint(value)
+		}
+		return name
+	})
+}
+
+var placeholder = regexp.MustCompile(`\{\{[^{}]*\}\}`)
+
+// placeholders returns the names that the texts of v ask for.
+func placeholders(v any) []string {
+	var all []string
+	switch v := v.(type) {
+	case string:
+		for _, name := range placeholder.FindAllString(v, -1) {
+			all = append(all, strings.Trim(name, "{}"))
+		}
+	case map[string]any:
+		for key, in := range v {
+			all = slices.Concat(all, placeholders(key), placeholders(in))
+		}
+	case map[string]string:
+		for key, in := range v {
+			all = slices.Concat(all, placeholders(key), placeholders(in))
+		}
+	case []any:
+		for _, in := range v {
+			all = append(all, placeholders(in)...)
+		}
 	}
-	return s
+	return all
+}
+
+// names says whether the request asks for a value.
+func (r Request) names(name string) bool {
+	return slices.Contains(slices.Concat(placeholders(r.Path), placeholders(r.JSON), placeholders(r.Form)), name)
+}
+
+// path is the request's path without its query.
+func (r Request) path() string {
+	path, _, _ := strings.Cut(r.Path, "?")
+	return path
 }
 
 // body returns the body of a request with its media type.
@@ -220,7 +277,7 @@ func (r Request) body(vs values) (contentType, body string, err error) {
 	case r.Form != nil:
 		form := url.Values{}
 		for k, v := range r.Form {
-			form.Set(k, vs.text(v))
+			form.Set(vs.text(k), vs.text(v))
 		}
 		return "application/x-www-form-urlencoded", form.Encode(), nil
 	}

@@ -30,8 +30,18 @@ var wants = []want{
 	{"node", "install Node.js, npm install jose jsonwebtoken http-cache-tests, and name the node_modules in STATELAB_NODE_MODULES", func() bool {
 		return onPath("node") && os.Getenv("STATELAB_NODE_MODULES") != ""
 	}},
+	{"targets", "apt-get install python3-flask python3-django, npm install express express-session, and name the node_modules in STATELAB_NODE_MODULES", Targets},
 	{"nginx", "apt-get install nginx-light", func() bool { return onPath("nginx") || onPath("/usr/sbin/nginx") }},
 	{"pgbouncer", "apt-get install pgbouncer", func() bool { return onPath("pgbouncer") || onPath("/usr/sbin/pgbouncer") }},
+}
+
+// Python is Debian's, which has Flask and Django from Debian's packages.
+const Python = "/usr/bin/python3"
+
+// Targets says whether the servers that we did not write can run here.
+func Targets() bool {
+	_, err := os.Stat(filepath.Join(os.Getenv("STATELAB_NODE_MODULES"), "express-session"))
+	return err == nil && onPath("node") && exec.Command(Python, "-c", "import flask, django").Run() == nil
 }
 
 // NeedShell is NeedSystem for what the commands of the documents run in: bash and curl. A
