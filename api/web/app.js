@@ -3,6 +3,7 @@
 import { caches } from './caches.js';
 import { charts } from './charts.js';
 import { columnsMenu } from './columns.js';
+import { experiments } from './experiments.js';
 import { forged } from './forged.js';
 import { inbox } from './inbox.js';
 import { lessonsOf } from './lessons.js';
@@ -30,7 +31,7 @@ function sayMore() {
   more.textContent = word(all ? 'facts.fewer' : 'facts.more');
 }
 
-for (const [name, open] of Object.entries({ wire, xray, charts, caches, thief, forged, inbox, levers })) {
+for (const [name, open] of Object.entries({ wire, experiments, xray, charts, caches, thief, forged, inbox, levers })) {
   const box = document.querySelector(`[data-${name}]`);
   if (box) open(box, page); // a service has no attacker and no levers
 }

@@ -8,12 +8,16 @@
  * @property {string} [lang] the language chosen; absent until the visitor chooses
  * @property {string[]} [shown] slugs of the columns shown; absent for the page's own choice
  * @property {string} [open] the box that a link opens: one below the panels, such as "thief", or one in each panel, such as "inside"
+ * @property {string} [cell] the experiment that is open, alone or with a strategy: "E07", "E07.cookie"
+ * @property {string[]} [need] what the visitor needs of a strategy
+ * @property {string} [of] "all" when the experiments are shown for all strategies
  */
 
 /** @returns {Place} */
 export function readPlace() {
   const hash = new URLSearchParams(location.hash.slice(1));
-  return { lang: hash.get('lang') ?? undefined, shown: hash.get('s')?.split(','), open: hash.get('open') ?? undefined };
+  const one = (name) => hash.get(name) ?? undefined;
+  return { lang: one('lang'), shown: one('s')?.split(','), open: one('open'), cell: one('cell'), need: one('need')?.split(','), of: one('of') };
 }
 
 /** @param {Place} change */
@@ -25,8 +29,10 @@ export function changePlace(change) {
  * Written by hand, since URLSearchParams would turn each comma into %2C.
  * @param {Place} place
  */
-export function hashOf({ lang, shown, open }) {
-  const parts = [lang && `lang=${lang}`, shown && `s=${shown.join(',')}`, open && `open=${open}`];
+export function hashOf({ lang, shown, open, cell, need, of }) {
+  const parts = [
+    lang && `lang=${lang}`, shown && `s=${shown.join(',')}`, open && `open=${open}`, cell && `cell=${cell}`, need?.length && `need=${need.join(',')}`, of && `of=${of}`,
+  ];
   return `#${parts.filter(Boolean).join('&')}`;
 }
 

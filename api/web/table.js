@@ -116,9 +116,11 @@ function designed() {
   return made;
 }
 
-/** ✔ or ✘, with its word for those who do not see it. */
+const signs = { good: '✔', bad: '✘', partly: '◐', none: '–' };
+
+/** A sign, with its word for those who do not see it. @param {keyof typeof signs} mark */
 export function markOf(mark) {
-  const made = element('span', `mark ${mark}`, mark === 'good' ? '✔' : '✘');
+  const made = element('span', `mark ${mark}`, signs[mark]);
   made.ariaLabel = word(`mark.${mark}`);
   made.role = 'img';
   return made;

@@ -185,7 +185,7 @@ func render(w io.Writer, document string, p Page, columns []Column) error {
 	var out bytes.Buffer
 	tabs := []string{"wire", "xray", "charts", "caches"}
 	if p.Classroom {
-		tabs = append(tabs, "attacker", "levers")
+		tabs = []string{"wire", "experiments", "xray", "charts", "caches", "attacker", "levers"}
 	}
 	if err := translated.ExecuteTemplate(&out, document, struct {
 		Page
@@ -195,9 +195,11 @@ func render(w io.Writer, document string, p Page, columns []Column) error {
 		Tabs      []string
 		ThiefActs []string
 		Spans     []string // by which the clock is moved
+		Needs     []string // by which the experiments leave some strategies
 	}{
 		p, columns, string(data), []string{"profile", "theme", "cart", "spend", "refresh", "logout"}, tabs,
 		[]string{"copy", "restore", "use", "forge"}, []string{"1m", "16m", "8h", "168h"},
+		[]string{"logout", "storeless", "large", "nodes", "csrf", "mobile"},
 	}); err != nil {
 		return fmt.Errorf("web: %s: %w", document, err)
 	}

@@ -64,7 +64,7 @@ func TestTheKeyboardIsEnough(t *testing.T) {
 
 		v.tabs("[role=tab]")
 		require.Equal(t, "wire", js[string](v, `document.activeElement.dataset.tab`))
-		for _, tab := range []string{"xray", "charts", "caches", "attacker", "levers", "wire"} {
+		for _, tab := range []string{"experiments", "xray", "charts", "caches", "attacker", "levers", "wire"} {
 			v.presses(kb.ArrowRight)
 			require.Equal(t, tab, js[string](v, `document.activeElement.dataset.tab`))
 			require.Equal(t, []string{tab}, v.openTabs())
@@ -124,7 +124,7 @@ func (v *visitor) isAccessible(a appearance) {
 func TestEveryTabIsAccessible(t *testing.T) {
 	script, chromium := axe(t), browser(t)
 	for _, language := range both {
-		for _, tab := range []string{"wire", "xray", "charts", "caches", "attacker", "levers"} {
+		for _, tab := range []string{"wire", "experiments", "xray", "charts", "caches", "attacker", "levers"} {
 			t.Run(language+"/"+tab, func(t *testing.T) {
 				t.Parallel()
 				v := chromium.visit(t, harness.NewServer(t), language)

@@ -88,7 +88,7 @@ func TestGuideLinksOpenTheirPlace(t *testing.T) {
 		v.until(fmt.Sprintf(`document.querySelector('#tab-%s').getBoundingClientRect().top < innerHeight`, tab))
 		require.Equal(t, "ko", js[string](v, `document.documentElement.lang`))
 	}
-	require.Len(t, opened, 6)
+	require.Len(t, opened, 7)
 }
 
 // Links that were shared before there were tabs still lead somewhere.

@@ -420,6 +420,9 @@ func onPage(t *testing.T, languages []string, holds func(*testing.T, *visitor)) 
 func (v *visitor) usesTab(tab string) {
 	v.t.Helper()
 	switch tab {
+	case "experiments":
+		v.experiments("E07")
+		v.opensCell("E07.cookie")
 	case "caches":
 		v.clicks(testid("caches-write"))
 	case "attacker":

@@ -18,7 +18,7 @@ const spoken = `(() => {
 	const same = 'script, style, template, noscript, code, pre, .wordmark, [href="/openapi.yaml"], [data-language], .accounts button, ' +
 		'[data-field=user], [data-field=code], thead a, .lane h3, .ray h3, .curl .slug, .lanes li p:not(.way):not(.none), [data-row=credential] code, ' +
 		'figure svg text, figure th, title:not([data-word]), .single h1, .crumbs, [data-live], footer p:last-child, option:not([data-word]), ' +
-		'[data-copies] b, .records b, [data-field=inbox_where] a, [data-field=inbox_books] a, [data-field=pulled]:not(:empty)';
+		'[data-copies] b, .records b, .exchanges b, .refs li, [data-field=inbox_where] a, [data-field=inbox_books] a, [data-field=pulled]:not(:empty)';
 	const walk = document.createTreeWalker(document.documentElement, NodeFilter.SHOW_TEXT);
 	const texts = [];
 	while (walk.nextNode()) {
@@ -103,7 +103,7 @@ func TestTheLanguageCanBeSwitchedAtAnyMoment(t *testing.T) {
 
 func TestEveryTabSpeaksOneLanguage(t *testing.T) {
 	onPage(t, english, func(_ *testing.T, v *visitor) {
-		for _, tab := range []string{"wire", "xray", "charts", "caches", "attacker", "levers"} {
+		for _, tab := range []string{"wire", "experiments", "xray", "charts", "caches", "attacker", "levers"} {
 			v.opensTab(tab)
 			v.bothWays()
 		}
@@ -122,6 +122,9 @@ func TestEveryTabSpeaksOneLanguage(t *testing.T) {
 		v.looksSpoken() // its times go on
 		v.switches()
 		v.looksSpoken()
+		v.opensTab("experiments")
+		v.usesTab("experiments")
+		v.bothWays()
 		v.opensTab("attacker")
 		v.clicks(testid("thief-copy"), testid("thief-use"), testid("inbox-plant"))
 		v.bothWays()
