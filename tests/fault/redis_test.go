@@ -16,7 +16,7 @@ import (
 
 func TestAnEvictingRedisIsWarnedOfAtTheStart(t *testing.T) {
 	t.Parallel()
-	redis := storetest.Redis(t, "--maxmemory-policy", "allkeys-lru", "--user", "lab", "on", ">sesame", "~*", "+@all", "-config")
+	redis := storetest.Redis(t, "--maxmemory-policy", "allkeys-lru", "--user", "lab", "on", ">sesame", "~*", "&*", "+@all", "-config")
 	address := strings.Replace(redis.Address, "://", "://lab:sesame@", 1)
 	p := harness.Start(t, t.TempDir(), nil, "--listen", "localhost:0", "--store", address)
 	p.Client("session").Post("login", harness.Credentials(harness.Alice, harness.AlicePassword)).Is(http.StatusOK)
