@@ -105,6 +105,12 @@ func (room *Classroom) compare(s *api.Server) gin.HandlerFunc {
 		{"application/json", func(r *lab.Report, _ string) ([]byte, error) {
 			return json.Marshal(r.WithoutWire(), json.Deterministic(true))
 		}},
+		{"text/markdown", func(r *lab.Report, language string) ([]byte, error) {
+			return []byte(r.Show(lab.View{Language: language, Markdown: true})), nil
+		}},
+		{"text/plain", func(r *lab.Report, language string) ([]byte, error) {
+			return []byte(r.Show(lab.View{Language: language, Overview: true})), nil
+		}},
 	}
 	return func(c *gin.Context) {
 		c.Writer.Header().Add("Vary", "Accept")

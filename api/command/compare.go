@@ -23,11 +23,12 @@ import (
 // are not those of the variables, which are a server's: experiments fill and end them.
 type compareCommand struct {
 	Experiments []string `arg:"" optional:"" name:"experiment" help:"Experiments to run, such as E07 or replay-after-logout (all)."`
-	Strategy    []string `placeholder:"SLUG" help:"Strategies to run them on (all; with --target none)."`
+	Strategy    []string `placeholder:"SLUG" help:"Strategies to run them on (all)."`
 	Store       string   `variable:"-" default:"memory" placeholder:"URL" help:"Store of logins: memory, database, redis://... or rediss://... (${default})."`
 	Database    string   `variable:"-" default:"sqlite::memory:" placeholder:"URL" help:"sqlite::memory: or postgres://..., where each private server has a schema of its own while it runs (${default})."`
 	Cache       string   `variable:"-" placeholder:"URL" help:"Redis for the cache policy redis: redis://..., rediss://... or none (the Redis of --store, if there is one)."`
 	Target      string   `placeholder:"FILE" help:"File that says how to speak to another server, to run the experiments on it (none)."`
+	Anywhere    bool     `name:"i-may-test-this-server" help:"--target may have a public address: its owner allows these tests."`
 	FailOn      string   `enum:",attack" default:"" placeholder:"WHAT" help:"attack: the exit status is 1 if an attack on --target succeeds."`
 	Format      string   `enum:"table,json,markdown" default:"table" help:"table, json or markdown (${default})."`
 	Lang        string   `enum:"en,ko" default:"en" help:"Language of the tables: en or ko (${default})."`
@@ -47,12 +48,18 @@ func (c *compareCommand) Run(ctx context.Context, p Program, s streams) error {
 	}
 	plan.Progress = progressOn(s.err)
 	servers := &privateServers{OpenAPI: p.OpenAPI, Database: c.Database, Store: c.Store, Cache: c.Cache, Times: p.Times}
+	var target *lab.TargetError
 	report, err := servers.laboratory().Run(ctx, plan)
 	switch {
 	case ctx.Err() != nil:
 		return errors.New("interrupted: the private servers are gone, and nothing is shown")
 	case errors.Is(err, sqlstore.ErrAddress):
 		return refuse("%v", err)
+	case errors.As(err, &target):
+		if x := target.Last; x != nil {
+			_, _ = fmt.Fprintf(s.err, "%s\n\n%s\n", strings.TrimSpace(x.Request), strings.TrimSpace(x.Response))
+		}
+		return refuse("--target: %v", target)
 	case err != nil:
 		return err
 	}
@@ -95,7 +102,11 @@ func (c *compareCommand) plan() (lab.Plan, error) {
 		if err != nil {
 			return lab.Plan{}, refuse("--target: %v", err)
 		}
+		target.Anywhere = c.Anywhere
 		plan.Targets = append(plan.Targets, target)
+		if len(plan.Strategies) == 0 {
+			plan.Strategies = state.Slugs()
+		}
 	} else if c.FailOn != "" {
 		return lab.Plan{}, refuse("--fail-on is about the server of --target: add it")
 	}

@@ -49,11 +49,11 @@ type visit struct {
 }
 
 // enter begins a visit: it resolves the address, logs both users in and reads their
-// profiles. The error shows the exchange that went wrong.
+// profiles. The error is a *TargetError.
 func (t *Target) enter(ctx context.Context) (*visit, error) {
 	dial, err := t.dialer(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", t.Name, err)
+		return nil, &TargetError{Reason: t.Name + ": " + err.Error()}
 	}
 	v := &visit{
 		target: t, dial: dial, budget: &budget{left: maxRequests - maxToLogOut - maxToLeave}, reserve: &budget{left: maxToLogOut},
@@ -71,13 +71,21 @@ func (t *Target) enter(ctx context.Context) (*visit, error) {
 	if err == nil {
 		return v, nil
 	}
-	text := t.Name + ": " + v.secrets.mask(err.Error())
+	failed := &TargetError{Reason: t.Name + ": " + v.secrets.mask(err.Error())}
 	if all := b.exchanges(); len(all) > 0 {
-		last := all[len(all)-1]
-		text += "\n\n" + last.Request + "\n\n" + last.Response
+		failed.Last = &all[len(all)-1]
 	}
-	return nil, errors.New(text)
+	return nil, failed
 }
+
+// A TargetError says why nothing can be tried on a server that is not ours. Last is the
+// exchange that went wrong, or nil.
+type TargetError struct {
+	Reason string
+	Last   *Exchange
+}
+
+func (e *TargetError) Error() string { return e.Reason }
 
 // look finds out what the experiments rely on: who is logged in shows in the profile, and
 // nobody else does.

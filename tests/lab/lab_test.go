@@ -119,6 +119,12 @@ func TestALearnerRunsAnExperiment(t *testing.T) {
 	require.NotContains(t, string(a.Body), `"request":`, "it has no exchanges")
 	c.Do("GET", "/classroom/compare", nil, harness.Header("If-None-Match", a.Header.Get("Etag"))).Is(http.StatusNotModified)
 
+	text := c.Do("GET", "/classroom/compare?lang=ko", nil, harness.Header("Accept", "text/plain")).Is(http.StatusOK)
+	require.Contains(t, string(text.Body), "E07")
+	text = c.Do("GET", "/classroom/compare", nil, harness.Header("Accept", "text/markdown")).Is(http.StatusOK)
+	require.Contains(t, string(text.Body), "| session |")
+	c.Do("GET", "/classroom/compare", nil, harness.Header("Accept", "image/png")).Is(http.StatusNotAcceptable, "not_acceptable")
+
 	c.Do("POST", "/classroom/experiments/E99/run", nil).Is(http.StatusNotFound, "not_found")
 	c.Do("GET", "/classroom/experiments/E99", nil).Is(http.StatusNotFound, "not_found")
 	c.Do("POST", "/classroom/experiments/E07/run", harness.Object{"strategies": []string{"session", "none"}}).
