@@ -251,8 +251,10 @@ func TestALoginThatFailsShowsItsExchange(t *testing.T) {
 	})
 	_, err := try(t, target, Experiments())
 	require.ErrorContains(t, err, "shop: alice could not log in: the server answered 418")
-	require.ErrorContains(t, err, "POST /login HTTP/1.1")
-	require.ErrorContains(t, err, "418 I'm a teapot")
+	var failed *TargetError
+	require.ErrorAs(t, err, &failed)
+	require.Contains(t, failed.Last.Request, "POST /login HTTP/1.1")
+	require.Contains(t, failed.Last.Response, "418 I'm a teapot")
 
 	_, target = open(t, nil)
 	target.Profile.User = "/theme"
