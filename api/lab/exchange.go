@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"regexp"
 	"slices"
@@ -129,13 +130,7 @@ type line struct {
 // newLine returns a line to the address that dial connects to.
 func newLine(dial func(ctx context.Context, network, address string) (net.Conn, error)) *line {
 	l := &line{}
-	record := func(c net.Conn) net.Conn {
-		w := &wire{Conn: c}
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.wire = w
-		return w
-	}
+	record := func(c net.Conn) net.Conn { return &wire{Conn: c} }
 	l.transport = &http.Transport{
 		DisableCompression:     true, // bytes are counted as they travel, and none grows when it is unpacked
 		MaxResponseHeaderBytes: maxHeader, MaxConnsPerHost: 1, ExpectContinueTimeout: noticeOf100,
@@ -175,7 +170,13 @@ func (l *line) sent() []byte {
 // send sends one request, follows no redirect, and reads the answer whole. The Exchange is
 // not masked yet, and its Response is the head alone.
 func (l *line) send(r *http.Request) (Answer, Exchange, error) {
-	resp, err := l.transport.RoundTrip(r)
+	// An agent that speaks to two nodes has a connection to each.
+	ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.wire, _ = got.Conn.(*wire)
+	}})
+	resp, err := l.transport.RoundTrip(r.WithContext(ctx))
 	if err != nil {
 		return Answer{}, Exchange{Request: string(l.sent())}, err
 	}
