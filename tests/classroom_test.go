@@ -426,7 +426,7 @@ func TestOnlyAClassroomHasLevers(t *testing.T) {
 			s.Client(t, "").Do(r.Method, r.Path, nil).Is(http.StatusNotFound)
 		}
 	}
-	require.Equal(t, 19, n)
+	require.Equal(t, 29, n)
 	eachServed(t, s, func(t *testing.T, slug string) {
 		s.Client(t, slug).Post("copy", nil).Is(http.StatusNotFound)
 		s.Client(t, slug).Post("restore", harness.Object{"id": "x"}).Is(http.StatusNotFound)

@@ -69,7 +69,8 @@ func (a *Answer) check(r *http.Request) {
 	t, what := a.T, r.Method+" "+r.URL.Path
 	t.Helper()
 	referrer := "no-referrer"
-	if strings.HasPrefix(a.Header.Get("Content-Type"), "text/html") { // whose forms would send Origin: null
+	// Forms of a page would send Origin: null. The body of a redirect has none.
+	if strings.HasPrefix(a.Header.Get("Content-Type"), "text/html") && (a.Status < 300 || a.Status >= 400) {
 		referrer = "same-origin"
 	}
 	for name, want := range map[string]string{
