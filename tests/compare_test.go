@@ -38,7 +38,7 @@ func TestAComparisonIsShownInEachFormatAndLanguage(t *testing.T) {
 	require.NotEmpty(t, report.Run.Commit)
 	require.Equal(t, []string{"memory", "sqlite"}, []string{report.Run.Store, report.Run.Database})
 	require.Len(t, report.Experiments, 1)
-	require.Equal(t, 900.0, *report.Experiments[0].Results[0].LivedS)
+	require.InDelta(t, 900, *report.Experiments[0].Results[0].LivedS, 0)
 }
 
 func TestTheExchangesAreShownWithoutCredentials(t *testing.T) {

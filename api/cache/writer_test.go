@@ -80,7 +80,7 @@ var operations = map[string]func(c *gin.Context) string{
 	"json -1":           func(c *gin.Context) string { c.JSON(-1, gin.H{"a": 1}); return "" },
 	"no content":        func(c *gin.Context) string { c.String(204, ""); return "" },
 	"abort":             func(c *gin.Context) string { c.AbortWithStatus(403); return "" },
-	"error":             func(c *gin.Context) string { http.Error(c.Writer, "no", 418); return "" },
+	"error":             func(c *gin.Context) string { http.Error(c.Writer, "no", http.StatusTeapot); return "" },
 	"redirect":          func(c *gin.Context) string { c.Redirect(302, "/elsewhere"); return "" },
 	"push":              func(c *gin.Context) string { return fmt.Sprint(c.Writer.Pusher().Push("/x", nil)) },
 	"close notify":      func(c *gin.Context) string { return fmt.Sprint(c.Writer.CloseNotify() != nil) },

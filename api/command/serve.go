@@ -32,9 +32,7 @@ func (s *serve) Run(ctx context.Context, out streams, p Program) error {
 	if err := s.check(); err != nil {
 		return err
 	}
-	if out.getenv("GOGC") == "" {
-		defer runtime.KeepAlive(spareCollections())
-	}
+	defer runtime.KeepAlive(spareCollections(out.getenv))
 	var end closers
 	defer end.close()
 	log, clock := s.logger(out.err), classroom.NewClock(time.Now)

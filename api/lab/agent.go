@@ -95,8 +95,8 @@ func (a *Agent) do(does string, r Request, vs values, headers ...string) (answer
 	if line := cookieLine(a.jar.of(req.URL.Path)); line != "" {
 		req.Header.Set("Cookie", line)
 	}
-	for i := 0; i < len(headers); i += 2 {
-		req.Header.Set(headers[i], headers[i+1])
+	for pair := range slices.Chunk(headers, 2) {
+		req.Header.Set(pair[0], pair[1])
 	}
 	if a.meanwhile != nil {
 		req.Header.Set("Expect", "100-continue")

@@ -76,10 +76,13 @@ func (b *Bench) close() {
 // now is the time by the clock of the server.
 func (b *Bench) now() time.Time { return time.Now().Add(b.ahead) }
 
-// Alice, Bob and Teacher log one of the accounts in; Teacher is an admin, on servers of
-// ours only.
-func (b *Bench) Alice() *Agent   { return b.agent("alice", b.Target.Users[0]).Login() }
-func (b *Bench) Bob() *Agent     { return b.agent("bob", b.Target.Users[1]).Login() }
+// Alice logs the first account in.
+func (b *Bench) Alice() *Agent { return b.agent("alice", b.Target.Users[0]).Login() }
+
+// Bob logs the second account in.
+func (b *Bench) Bob() *Agent { return b.agent("bob", b.Target.Users[1]).Login() }
+
+// Teacher logs an admin in, on servers of ours only.
 func (b *Bench) Teacher() *Agent { return b.agent("teacher", b.Target.Users[2]).Login() }
 
 // quietly does what is no step of the experiment.
@@ -139,7 +142,7 @@ func (b *Bench) exchange(who, does string, l *line, r *http.Request) Answer {
 
 // cause is an error without the address, which an experiment chose itself.
 func cause(err error) string {
-	if timeout, ok := err.(interface{ Timeout() bool }); ok && timeout.Timeout() { //nolint:errorlint // the outermost one
+	if timeout, ok := err.(interface{ Timeout() bool }); ok && timeout.Timeout() {
 		return "the server did not answer in time"
 	}
 	text, _, _ := strings.Cut(err.Error(), `: "`) // what it quotes can be a secret

@@ -141,8 +141,8 @@ func otherAlgorithms(payload string, publicKey []byte) []edit {
 // otherCharacter changes the character in the middle into another one of its kind.
 func otherCharacter(s string) string {
 	b := []byte(s)
-	switch c := &b[len(b)/2]; {
-	case *c == '9' || *c == 'f' || *c == 'F' || *c == 'z' || *c == 'Z':
+	switch c := &b[len(b)/2]; *c {
+	case '9', 'f', 'F', 'z', 'Z':
 		*c--
 	default:
 		*c++

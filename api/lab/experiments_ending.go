@@ -60,8 +60,8 @@ func expectDeletion(b *Bench) Expected {
 			e["orphans"] = 1
 		}
 	}
-	switch {
-	case b.Traits.KeptIn == "store" || b.Traits.KeptIn == "database":
+	switch b.Traits.KeptIn {
+	case "store", "database":
 		e["dropped_copy"] = "out"
 		if b.Traits.Holder == "client" { // the record is that of the refresh token
 			e["dropped_copy"] = "in"

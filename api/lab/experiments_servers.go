@@ -1,7 +1,5 @@
 package lab
 
-import ()
-
 // devices is how many logins a restart is tried on.
 const devices = 5
 

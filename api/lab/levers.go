@@ -65,12 +65,9 @@ func (l *Levers) Set(settings map[string]any) {
 	l.pull("change the settings", "PUT", "/classroom/settings", settings)
 }
 
-// A record is what the server holds for a login.
-type record struct{ id, username string }
-
-// Records returns what the store holds of a user's logins with their bytes; not ok: the
-// strategy's records cannot be seen.
-func (l *Levers) Records(strategy, username string) (records []record, bytes int, ok bool) {
+// Records returns the ids of what the store holds of a user's logins, and their bytes; not
+// ok: the strategy's records cannot be seen.
+func (l *Levers) Records(strategy, username string) (ids []string, bytes int, ok bool) {
 	a := l.pull("look into the store", "GET", "/classroom/store/"+strategy, nil)
 	if a.Status == http.StatusNotImplemented {
 		return nil, 0, false
@@ -81,13 +78,13 @@ func (l *Levers) Records(strategy, username string) (records []record, bytes int
 		of, _ := lookUp(in, "/username").(string)
 		size, _ := lookUp(in, "/bytes").(float64)
 		if of == username {
-			records, bytes = append(records, record{id, of}), bytes+int(size)
+			ids, bytes = append(ids, id), bytes+int(size)
 		}
 	}
-	return records, bytes, true
+	return ids, bytes, true
 }
 
 // Drop deletes a record.
-func (l *Levers) Drop(strategy string, r record) {
-	l.pull("delete the record", "DELETE", "/classroom/store/"+strategy+"/"+r.id, nil)
+func (l *Levers) Drop(strategy, id string) {
+	l.pull("delete the record", "DELETE", "/classroom/store/"+strategy+"/"+id, nil)
 }

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -107,9 +108,9 @@ func (c *Credential) UnmarshalYAML(unmarshal func(any) error) error {
 // check returns what is wrong with a target, all of it.
 func (t *Target) check() error {
 	var wrong []error
-	require := func(ok bool, format string, args ...any) {
+	require := func(ok bool, text string) {
 		if !ok {
-			wrong = append(wrong, fmt.Errorf(format, args...))
+			wrong = append(wrong, errors.New(text))
 		}
 	}
 	base, err := url.Parse(t.Base)
@@ -185,7 +186,7 @@ func (r Request) check(name string, known []string) error {
 	if !strings.HasPrefix(r.Path, "/") || strings.HasPrefix(r.Path, "//") || strings.ContainsAny(r.Path, "# \\") {
 		wrong = append(wrong, fmt.Errorf("%s.request.path: a path that begins with /", name))
 	}
-	if _, err := http.NewRequest(r.Method, "/", nil); err != nil {
+	if _, err := http.NewRequestWithContext(context.Background(), r.Method, "/", nil); err != nil {
 		wrong = append(wrong, fmt.Errorf("%s.request.method: no method", name))
 	}
 	if r.JSON != nil && r.Form != nil {

@@ -232,19 +232,19 @@ func remember(path string) func(http.Handler) http.Handler {
 // adoptCookies gives a login the cookie that the request carried.
 func adoptCookies(next http.Handler) http.Handler {
 	var mu sync.Mutex
-	real := map[string]string{}
+	given := map[string]string{}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		carried := r.Header.Get("Cookie")
 		mu.Lock()
-		if real[carried] != "" {
-			r.Header.Set("Cookie", real[carried])
+		if given[carried] != "" {
+			r.Header.Set("Cookie", given[carried])
 		}
 		mu.Unlock()
 		a := answered(next, r)
-		given, _, _ := strings.Cut(a.Header().Get("Set-Cookie"), ";")
-		if carried != "" && given != "" && strings.HasSuffix(r.URL.Path, "/login") {
+		set, _, _ := strings.Cut(a.Header().Get("Set-Cookie"), ";")
+		if carried != "" && set != "" && strings.HasSuffix(r.URL.Path, "/login") {
 			mu.Lock()
-			real[carried] = given
+			given[carried] = set
 			mu.Unlock()
 			a.Header().Del("Set-Cookie")
 		}

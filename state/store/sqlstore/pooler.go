@@ -101,7 +101,7 @@ func alone(ctx context.Context, db *sql.DB, f func() error) error {
 	defer tick.Stop()
 	for range lockTries {
 		var mine bool
-		if err := tx.QueryRowContext(ctx, `SELECT pg_try_advisory_xact_lock($1)`, int64(lock.DefaultLockID)).Scan(&mine); err != nil {
+		if err := tx.QueryRowContext(ctx, `SELECT pg_try_advisory_xact_lock($1)`, lock.DefaultLockID).Scan(&mine); err != nil {
 			return err
 		}
 		if mine {

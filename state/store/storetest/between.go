@@ -24,7 +24,9 @@ func Sentinel(t testing.TB, of *Server, lines ...string) *Server {
 		path := filepath.Join(dir, "sentinel.conf")
 		return &Server{
 			Address: fmt.Sprintf("redis://127.0.0.1:%d", port), Port: port, ready: answersPort(port),
-			start: func() *exec.Cmd { return exec.CommandContext(context.Background(), "redis-server", path, "--sentinel") }, // #nosec G204 -- ours
+			start: func() *exec.Cmd { // it ends in its turn, and not with the test's context
+				return exec.CommandContext(context.Background(), "redis-server", path, "--sentinel") //nolint:usetesting,gosec // ours
+			},
 		}, os.WriteFile(path, []byte(config), 0o600)
 	})
 }
