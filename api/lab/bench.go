@@ -172,23 +172,20 @@ func (b *Bench) shown(text string) string {
 	}, strings.ToValidUTF8(b.secrets.mask(text), "�"))
 }
 
-// Lives returns how long a credential works from now on, in seconds, as Lasts does.
+// Lives returns how long a credential that works goes on to work, in seconds, as Lasts does.
 func (b *Bench) Lives(a *Agent) (seconds *float64, last Answer) {
-	return b.Lasts(a.Profile().Answer, func() (bool, Answer) {
+	return b.Lasts(func() (bool, Answer) {
 		seen := a.Profile()
 		return seen.In(), seen.Answer
 	})
 }
 
 // Lasts returns for how many seconds from now on the server goes on to answer that
-// something works. It moves the clock on in steps of five minutes, and asks as often as
-// that. After a day it gives up: nil, there is no end that was seen. Without a clock it
-// waits for two seconds.
-func (b *Bench) Lasts(first Answer, ask func() (works bool, answer Answer)) (seconds *float64, last Answer) {
-	works, last := ask()
-	if !works {
-		return number(0), last
-	}
+// something works, which it has just said. It moves the clock on in steps of five minutes,
+// and asks as often as that. After a day it gives up: nil, there is no end that was seen.
+// Without a clock it waits for two seconds.
+func (b *Bench) Lasts(ask func() (works bool, answer Answer)) (seconds *float64, last Answer) {
+	works := true
 	if b.Levers == nil {
 		for range 2 {
 			b.wait(b.ctx, time.Second)

@@ -160,16 +160,18 @@ func roleChange(b *Bench, r *Result) {
 	answer := ask()
 	r.answers(answer)
 	r.costs(answer)
-	r.StaleS, answer = b.Lasts(answer, func() (bool, Answer) {
+	r.StaleS, r.Mark = number(0), Good
+	if !answer.OK() {
+		return
+	}
+	r.Mark = Partly
+	r.StaleS, answer = b.Lasts(func() (bool, Answer) {
 		a := ask()
 		return a.OK(), a
 	})
 	r.answers(answer)
-	r.Mark = Good
 	if r.StaleS == nil {
 		r.Mark, r.Why["stale_s"] = Bad, "no_end_seen"
-	} else if *r.StaleS > 0 {
-		r.Mark = Partly
 	}
 }
 
