@@ -115,6 +115,7 @@ func refreshReuse(b *Bench, r *Result) {
 	}
 	r.answers(reuse)
 	r.attack(reuse.OK())
+	reason := r.Reason
 	access := alice.Copy("alice")
 	owner := alice.Refresh()
 	r.Values["owner"] = "out"
@@ -123,7 +124,6 @@ func refreshReuse(b *Bench, r *Result) {
 	}
 	seen := access.Profile()
 	b.lives(r, access, seen)
-	reason := r.Reason
 	for name, setting := range map[string]string{"tabs_with_overlap": "10s", "tabs_without": "0s"} {
 		r.Values[name], r.Why[name] = nil, "no_lever"
 		if b.Levers == nil {

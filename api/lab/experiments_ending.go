@@ -110,7 +110,7 @@ func everywhere(b *Bench, r *Result) {
 			r.Mark = Partly // it ends with the access token
 		}
 	}
-	b.lives(r, second, seen)
+	b.lives(r, second.Copy(second.Name), seen) // which outlasts the cookie's Max-Age
 }
 
 // lives notes how long a copy works from now on.
@@ -153,7 +153,7 @@ func life(t Traits) float64 {
 
 // roleChange is E09: an admin becomes a member, and reads what only admins may.
 func roleChange(b *Bench, r *Result) {
-	teacher := b.Teacher()
+	teacher := b.Teacher().Copy("teacher") // which outlasts the cookie's Max-Age
 	ask := func() Answer { return teacher.Act("list the members", b.Target.Members, nil) }
 	r.answers(ask())
 	b.Levers.Role(teacher.user.Username, "member")
