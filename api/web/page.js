@@ -34,7 +34,7 @@ export class Page extends EventTarget {
 
   constructor() {
     super();
-    const definitions = JSON.parse(document.body.dataset.columns);
+    const definitions = JSON.parse(document.getElementById('columns').textContent);
     this.single = definitions.length === 1 && location.pathname !== '/';
     this.all = [...definitions.map((definition) => new Column(definition)), ...(this.single ? [] : [new LocalColumn()])];
     this.#listen();

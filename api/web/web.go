@@ -178,7 +178,7 @@ func render(w io.Writer, document string, p Page, columns []Column) error {
 	if !known {
 		return fmt.Errorf("web: no words in %q", p.Language)
 	}
-	data, err := json.Marshal(columns)
+	data, err := json.Marshal(columns) // which escapes what could end a script
 	if err != nil {
 		return fmt.Errorf("web: traits: %w", err)
 	}
@@ -189,15 +189,16 @@ func render(w io.Writer, document string, p Page, columns []Column) error {
 	}
 	if err := translated.ExecuteTemplate(&out, document, struct {
 		Page
-		Shown     []Column // the columns of this document
-		JSON      string   // the same, for the script
-		Acts      []string // what a learner can do after a login
+		Shown     []Column    // the columns of this document
+		JSON      template.JS // the same, for the script
+		Acts      []string    // what a learner can do after a login
 		Tabs      []string
 		ThiefActs []string
 		Spans     []string // by which the clock is moved
 		Needs     []string // by which the experiments leave some strategies
 	}{
-		p, columns, string(data), []string{"profile", "theme", "cart", "spend", "refresh", "logout"}, tabs,
+		p, columns, template.JS(data), // #nosec G203 -- escaped above
+		[]string{"profile", "theme", "cart", "spend", "refresh", "logout"}, tabs,
 		[]string{"copy", "restore", "use", "forge"}, []string{"1m", "16m", "8h", "168h"},
 		[]string{"logout", "storeless", "large", "nodes", "csrf", "mobile"},
 	}); err != nil {
