@@ -48,6 +48,10 @@ func (p *privateServers) laboratory() *lab.Laboratory {
 	}
 }
 
+// patient is how long a private server waits for its stores: an experiment is about no
+// outage, and a busy machine is none.
+const patient = time.Minute
+
 // A privateServer is one of them.
 type privateServer struct {
 	made   *privateServers
@@ -68,7 +72,7 @@ func cheapHasher() auth.Hasher {
 func (p *privateServers) start(ctx context.Context) (lab.Server, error) {
 	clock := classroom.NewClock(time.Now)
 	s := &privateServer{made: p, clock: clock, cache: "statelab:lab:" + rand.Text() + ":"}
-	options := store.Options{Now: clock.Now, Patience: p.Times.Store}
+	options := store.Options{Now: clock.Now, Patience: patient}
 	address := p.Database
 	if scheme(address) == "postgres" { // what the database has besides is not touched
 		own, drop, err := sqlstore.NewSchema(ctx, address)
@@ -93,7 +97,7 @@ func (p *privateServers) start(ctx context.Context) (lab.Server, error) {
 	}
 	s.config = api.Config{
 		Database: db.DB, DatabaseStore: database, Keys: ring, Hasher: cheapHasher(), OpenAPI: p.OpenAPI, Classroom: true,
-		Patience: p.Times.Accounts, FollowEvery: p.Times.FollowAccounts,
+		Patience: patient, RequestPatience: patient, FollowEvery: p.Times.FollowAccounts,
 	}
 	return s, s.serve(ctx, nil)
 }
@@ -119,7 +123,7 @@ func (s *privateServer) serve(ctx context.Context, shared state.Store) (err erro
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	options := store.Options{Now: s.clock.Now, Patience: s.made.Times.Store}
+	options := store.Options{Now: s.clock.Now, Patience: patient}
 	s.config.Store = shared
 	if shared == nil {
 		if s.config.Store, err = openLogins(s.made.Store, s.config.DatabaseStore, options); err != nil {

@@ -22,6 +22,7 @@ type Bench struct {
 	ctx      context.Context
 	dial     func(ctx context.Context, network, address string) (net.Conn, error)
 	patience time.Duration // of one request
+	notice   time.Duration // that a server has of "100 Continue"
 	wait     func(context.Context, time.Duration)
 	budget   *budget
 	secrets  *secrets

@@ -123,7 +123,7 @@ func (v *visit) bench(ctx context.Context) *Bench {
 		patience = patienceAbroad
 	}
 	return &Bench{
-		Target: v.target, ctx: ctx, dial: v.dial, patience: patience, wait: after,
+		Target: v.target, ctx: ctx, dial: v.dial, patience: patience, notice: noticeOf100, wait: after,
 		budget: v.budget, secrets: v.secrets, names: v.cookies,
 	}
 }

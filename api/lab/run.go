@@ -33,7 +33,7 @@ type Plan struct {
 }
 
 // patienceAtHome bounds one request to a private server, with a machine that is busy.
-const patienceAtHome = 10 * time.Second
+const patienceAtHome = time.Minute
 
 // cell is one experiment on one strategy or target.
 type cell struct {
@@ -180,7 +180,8 @@ func (l *Laboratory) bench(ctx context.Context, slug string) (*Bench, error) {
 	}
 	b := &Bench{
 		Target: Ours(slug, server.URL(), false), server: server,
-		store: l.Store, sharedCache: l.SharedCache, ctx: ctx, dial: (&net.Dialer{}).DialContext, patience: patienceAtHome, wait: after, secrets: &secrets{},
+		store: l.Store, sharedCache: l.SharedCache, ctx: ctx, dial: (&net.Dialer{}).DialContext, patience: patienceAtHome,
+		notice: patienceAtHome, wait: after, secrets: &secrets{},
 	}
 	b.closers = append(b.closers, func() { _ = server.Close() })
 	b.Levers = b.levers(server.URL())

@@ -12,7 +12,7 @@ import (
 var ErrBusy = errors.New("lab: another run is under way")
 
 // maxRun bounds a run, however busy the machine is.
-const maxRun = 3 * time.Minute
+const maxRun = 10 * time.Minute
 
 // Progress says how many of the results of a run there are.
 type Progress struct {

@@ -30,7 +30,8 @@ func atOnce(parts ...func()) {
 	}
 }
 
-// noticeOf100 is how long a request waits for a server that does not say "100 Continue".
+// noticeOf100 is how long a request waits for a server that may never say "100 Continue", as
+// those of other makers. Ours always says it when it reads the body.
 const noticeOf100 = 300 * time.Millisecond
 
 // interrupted sends a request whose body comes late: the server has the head, and has
@@ -51,7 +52,7 @@ func (b *Bench) interrupted(r *http.Request, body string, meanwhile func(), send
 		},
 		func() {
 			defer close(release)
-			timer := time.NewTimer(noticeOf100)
+			timer := time.NewTimer(b.notice)
 			defer timer.Stop()
 			select {
 			case <-asked:
