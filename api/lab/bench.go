@@ -105,7 +105,7 @@ func (b *Bench) exchange(who, does string, l *line, r *http.Request) Answer {
 	if !b.budget.take() {
 		b.fail("the experiments have sent all the requests that they may send to a server that is not ours")
 	}
-	ctx, cancel := context.WithTimeout(b.ctx, b.patience)
+	ctx, cancel := context.WithTimeout(r.Context(), b.patience) // which may have a trace
 	defer cancel()
 	answer, x, err := l.send(r.WithContext(ctx))
 	x.Who, x.Does = who, does
