@@ -97,7 +97,7 @@ func (p *privateServers) start(ctx context.Context) (lab.Server, error) {
 	}
 	s.config = api.Config{
 		Database: db.DB, DatabaseStore: database, Keys: ring, Hasher: cheapHasher(), OpenAPI: p.OpenAPI, Classroom: true,
-		Patience: patient, RequestPatience: patient, FollowEvery: p.Times.FollowAccounts,
+		Patience: patient, RequestPatience: patient, FollowEvery: time.Hour, // what a lever does to an account is no operator's change
 	}
 	return s, s.serve(ctx, nil)
 }
