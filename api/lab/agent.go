@@ -192,7 +192,7 @@ type Seen struct {
 	User string // who, or ""
 }
 
-// In says whether the server takes the client for somebody.
+// In says whether the server knows the client as one of its users.
 func (s Seen) In() bool { return s.User != "" }
 
 // Profile asks who is logged in.
@@ -307,11 +307,11 @@ func (a *Agent) Put(name, value string) {
 	}
 }
 
-// carries returns the bytes of the header line that carries the credential with each
-// request, line end included.
+// carries returns the bytes of the credential in each request: the token after "Bearer ", or
+// the cookies with their names. Our own answers count in the same way.
 func (a *Agent) carries() int {
 	if a.b.Target.bearer() {
-		return len("Authorization: Bearer \r\n") + len(a.access)
+		return len("Bearer ") + len(a.access)
 	}
 	names := a.credentials()
 	var mine []*http.Cookie
@@ -320,7 +320,7 @@ func (a *Agent) carries() int {
 			mine = append(mine, c)
 		}
 	}
-	return len("Cookie: \r\n") + len(cookieLine(mine))
+	return len(cookieLine(mine))
 }
 
 // holds returns the bytes of all that the client holds: names and values of cookies, and

@@ -43,7 +43,7 @@ type Strategy struct {
 // CredentialSummary says what a client holds.
 type CredentialSummary struct {
 	Where string   `json:"where"` // "cookie NAME" or "Authorization: Bearer"
-	Bytes int      `json:"bytes"` // of the header line that carries it
+	Bytes int      `json:"bytes"` // in each request
 	Attrs []string `json:"attrs"` // of the cookie
 }
 

@@ -30,6 +30,11 @@ func TestEveryCellIsAsExpected(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, report.Experiments, 16)
 	require.Len(t, report.Strategies, 12)
+	s := harness.NewServer(t)
+	for _, strategy := range report.Strategies { // one number in the API, on the page and in each table
+		a := s.Client(t, strategy.ID).Post("login", harness.Credentials(harness.Alice, harness.AlicePassword))
+		require.Equal(t, int64(strategy.Credential.Bytes), a.Number("credential.bytes"), strategy.ID)
+	}
 	for _, o := range report.Experiments {
 		applied := 0
 		eachResult(o.Results, func(r lab.Result) {
