@@ -174,7 +174,7 @@ func (b loginIndex) Logins(ctx context.Context, subject string) ([]LoginInfo, er
 	return infos, nil
 }
 
-// EndLogin implements Lister. The login of somebody else is as unknown as one
+// EndLogin implements Lister. The login of another user is as unknown as one
 // that never was.
 func (b loginIndex) EndLogin(ctx context.Context, subject, id string) error {
 	k, rec, err := b.byID(ctx, id)

@@ -12,7 +12,7 @@ import (
 )
 
 // "Nothing has changed; try again" has to be true of a password, too: otherwise
-// the second try fails, and whoever knew the old password is still in.
+// the second try fails, and an attacker who knew the old password is still in.
 func TestAPasswordChangeThatFailedHasChangedNothing(t *testing.T) {
 	t.Parallel()
 	for _, operation := range []string{"Load", "Update", "Delete", "EndSubject", "all"} {

@@ -385,7 +385,7 @@ func TestADatabaseThatFailsStopsSignInsOnly(t *testing.T) {
 		s.Away(t, true)
 		refreshed := c.Renew()
 		if !s.Traits(t, slug).RenewsID {
-			refreshed = c.Get("members") // it asks nobody
+			refreshed = c.Get("members") // which asks no store
 		}
 		for what, a := range map[string]*harness.Answer{
 			"login":    s.Client(t, slug).Post("login", harness.Credentials(harness.Teacher, harness.TeacherPassword)),

@@ -66,8 +66,8 @@ func TestTheGuestbookIsBounded(t *testing.T) {
 	require.NotContains(t, page, "line 2.")
 }
 
-// A store that is down makes nobody a stranger, and a credential that nobody can
-// place is no login.
+// A store that is down makes no user a stranger, and a credential that the server
+// does not know is no login.
 func TestWhoTheGuestbookGreets(t *testing.T) {
 	t.Parallel()
 	s, stores := harness.NewFaultyServer(t)

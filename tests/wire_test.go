@@ -78,7 +78,7 @@ func TestMessagesOnTheWire(t *testing.T) {
 			})
 		}
 		for _, good := range []string{
-			get + host + "X: a\r\n b\r\n\r\n", // a folded line, which nobody reads
+			get + host + "X: a\r\n b\r\n\r\n", // a folded line, which the server does not read
 			post + "Content-Length: 12\r\n\r\n" + body,
 			post + "Content-Length: 12\r\nContent-Length: 12\r\n\r\n" + body,
 			post + "Transfer-Encoding: chunked\r\n\r\n1;x=y\r\n{\r\nb\r\n" + body[1:] + "\r\n0\r\n\r\n",
@@ -89,7 +89,7 @@ func TestMessagesOnTheWire(t *testing.T) {
 }
 
 // Where two readers of a connection disagree on the end of a message, the rest
-// of it is a request of somebody's choice. Ours comes behind each of these on
+// of it is a request of the attacker's choice. Ours comes behind each of these on
 // the same connection, and is not carried out.
 func TestNoRequestHidesInAnother(t *testing.T) {
 	t.Parallel()
@@ -113,25 +113,25 @@ func TestNoRequestHidesInAnother(t *testing.T) {
 			text string
 			want []string
 		}{
-			"a length that hides it, and chunks":  {post + length + "Transfer-Encoding: chunked\r\n\r\n" + body + hidden, []string{"200"}},
-			"chunks, and a length that hides it":  {post + "Transfer-Encoding: chunked\r\n" + length + "\r\n" + body + hidden, []string{"200"}},
-			"a length that ends before it":        {post + "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n" + body + hidden, []string{"200"}},
-			"chunks in HTTP/1.0":                  {old + "Transfer-Encoding: chunked\r\n\r\n" + body + hidden, []string{"400", "400"}}, // the second is the size of the chunk
-			"chunks in HTTP/1.0, and a length":    {old + "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n" + body[:3] + hidden, []string{"400"}},
-			"a chunk size that a bare LF ends":    {post + "Transfer-Encoding: chunked\r\n\r\n" + strings.Replace(body, "\r\n", "\n", 1) + hidden, []string{"400"}},
-			"an extension that a bare LF ends":    {post + "Transfer-Encoding: chunked\r\n\r\n" + strings.Replace(body, "\r\n", ";a\nb\r\n", 1) + hidden, []string{"400"}},
-			"a coding with a space in its name":   {post + length + "Transfer-Encoding : chunked\r\n\r\n" + body + hidden, []string{"400"}},
-			"a coding behind a vertical tab":      {post + length + "Transfer-Encoding: \vchunked\r\n\r\n" + body + hidden, []string{"400"}},
-			"a coding on a folded line":           {post + length + "Transfer-Encoding:\r\n x\r\n\r\n" + body + hidden, []string{"501"}},
-			"a coding that is none":               {post + length + "Transfer-Encoding: identity\r\n\r\n" + body + hidden, []string{"501"}},
-			"a coding in quotes":                  {post + length + "Transfer-Encoding: \"chunked\"\r\n\r\n" + body + hidden, []string{"501"}},
-			"a length in a trailer":               {post + "Transfer-Encoding: chunked\r\nTrailer: Content-Length\r\n\r\n" + strings.TrimSuffix(body, "\r\n") + length + "\r\n" + hidden, []string{"400"}},
-			"a length with a list of two":         {post + "Content-Length: 12, 40\r\n\r\n" + body + hidden, []string{"400"}},
-			"a length in hexadecimal":             {post + "Content-Length: 0xc\r\n\r\n" + body + hidden, []string{"400"}},
-			"a body of a GET":                     {"GET /" + slug + "/profile HTTP/1.1\r\n" + host + held + fmt.Sprintf("Content-Length: %d\r\n\r\n", len(hidden)) + hidden, []string{"200", "200"}},
-			"a body of a HEAD":                    {"HEAD /" + slug + "/profile HTTP/1.1\r\n" + host + held + fmt.Sprintf("Content-Length: %d\r\n\r\n", len(hidden)) + hidden, []string{"200", "200"}},
-			"a body that nobody asked to send":    {"GET /nothing HTTP/1.1\r\n" + host + fmt.Sprintf("Content-Length: %d\r\n\r\n", len(hidden)) + hidden, []string{"404", "200"}},
-			"a body of a request without a login": {"POST /" + slug + "/spend HTTP/1.1\r\n" + host + fmt.Sprintf("Content-Length: %d\r\n\r\n", len(hidden)) + hidden, []string{"401", "200"}},
+			"a length that hides it, and chunks":     {post + length + "Transfer-Encoding: chunked\r\n\r\n" + body + hidden, []string{"200"}},
+			"chunks, and a length that hides it":     {post + "Transfer-Encoding: chunked\r\n" + length + "\r\n" + body + hidden, []string{"200"}},
+			"a length that ends before it":           {post + "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n" + body + hidden, []string{"200"}},
+			"chunks in HTTP/1.0":                     {old + "Transfer-Encoding: chunked\r\n\r\n" + body + hidden, []string{"400", "400"}}, // the second is the size of the chunk
+			"chunks in HTTP/1.0, and a length":       {old + "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n" + body[:3] + hidden, []string{"400"}},
+			"a chunk size that a bare LF ends":       {post + "Transfer-Encoding: chunked\r\n\r\n" + strings.Replace(body, "\r\n", "\n", 1) + hidden, []string{"400"}},
+			"an extension that a bare LF ends":       {post + "Transfer-Encoding: chunked\r\n\r\n" + strings.Replace(body, "\r\n", ";a\nb\r\n", 1) + hidden, []string{"400"}},
+			"a coding with a space in its name":      {post + length + "Transfer-Encoding : chunked\r\n\r\n" + body + hidden, []string{"400"}},
+			"a coding behind a vertical tab":         {post + length + "Transfer-Encoding: \vchunked\r\n\r\n" + body + hidden, []string{"400"}},
+			"a coding on a folded line":              {post + length + "Transfer-Encoding:\r\n x\r\n\r\n" + body + hidden, []string{"501"}},
+			"a coding that is none":                  {post + length + "Transfer-Encoding: identity\r\n\r\n" + body + hidden, []string{"501"}},
+			"a coding in quotes":                     {post + length + "Transfer-Encoding: \"chunked\"\r\n\r\n" + body + hidden, []string{"501"}},
+			"a length in a trailer":                  {post + "Transfer-Encoding: chunked\r\nTrailer: Content-Length\r\n\r\n" + strings.TrimSuffix(body, "\r\n") + length + "\r\n" + hidden, []string{"400"}},
+			"a length with a list of two":            {post + "Content-Length: 12, 40\r\n\r\n" + body + hidden, []string{"400"}},
+			"a length in hexadecimal":                {post + "Content-Length: 0xc\r\n\r\n" + body + hidden, []string{"400"}},
+			"a body of a GET":                        {"GET /" + slug + "/profile HTTP/1.1\r\n" + host + held + fmt.Sprintf("Content-Length: %d\r\n\r\n", len(hidden)) + hidden, []string{"200", "200"}},
+			"a body of a HEAD":                       {"HEAD /" + slug + "/profile HTTP/1.1\r\n" + host + held + fmt.Sprintf("Content-Length: %d\r\n\r\n", len(hidden)) + hidden, []string{"200", "200"}},
+			"a body that the server did not ask for": {"GET /nothing HTTP/1.1\r\n" + host + fmt.Sprintf("Content-Length: %d\r\n\r\n", len(hidden)) + hidden, []string{"404", "200"}},
+			"a body of a request without a login":    {"POST /" + slug + "/spend HTTP/1.1\r\n" + host + fmt.Sprintf("Content-Length: %d\r\n\r\n", len(hidden)) + hidden, []string{"401", "200"}},
 		} {
 			t.Run(name, func(t *testing.T) {
 				back := s.Wire(t, test.text+end, false)

@@ -12,7 +12,7 @@ import (
 
 // A recorder holds an answer back until the handler is done and it is known
 // whether others may have it. An answer that is too long, or that the handler
-// wants sent before it is done, goes its way and is nobody else's. To handlers it is
+// wants sent before it is done, goes its way to this client alone. To handlers it is
 // Gin's own writer: TestTheRecorderIsGinsWriter compares them operation by operation.
 type recorder struct {
 	gin.ResponseWriter
@@ -34,7 +34,7 @@ func (w *recorder) begin() {
 	}
 	w.size, w.header = 0, w.Header().Clone()
 	if len(w.header["Trailer"]) > 0 {
-		w.release() // what comes after the body is kept by nobody
+		w.release() // the cache keeps nothing of what comes after the body
 	}
 }
 

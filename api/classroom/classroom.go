@@ -251,7 +251,7 @@ func (room *Classroom) FindDemoAccount(ctx context.Context) (string, error) {
 }
 
 // Close frees what the classroom itself holds, after its last request. The store
-// that it was started with belongs to whoever made it.
+// that it was started with belongs to the caller of New.
 func (room *Classroom) Close() error {
 	room.runner.Close()
 	room.closing.Wait()

@@ -63,7 +63,7 @@ var guestbookPages = bilingual.Pages(guestbookFile, "*.html")
 func (room *Classroom) guestbook(c *gin.Context, g *api.Group) {
 	l, err := g.Load(c)
 	if err != nil && rest.FaultOf(err).Status() != http.StatusUnauthorized {
-		g.Fail(c, err) // a store that is down makes nobody a stranger
+		g.Fail(c, err) // a store that is down makes no user a stranger
 		return
 	}
 	language := web.Language(c.GetHeader("Accept-Language"))

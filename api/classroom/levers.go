@@ -182,7 +182,7 @@ func update(ctx context.Context, s state.Store, e state.Entry, f func(*state.Rec
 // records returns what the strategy's store holds of a subject: its logins, and
 // which of those that clients hold are over.
 func records(ctx context.Context, g *api.Group, subject string) ([]state.Entry, error) {
-	if g.Store == nil { // it keeps them where nobody else can look
+	if g.Store == nil { // the strategy keeps its records where no other code can look
 		return nil, nil
 	}
 	all, err := g.Store.BySubject(ctx, subject)
@@ -278,7 +278,7 @@ func eachRecord(ctx context.Context, g *api.Group, f func(auth.Account, state.En
 	return nil
 }
 
-// drop deletes a record, as an operator of the store can, and asks nobody.
+// drop deletes a record, as an operator of the store can, without a login.
 func (room *Classroom) drop(c *gin.Context) (int, any, error) {
 	g, err := room.stored(c)
 	if err != nil {

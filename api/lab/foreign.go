@@ -87,8 +87,8 @@ type TargetError struct {
 
 func (e *TargetError) Error() string { return e.Reason }
 
-// look finds out what the experiments rely on: who is logged in shows in the profile, and
-// nobody else does.
+// look finds out what the experiments rely on: the profile names the user who is
+// logged in, and no other one.
 func (v *visit) look(b *Bench) {
 	t := v.target
 	if name := b.agent("a visitor", User{}).Profile().User; name != "" {

@@ -196,7 +196,7 @@ class Client {
    * One request and its answer, or its problem. The server says itself that nothing is to be stored; with `cache: 'no-store'` Chromium
    * would ask for leave each time.
    * @param {Ask} ask
-   * @param {Login} [login] that it belongs to; without one, whoever asks judges the answer
+   * @param {Login} [login] that it belongs to; without one, the caller judges the answer
    * @returns {Promise<Answer>}
    */
   async #exchange(ask, login) {
