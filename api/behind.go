@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 )
@@ -16,6 +17,9 @@ func (s *Server) behind(x *request, r *http.Request) {
 		return
 	}
 	name := s.named(r.Host)
+	if name == "" && !isOfProxy(r.Host) {
+		return
+	}
 	for _, host := range words(r.Header["X-Forwarded-Host"]) {
 		name = cmp.Or(name, s.named(host))
 	}
@@ -30,6 +34,16 @@ func (s *Server) behind(x *request, r *http.Request) {
 		r.Host = name // the check of origins compares with it
 		x.secure = x.secure || secure
 	}
+}
+
+// isOfProxy says whether a proxy may have written this into Host, in the place of the
+// name that it was asked for: an address, or a name without a dot. A page of an attacker
+// that has its own name pointed here (DNS rebinding) can send every other header, but its
+// name has a dot.
+func isOfProxy(host string) bool {
+	bare := strings.Trim(bareHost(host), "[]")
+	_, err := netip.ParseAddr(bare)
+	return bare != "" && (err == nil || !strings.Contains(bare, "."))
 }
 
 func isHTTPS(scheme string) bool { return strings.EqualFold(scheme, "https") }
@@ -51,9 +65,8 @@ func hostOf(hop string) (host, scheme string) {
 // named returns the host as it is, if it is one of the classroom's names with any port, or
 // as given.
 func (s *Server) named(host string) string {
-	host = strings.ToLower(host)
-	bare, _, _ := strings.Cut(host, ":")
-	if slices.Contains(s.config.ClassroomHosts, host) || slices.Contains(s.config.ClassroomHosts, bare) {
+	bare := bareHost(host)
+	if host = strings.ToLower(host); bare != "" && (slices.Contains(s.config.ClassroomHosts, host) || slices.Contains(s.config.ClassroomHosts, bare)) {
 		return host
 	}
 	return ""

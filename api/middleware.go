@@ -93,17 +93,22 @@ func OnlyLocal(next http.Handler) http.Handler {
 func isForeign(r *http.Request) bool { return !isLocal(r.Host) || isForwarded(r.Header) }
 
 func isLocal(host string) bool {
-	if h, port, err := net.SplitHostPort(host); err == nil {
-		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-			return false
-		}
-		host = h
-	}
-	switch strings.ToLower(host) {
+	switch bareHost(host) {
 	case "localhost", "127.0.0.1", "[::1]", "::1":
 		return true
 	}
 	return false
+}
+
+// bareHost returns a host in lower case without its port, or "" for what is no port.
+func bareHost(host string) string {
+	if h, port, err := net.SplitHostPort(host); err == nil {
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return ""
+		}
+		host = h
+	}
+	return strings.ToLower(host)
 }
 
 func isForwarded(h http.Header) bool {

@@ -104,7 +104,7 @@ func TestTheClassroomWorksBehindTheProxyThatItKnows(t *testing.T) {
 
 func TestAClassroomBelievesProxiesOnlyWhereTheyNameIt(t *testing.T) {
 	t.Parallel()
-	p := harness.Start(t, t.TempDir(), nil, "--classroom-host", classroomHost, "--classroom-host", "other.example:8443")
+	p := harness.Start(t, t.TempDir(), nil, "--listen", "localhost:0", "--classroom-host", classroomHost, "--classroom-host", "other.example:8443")
 	for _, test := range []struct {
 		host    string
 		headers []string
@@ -123,6 +123,11 @@ func TestAClassroomBelievesProxiesOnlyWhereTheyNameIt(t *testing.T) {
 		{"localhost", []string{"Forwarded", "host=evil.example;proto=https"}, 200, false},
 		{"evil.example", nil, 421, false},
 		{"evil.example", []string{"X-Forwarded-Host", "evil.example", "X-Forwarded-Proto", "https"}, 421, false},
+		{"evil.example", []string{"X-Forwarded-Host", classroomHost, "X-Forwarded-Proto", "https"}, 421, false}, // a page can send these
+		{"evil.example:8080", []string{"Forwarded", "host=" + classroomHost}, 421, false},
+		{"web:8080", []string{"X-Forwarded-Host", classroomHost, "X-Forwarded-Proto", "https"}, 200, true}, // a container's name
+		{"[::1]:8080", []string{"X-Forwarded-Host", classroomHost}, 200, false},
+		{"10.0.0.7", []string{"X-Forwarded-Host", classroomHost + ":1; script-src *"}, 421, false},
 		{"x." + classroomHost, nil, 421, false},
 		{"other.example", nil, 421, false},
 	} {
