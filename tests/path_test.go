@@ -77,7 +77,7 @@ func TestFilesThatAreNotThere(t *testing.T) {
 	} {
 		t.Run(path, func(t *testing.T) { s.Client(t, "").Do("GET", path, nil).Is(http.StatusNotFound, "not_found") })
 	}
-	for _, path := range []string{"/openapi.yaml", "/openapi.json", "/docs", "/docs/swagger-ui.css", "/docs/favicon-32x32.png", "/web/app.js"} {
+	for _, path := range []string{"/openapi.yaml", "/openapi.json", "/docs", "/docs/swagger-ui.css", "/docs/favicon-32x32.png", "/web/app.js", "/classroom/compare"} {
 		for what, odd := range map[string]func(*http.Request){
 			"a range behind the end": harness.Header("Range", "bytes=99999999-"), "two ranges": harness.Header("Range", "bytes=0-1,3-4"), "no range": harness.Header("Range", "x"), "another tag": harness.Header("If-Match", `"x"`),
 			"an old date": harness.Header("If-Unmodified-Since", "Thu, 01 Jan 1970 00:00:00 GMT"), "a range of another tag": harness.Header("If-Range", `"x"`),

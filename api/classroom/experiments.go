@@ -1,8 +1,6 @@
 package classroom
 
 import (
-	"bytes"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/http"
@@ -15,6 +13,7 @@ import (
 	"statelab/api"
 	"statelab/api/lab"
 	"statelab/api/rest"
+	"statelab/state"
 )
 
 // Experiments is the answer of GET /classroom/experiments.
@@ -38,8 +37,8 @@ func (room *Classroom) experiments(*gin.Context) (int, any, error) {
 }
 
 // experiment tells what an experiment has found last, with all that was exchanged.
-func (room *Classroom) experiment(g *gin.Context) (int, any, error) {
-	id := g.Param("id")
+func (room *Classroom) experiment(c *gin.Context) (int, any, error) {
+	id := c.Param("id")
 	all := room.runner.Latest().Experiments
 	i := slices.IndexFunc(all, func(o lab.Outcome) bool { return o.ID == id })
 	if i < 0 {
@@ -49,35 +48,39 @@ func (room *Classroom) experiment(g *gin.Context) (int, any, error) {
 }
 
 // runExperiment runs an experiment on private servers: what learners have is not touched.
-func (room *Classroom) runExperiment(g *gin.Context) (int, any, error) {
-	if _, _, err := room.experiment(g); err != nil {
+func (room *Classroom) runExperiment(c *gin.Context) (int, any, error) {
+	if _, _, err := room.experiment(c); err != nil {
 		return 0, nil, err
 	}
 	in, err := rest.DecodeOptional[struct {
 		Strategies []string `json:"strategies"`
-	}](g, rest.JSONType)
+	}](c, rest.JSONType)
 	if err != nil {
 		return 0, nil, err
 	}
+	all := state.Slugs()
 	for i, slug := range in.Strategies {
-		if !slices.Contains(room.Laboratory.Strategies, slug) {
+		if !slices.Contains(all, slug) {
 			return 0, nil, rest.Invalid(fmt.Sprintf("/strategies/%d", i), "The server has no such strategy.")
 		}
 	}
-	found, _ := lab.Find([]string{g.Param("id")})
-	if err := room.runner.Run(g.Request.Context(), found, in.Strategies); err != nil {
+	chosen := slices.DeleteFunc(all, func(slug string) bool { return !slices.Contains(in.Strategies, slug) }) // each once
+	// On a slow machine it takes longer than other answers may.
+	_ = http.NewResponseController(c.Writer).SetWriteDeadline(time.Now().Add(lab.MaxRun))
+	found, _ := lab.Find([]string{c.Param("id")})
+	if err := room.runner.Run(c.Request.Context(), found, chosen); err != nil {
 		return 0, nil, busy(err)
 	}
-	return room.experiment(g)
+	return room.experiment(c)
 }
 
 // runExperiments begins to run all of them.
-func (room *Classroom) runExperiments(g *gin.Context) (int, any, error) {
+func (room *Classroom) runExperiments(c *gin.Context) (int, any, error) {
 	progress, err := room.runner.Start()
 	if err != nil {
 		return 0, nil, busy(err)
 	}
-	g.Header("Location", "/classroom/experiments/run")
+	c.Header("Location", "/classroom/experiments/run")
 	return http.StatusAccepted, progress, nil
 }
 
@@ -123,11 +126,7 @@ func (room *Classroom) compare(s *api.Server) gin.HandlerFunc {
 				s.Fail(c, err)
 				return
 			}
-			sum := sha256.Sum256(body)
-			c.Header("ETag", fmt.Sprintf(`"%x"`, sum[:8]))
-			c.Header("Cache-Control", "no-cache")
-			c.Header("Content-Type", form.media+"; charset=utf-8")
-			http.ServeContent(c.Writer, c.Request, "", time.Time{}, bytes.NewReader(body))
+			api.Serve(c, form.media+"; charset=utf-8", body)
 			return
 		}
 		s.Fail(c, rest.Faultf("not_acceptable", "Send Accept: application/json, text/markdown or text/plain."))

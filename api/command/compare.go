@@ -29,7 +29,7 @@ type compareCommand struct {
 	Cache       string   `variable:"-" placeholder:"URL" help:"Redis for the cache policy redis: redis://..., rediss://... or none (the Redis of --store, if there is one)."`
 	Target      string   `placeholder:"FILE" help:"File that says how to speak to another server, to run the experiments on it (none)."`
 	Anywhere    bool     `name:"i-may-test-this-server" help:"--target may have a public address: its owner allows these tests."`
-	FailOn      string   `enum:",attack" default:"" placeholder:"WHAT" help:"attack: the exit status is 1 if an attack on --target succeeds."`
+	FailOn      string   `enum:",attack" default:"" placeholder:"WHAT" help:"attack: the exit status is 1 if an attack on --target succeeds, or an experiment does not end."`
 	Format      string   `enum:"table,json,markdown" default:"table" help:"table, json or markdown (${default})."`
 	Lang        string   `enum:"en,ko" default:"en" help:"Language of the tables: en or ko (${default})."`
 	Wire        bool     `help:"Show each request and answer, without credentials."`
@@ -49,10 +49,15 @@ func (c *compareCommand) Run(ctx context.Context, p Program, s streams) error {
 	plan.Progress = progressOn(s.err)
 	servers := &privateServers{OpenAPI: p.OpenAPI, Database: c.Database, Store: c.Store, Cache: c.Cache, Times: p.Times}
 	var target *lab.TargetError
+	var left *lab.LeaveError
 	report, err := servers.laboratory().Run(ctx, plan)
 	switch {
 	case ctx.Err() != nil:
-		return errors.New("interrupted: the private servers are gone, and nothing is shown")
+		text := "interrupted: the private servers are gone, and nothing is shown"
+		if errors.As(err, &left) {
+			text += "; " + left.Error()
+		}
+		return errors.New(text)
 	case errors.Is(err, sqlstore.ErrAddress):
 		return refuse("%v", err)
 	case errors.As(err, &target):
@@ -60,11 +65,11 @@ func (c *compareCommand) Run(ctx context.Context, p Program, s streams) error {
 			_, _ = fmt.Fprintf(s.err, "%s\n\n%s\n", strings.TrimSpace(x.Request), strings.TrimSpace(x.Response))
 		}
 		return refuse("--target: %v", target)
-	case err != nil:
+	case err != nil && !errors.As(err, &left):
 		return err
 	}
-	if err := c.show(report, s.out); err != nil {
-		return err
+	if shown := c.show(report, s.out); shown != nil || err != nil {
+		return errors.Join(shown, err)
 	}
 	return c.verdict(report)
 }
@@ -138,19 +143,25 @@ func (c *compareCommand) show(r *lab.Report, out io.Writer) error {
 
 // verdict is an error if a result is not as expected, or an attack succeeds that may not.
 func (c *compareCommand) verdict(r *lab.Report) error {
-	surprises, attacks := 0, 0
+	surprises, attacks, failed := 0, 0, 0
 	for _, o := range r.Experiments {
 		n, _ := o.Surprises()
 		surprises += n
 		for _, result := range o.Results {
-			if result.Attack == lab.Succeeds && r.Foreign(result.Strategy) {
+			switch {
+			case !r.Foreign(result.Strategy):
+			case result.Attack == lab.Succeeds:
 				attacks++
+			case result.Error != nil:
+				failed++
 			}
 		}
 	}
 	switch {
 	case surprises > 0:
 		return fmt.Errorf("results that are not as expected: %d", surprises)
+	case failed > 0 && c.FailOn == "attack": // nothing was found out, and that is no success
+		return fmt.Errorf("experiments that did not end on the server of %s: %d", c.Target, failed)
 	case attacks > 0 && c.FailOn == "attack":
 		return fmt.Errorf("attacks that succeed on the server of %s: %d", c.Target, attacks)
 	}

@@ -178,7 +178,4 @@ func (s *privateServer) serve(ctx context.Context, shared state.Store) (err erro
 func (s *privateServer) URL() string { return s.url }
 
 // Close implements lab.Server.
-func (s *privateServer) Close() error {
-	s.end.close()
-	return nil
-}
+func (s *privateServer) Close() error { return s.end.close() }

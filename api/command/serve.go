@@ -34,7 +34,7 @@ func (s *serve) Run(ctx context.Context, out streams, p Program) error {
 	}
 	defer runtime.KeepAlive(spareCollections(out.getenv))
 	var end closers
-	defer end.close()
+	defer func() { _ = end.close() }() // the process ends anyway
 	log, clock := s.logger(out.err), classroom.NewClock(time.Now)
 	certificate, err := s.certificate(log)
 	if err != nil {
@@ -95,10 +95,12 @@ type closers []func() error
 
 func (c *closers) later(f func() error) { *c = append(*c, f) }
 
-func (c *closers) close() {
+// close ends them all, and returns what went wrong.
+func (c *closers) close() (err error) {
 	for _, f := range slices.Backward(*c) {
-		_ = f()
+		err = errors.Join(err, f())
 	}
+	return err
 }
 
 // certificate returns the one of --tls-cert, or nil.

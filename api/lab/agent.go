@@ -28,8 +28,7 @@ type Agent struct {
 
 // agent returns a user agent without a credential.
 func (b *Bench) agent(name string, user User) *Agent {
-	a := &Agent{Name: name, user: user, b: b, base: b.Target.Base, line: newLine(b.dial), jar: newJar(b.now)}
-	b.closers = append(b.closers, a.line.transport.CloseIdleConnections)
+	a := &Agent{Name: name, user: user, b: b, base: b.Target.Base, line: b.ends(newLine(b.dial)), jar: newJar(b.now)}
 	b.secrets.hide(user.Password)
 	return a
 }
@@ -236,8 +235,9 @@ func (a *Agent) Refresh() Answer { return a.Act("refresh", a.b.Target.Refresh, n
 
 // Logout ends the login. The client keeps what the server does not take from it.
 func (a *Agent) Logout() Answer {
-	a.out = true
-	return a.ends("log out", a.b.Target.Logout)
+	answer := a.ends("log out", a.b.Target.Logout)
+	a.out = answer.OK() // else it is tried again in the end
+	return answer
 }
 
 // LogoutEverywhere ends all logins of the user.

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -23,7 +24,6 @@ type Bench struct {
 	dial     func(ctx context.Context, network, address string) (net.Conn, error)
 	patience time.Duration // of one request
 	notice   time.Duration // that a server has of "100 Continue"
-	wait     func(context.Context, time.Duration)
 	budget   *budget
 	secrets  *secrets
 	server   Server // nil: it is not ours
@@ -35,7 +35,7 @@ type Bench struct {
 	quiet   bool
 	log     []Exchange
 	names   []string // of the cookies that are the login; nil: not found out yet
-	closers []func()
+	closers []func() error
 	in      []*Agent      // that have logged in
 	changed bool          // a field was
 	ahead   time.Duration // of the server's clock
@@ -68,10 +68,21 @@ func (b *Bench) check(err error) {
 	}
 }
 
-func (b *Bench) close() {
+// close ends what the experiment has begun, and returns what went wrong.
+func (b *Bench) close() (err error) {
 	for _, f := range slices.Backward(b.closers) {
-		f()
+		err = errors.Join(err, f())
 	}
+	return err
+}
+
+// ends has a line closed with the bench.
+func (b *Bench) ends(l *line) *line {
+	b.closers = append(b.closers, func() error {
+		l.transport.CloseIdleConnections()
+		return nil
+	})
+	return l
 }
 
 // now is the time by the clock of the server.
@@ -189,7 +200,7 @@ func (b *Bench) Lasts(ask func() (works bool, answer Answer)) (seconds *float64,
 	works := true
 	if b.Levers == nil {
 		for range 2 {
-			b.wait(b.ctx, time.Second)
+			after(b.ctx, time.Second)
 			if works, last = ask(); !works {
 				return number(1), last
 			}
@@ -243,7 +254,7 @@ func (b *Bench) times(a *Agent) *Spread {
 		}
 	})
 	slices.Sort(all)
-	return &Spread{all[repeat/2], all[repeat*95/100]}
+	return &Spread{all[repeat/2], all[repeat*95/100-1]}
 }
 
 // givenBytes counts what an answer gives a client to hold from now on: the lines with
@@ -263,7 +274,7 @@ func (b *Bench) givenBytes(a Answer) int {
 func (b *Bench) node(n Node) string {
 	other, err := b.server.Node(b.ctx, n)
 	b.check(err)
-	b.closers = append(b.closers, func() { _ = other.Close() })
+	b.closers = append(b.closers, other.Close)
 	return other.URL()
 }
 

@@ -110,7 +110,7 @@ func refreshReuse(b *Bench, r *Result) {
 	}
 	reuse := thief.Refresh()
 	if reuse.OK() && b.Levers == nil { // the other tab of an honest user has the overlap, too
-		b.wait(b.ctx, overlap)
+		after(b.ctx, overlap)
 		reuse = patient.Refresh()
 	}
 	r.answers(reuse)

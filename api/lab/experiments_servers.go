@@ -1,5 +1,7 @@
 package lab
 
+import "net/http"
+
 // devices is how many logins a restart is tried on.
 const devices = 5
 
@@ -76,9 +78,14 @@ func twoServers(b *Bench, r *Result) {
 }
 
 func expectTwoServers(b *Bench) Expected {
-	e := Expected{"shared_store": 100}
-	if b.Traits.KeptIn == "process" {
-		e["shared_store"] = 50
+	e := Expected{"shared_store": 100, "verifier_reads": http.StatusOK, "verifier_login": http.StatusOK}
+	switch {
+	case b.Traits.KeptIn == "process":
+		e["shared_store"], e["verifier_reads"] = 50, http.StatusUnauthorized
+	case b.Traits.RefreshToken != "none": // a public key verifies, and signs nothing
+		e["verifier_login"] = http.StatusServiceUnavailable
+	case b.Traits.NeedsSharedKey: // the one key does both
+		e["verifier_reads"], e["verifier_login"] = http.StatusServiceUnavailable, http.StatusServiceUnavailable
 	}
 	if b.store == "memory" {
 		e["own_stores"] = 100

@@ -45,6 +45,7 @@ type visit struct {
 	secrets *secrets
 	cookies []string          // that are the login
 	before  map[string]string // alice's fields
+	in      []*Agent          // whose logout has failed
 	changed bool
 }
 
@@ -65,7 +66,7 @@ func (t *Target) enter(ctx context.Context) (*visit, error) {
 	bound, cancel := context.WithTimeout(ctx, boundAbroad)
 	defer cancel()
 	b := v.bench(bound)
-	defer b.close()
+	defer func() { _ = b.close() }()
 	err = protect(func() { v.look(b) })
 	v.tidy(ctx, b)
 	if err == nil {
@@ -123,7 +124,7 @@ func (v *visit) bench(ctx context.Context) *Bench {
 		patience = patienceAbroad
 	}
 	return &Bench{
-		Target: v.target, ctx: ctx, dial: v.dial, patience: patience, notice: noticeOf100, wait: after,
+		Target: v.target, ctx: ctx, dial: v.dial, patience: patience, notice: noticeOf100,
 		budget: v.budget, secrets: v.secrets, names: v.cookies,
 	}
 }
@@ -133,37 +134,45 @@ func (c *cell) abroad(ctx context.Context) error {
 	bound, cancel := context.WithTimeout(ctx, boundAbroad)
 	defer cancel()
 	b := c.visit.bench(bound)
-	defer b.close()
+	defer func() { _ = b.close() }()
 	*c.result = c.experiment.on(b, "")
 	c.visit.changed = c.visit.changed || b.changed
 	c.visit.tidy(ctx, b)
 	return nil
 }
 
-// tidy logs out what the experiment has left logged in, also if the run was interrupted.
+// tidy logs out what an experiment has left logged in, also if the run was interrupted.
+// What fails is tried once more when the visit ends.
 func (v *visit) tidy(ctx context.Context, b *Bench) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), boundAbroad)
 	defer cancel()
-	b.ctx, b.budget = ctx, v.reserve
+	v.in = append(v.in, v.logOut(ctx, b.in)...)
+	b.in = nil
+}
+
+// logOut logs agents out, and returns those that are still logged in.
+func (v *visit) logOut(ctx context.Context, in []*Agent) []*Agent {
 	if v.target.Logout == nil {
-		return
+		return nil
 	}
-	for _, a := range slices.Clone(b.in) {
+	return slices.DeleteFunc(in, func(a *Agent) bool {
+		a.b.ctx, a.b.budget = ctx, v.reserve
 		if !a.out && a.holds() > 0 {
-			_ = protect(func() { b.quietly(func() { a.Logout() }) })
+			_ = protect(func() { a.b.quietly(func() { a.Logout() }) })
 		}
-	}
+		return a.out || a.holds() == 0
+	})
 }
 
 // leave ends a visit: what the experiments have changed is changed back.
 func (v *visit) leave(ctx context.Context) error {
-	if !v.changed {
-		return nil
-	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), boundAbroad)
 	defer cancel()
+	if _ = v.logOut(ctx, v.in); !v.changed {
+		return nil
+	}
 	b := v.bench(ctx)
-	defer b.close()
+	defer func() { _ = b.close() }()
 	b.budget = &budget{left: maxToLeave}
 	v.reserve = b.budget
 	err := protect(func() {
@@ -183,10 +192,16 @@ func (v *visit) leave(ctx context.Context) error {
 	})
 	v.tidy(ctx, b)
 	if err != nil {
-		return fmt.Errorf("%s: after the experiments: %s", v.target.Name, v.secrets.mask(err.Error()))
+		return &LeaveError{v.target.Name + ": " + v.secrets.mask(err.Error())}
 	}
 	return nil
 }
+
+// A LeaveError says what could not be changed back on a server that is not ours. The Report
+// stands beside it.
+type LeaveError struct{ Reason string }
+
+func (e *LeaveError) Error() string { return "after the experiments: " + e.Reason }
 
 // disclose has a Result show no secret that the server has put where the experiment reads,
 // and says which standards the server violates.

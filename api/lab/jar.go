@@ -52,7 +52,9 @@ func (j *jar) keep(h http.Header, path string) {
 		id := cookieID{c.Name, c.Path}
 		switch {
 		case c.MaxAge < 0, c.MaxAge == 0 && !c.Expires.IsZero() && !c.Expires.After(j.now()):
-			delete(j.cookies, id)
+			if !j.hoards {
+				delete(j.cookies, id)
+			}
 			continue
 		case c.MaxAge > 0:
 			c.Expires = j.now().Add(time.Duration(c.MaxAge) * time.Second)

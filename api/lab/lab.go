@@ -33,15 +33,11 @@ type Experiment struct {
 type Traits struct {
 	Holder           string `json:"holder"`
 	KeptIn           string `json:"kept_in"`
-	Transport        string `json:"transport"`
-	ProtectedBy      string `json:"protected_by"`
 	Readable         bool   `json:"readable"`
 	TamperProof      bool   `json:"tamper_proof"`
 	RollbackProof    bool   `json:"rollback_proof"`
 	Revocable        bool   `json:"revocable"`
 	Everywhere       bool   `json:"everywhere"`
-	HTTPOnly         bool   `json:"http_only"`
-	SameSite         bool   `json:"same_site"`
 	RenewsID         bool   `json:"renews_id"`
 	Expires          bool   `json:"expires"`
 	Versioned        bool   `json:"versioned"`

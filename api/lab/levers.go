@@ -14,9 +14,7 @@ type Levers struct {
 }
 
 func (b *Bench) levers(base string) *Levers {
-	l := &Levers{b, base, newLine(b.dial)}
-	b.closers = append(b.closers, l.line.transport.CloseIdleConnections)
-	return l
+	return &Levers{b: b, base: base, line: b.ends(newLine(b.dial))}
 }
 
 // pull pulls a lever and returns the answer. A refusal ends the experiment.

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/go-json-experiment/json"
 )
 
 // A Laboratory runs experiments on private servers.
@@ -26,7 +28,7 @@ type Laboratory struct {
 // A Plan says what is to be run.
 type Plan struct {
 	Experiments []*Experiment
-	Strategies  []string // slugs; none: all of ours
+	Strategies  []string // slugs; none: all of ours, or with Targets none of them
 	Targets     []*Target
 	// Progress is told before the first result and after each; nil: it is not wanted.
 	Progress func(done, total int)
@@ -159,15 +161,19 @@ func (l *Laboratory) atHome(ctx context.Context, c *cell) error {
 }
 
 // once runs a cell on a private server.
-func (l *Laboratory) once(ctx context.Context, c *cell, variant string) (Result, Traits, error) {
+func (l *Laboratory) once(ctx context.Context, c *cell, variant string) (_ Result, _ Traits, err error) {
 	b, err := l.bench(ctx, c.slug)
 	if err != nil {
 		return Result{}, Traits{}, err
 	}
-	defer b.close()
+	defer func() { err = errors.Join(err, b.close()) }()
 	if variant == "denylist" {
-		b.quietly(func() { b.Levers.Set(map[string]any{"revocation": "denylist"}) })
-		b.learn() // what the strategy promises now
+		if err := protect(func() {
+			b.quietly(func() { b.Levers.Set(map[string]any{"revocation": "denylist"}) })
+			b.learn() // what the strategy promises now
+		}); err != nil {
+			return Result{}, Traits{}, err
+		}
 	}
 	return c.experiment.on(b, variant), b.Traits, nil
 }
@@ -181,14 +187,13 @@ func (l *Laboratory) bench(ctx context.Context, slug string) (*Bench, error) {
 	b := &Bench{
 		Target: Ours(slug, server.URL(), false), server: server,
 		store: l.Store, sharedCache: l.SharedCache, ctx: ctx, dial: (&net.Dialer{}).DialContext, patience: patienceAtHome,
-		notice: patienceAtHome, wait: after, secrets: &secrets{},
+		notice: patienceAtHome, secrets: &secrets{},
 	}
-	b.closers = append(b.closers, func() { _ = server.Close() })
+	b.closers = append(b.closers, server.Close)
 	b.Levers = b.levers(server.URL())
 	if slices.Contains(l.Strategies, slug) {
 		if err := protect(b.learn); err != nil {
-			b.close()
-			return nil, err
+			return nil, errors.Join(err, b.close())
 		}
 	}
 	return b, nil
@@ -207,7 +212,10 @@ func (b *Bench) learn() {
 		var in struct {
 			Traits Traits `json:"traits"`
 		}
-		mustUnmarshal(answer.Body, &in)
+		if !answer.OK() {
+			b.fail("the server does not say what the strategy promises: it answered %d", answer.Status)
+		}
+		b.check(json.Unmarshal(answer.Body, &in))
 		b.Traits = in.Traits
 		if in.Traits.RefreshToken == "body" {
 			b.Target.refreshesByBody()
@@ -222,14 +230,15 @@ func (l *Laboratory) describe(ctx context.Context, slug string) (Strategy, error
 	if err != nil {
 		return Strategy{}, err
 	}
-	defer b.close()
+	defer func() { _ = b.close() }()
 	words := AllWords().Strategies[slug]
 	s := Strategy{ID: slug, Title: words.Title, PaysWith: words.PaysWith, Holder: b.Traits.Holder, Slides: b.Traits.Slides}
-	return s, protect(func() {
+	err = protect(func() {
 		alice := b.Alice()
 		s.Credential = alice.summary()
 		s.Lists = alice.do("list the logins", Request{Path: "/" + slug + "/logins"}, nil).OK()
 	})
+	return s, err
 }
 
 // summary says what the client holds.

@@ -11,8 +11,8 @@ import (
 // ErrBusy is returned while another run is under way.
 var ErrBusy = errors.New("lab: another run is under way")
 
-// maxRun bounds a run, however busy the machine is.
-const maxRun = 10 * time.Minute
+// MaxRun bounds a run, however busy the machine is.
+const MaxRun = 10 * time.Minute
 
 // Progress says how many of the results of a run there are.
 type Progress struct {
@@ -73,7 +73,7 @@ func (r *Runner) Start() (Progress, error) {
 		total += len(r.laboratory.Strategies) + len(e.also)
 	}
 	r.progress(0, total)
-	go func() { _ = r.run(r.ctx, experiments, nil) }() // what ended it, the results tell
+	go func() { _ = r.run(r.ctx, experiments, nil) }() // a result that is missing tells that it failed
 	return Progress{0, total}, nil
 }
 
@@ -90,18 +90,17 @@ func (r *Runner) begin() error {
 
 func (r *Runner) run(ctx context.Context, all []*Experiment, strategies []string) error {
 	defer r.runs.Done()
-	ctx, cancel := context.WithTimeout(ctx, maxRun)
+	ctx, cancel := context.WithTimeout(ctx, MaxRun)
 	defer cancel()
 	defer context.AfterFunc(r.ctx, cancel)()
 	report, err := r.laboratory.Run(ctx, Plan{Experiments: all, Strategies: strategies, Progress: r.progress})
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.running = false
-	if err != nil {
-		return err
+	if report != nil { // what was found before something failed
+		r.latest = r.merged(report)
 	}
-	r.latest = r.merged(report)
-	return nil
+	return err
 }
 
 func (r *Runner) progress(done, total int) {

@@ -132,7 +132,7 @@ func Ours(strategy, base string, bearer bool) *Target {
 	return t
 }
 
-// OnRefresh makes a Target of ours send its refresh token in the body.
+// refreshesByBody makes a Target of ours send its refresh token in the body.
 func (t *Target) refreshesByBody() {
 	t.Refresh.Request.JSON = map[string]any{"refresh_token": "{{refresh}}"}
 }
@@ -143,7 +143,7 @@ func (t *Target) bearer() bool { return t.Credential.Bearer != "" }
 // Statuses are one status or several.
 type Statuses []int
 
-// place is where an answer has a value: a regular expression between slashes, whose first
+// text returns what an answer has at a place: a regular expression between slashes, whose first
 // group it is, or a JSON Pointer (RFC 6901).
 func (a Answer) text(place string) string {
 	if pattern, ok := regularExpression(place); ok {
@@ -164,7 +164,7 @@ func (a Answer) text(place string) string {
 	}
 }
 
-// regularExpression returns the one that a place is, which ReadTarget has compiled once.
+// regularExpression returns the one that a place is, or not ok: the place is a JSON Pointer.
 func regularExpression(place string) (*regexp.Regexp, bool) {
 	if len(place) < 3 || place[0] != '/' || place[len(place)-1] != '/' {
 		return nil, false

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/go-json-experiment/json"
@@ -330,4 +331,49 @@ func writeWhole(next http.Handler) http.Handler {
 		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 		next.ServeHTTP(w, r)
 	})
+}
+
+// refuses answers some requests with 503.
+func refuses(which func(*http.Request) bool) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if which(r) {
+				w.WriteHeader(http.StatusServiceUnavailable)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
+// A server that fails in the middle of an experiment ends that experiment, and never counts
+// as a result.
+func TestAServerThatFailsIsNoResult(t *testing.T) {
+	t.Parallel()
+	run := func(id, slug string, which func(*http.Request) bool) (lab.Result, error) {
+		l := laboratory(t)
+		l.Start = twins(l.Start, refuses(which), nil)
+		found, _ := lab.Find([]string{id})
+		report, err := l.Run(t.Context(), lab.Plan{Experiments: found, Strategies: []string{slug}})
+		if report == nil {
+			return lab.Result{}, err
+		}
+		return report.Experiments[0].Results[0], err
+	}
+	_, err := run("E07", "cookie", func(r *http.Request) bool { return r.URL.Path == "/classroom/settings" })
+	require.ErrorContains(t, err, "change the settings", "the variant with the denylist")
+
+	_, err = run("E03", "session", func(r *http.Request) bool { return r.URL.Path == "/session/inspect" })
+	require.ErrorContains(t, err, "what the strategy promises")
+
+	var changed atomic.Bool
+	r, err := run("E21", "session", func(r *http.Request) bool {
+		if r.Method == http.MethodPatch {
+			changed.Store(true)
+		}
+		return changed.Load() && r.Method == http.MethodGet && r.URL.Path == "/session/profile"
+	})
+	require.NoError(t, err)
+	require.NotNil(t, r.Error)
+	require.False(t, *r.AsExpected)
 }
