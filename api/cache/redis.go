@@ -49,7 +49,7 @@ type Redis struct {
 	pending map[string]struct{} // paths whose invalidation Redis has not heard of
 	late    atomic.Bool         // there are such
 
-	noted  sync.Mutex
+	noted  sync.RWMutex
 	known  map[string]bool // what Warnings returns
 	report func(warning string)
 
@@ -140,6 +140,12 @@ func (s *Redis) Report(f func(warning string)) {
 
 // note keeps whether a warning holds.
 func (s *Redis) note(warning string, holds bool) {
+	s.noted.RLock() // nearly always it is as it was
+	same := s.known[warning] == holds
+	s.noted.RUnlock()
+	if same {
+		return
+	}
 	s.noted.Lock()
 	defer s.noted.Unlock()
 	switch {
@@ -153,8 +159,11 @@ func (s *Redis) note(warning string, holds bool) {
 	}
 }
 
-// refused says whether Redis does not allow its user to do this.
-func refused(err error) bool { return redis.HasErrorPrefix(err, "NOPERM") }
+// refused says whether Redis does not allow its user to do this. From Redis 7 on, an error
+// within a script has other words than one outside.
+func refused(err error) bool {
+	return redis.HasErrorPrefix(err, "NOPERM") || redis.HasErrorPrefix(err, "The user executing the script can't")
+}
 
 func (s *Redis) channel() string { return s.prefix + "invalidated" }
 
@@ -263,14 +272,22 @@ func hash(text string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
+// denied is for scripts: whether a reply says that the user may not do this. A key of
+// another type is as good as none.
+const denied = `
+local function denied(reply)
+  return type(reply) == 'table' and reply.err and (string.find(reply.err, "NOPERM") or string.find(reply.err, "script can't"))
+end`
+
 var (
 	// Returns the generation, which begins now if there was none of this run of the
 	// server, the entry if it is of that one, and the run: '' where the user may not ask
 	// for it.
-	redisGet = redis.NewScript(`
+	redisGet = redis.NewScript(denied + `
 local info = redis.pcall('INFO', 'server')
 local run = type(info) == 'string' and string.match(info, 'run_id:(%w+)') or ''
 local generation = redis.pcall('GET', KEYS[1])
+if denied(generation) then return generation end
 if type(generation) ~= 'string' or string.sub(generation, 1, #run) ~= run then
   generation = run .. ARGV[1]
   redis.call('SET', KEYS[1], generation, 'PX', ARGV[2])
@@ -281,8 +298,10 @@ if type(entry) ~= 'string' or string.sub(entry, 1, #generation) ~= generation th
 return {generation, entry, run}`)
 
 	// 1: kept, 0: the generation is another one
-	redisSet = redis.NewScript(`
-if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+	redisSet = redis.NewScript(denied + `
+local generation = redis.pcall('GET', KEYS[1])
+if denied(generation) then return generation end
+if generation ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 return 1`)

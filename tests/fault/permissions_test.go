@@ -151,14 +151,25 @@ func TestAChannelThatIsAllowedLaterIsUsed(t *testing.T) {
 // A cache whose user may do nothing there keeps nothing; the logins are not its matter.
 func TestACacheWithoutPermissionsIsBypassed(t *testing.T) {
 	t.Parallel()
-	redis := storetest.Redis(t)
-	p := harness.Start(t, t.TempDir(), nil, "--listen", "localhost:0", "--cache", as(t, redis, "~statelab:*", "&*", "+@connection"))
-	for i := range int64(3) {
-		p.Client("").Costs("redis", 6000+i).Is(http.StatusOK)
-		require.Equal(t, 6000+i, p.Client("").Catalog("redis").Is(http.StatusOK).Price())
+	for name, rights := range map[string][]string{
+		"nothing":       {"~statelab:*", "&*", "+@connection"},
+		"no GET":        {"~statelab:*", "&*", "+@all", "-get"},
+		"no SET":        {"~statelab:*", "&*", "+@all", "-set"},
+		"no scripts":    {"~statelab:*", "&*", "+@all", "-evalsha", "-eval"},
+		"no keys of it": {"~other:*", "&*", "+@all"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			redis := storetest.Redis(t)
+			p := harness.Start(t, t.TempDir(), nil, "--listen", "localhost:0", "--cache", as(t, redis, rights...))
+			for i := range int64(3) {
+				p.Client("").Costs("redis", 6000+i).Is(http.StatusOK)
+				require.Equal(t, 6000+i, p.Client("").Catalog("redis").Is(http.StatusOK).Price())
+			}
+			require.Contains(t, strings.Join(warned(p), "\n"), "keeps nothing")
+			require.Equal(t, 1, strings.Count(p.Logged(), "keeps nothing"))
+		})
 	}
-	require.Contains(t, strings.Join(warned(p), "\n"), "keeps nothing")
-	require.Equal(t, 1, strings.Count(p.Logged(), "keeps nothing"))
 }
 
 // A Sentinel may have a user and a password of its own, which are not those of Redis.
