@@ -27,8 +27,9 @@ var (
 	// ErrConflict means that the record has changed since it was read. It can
 	// be read again and the change be repeated.
 	ErrConflict = errors.New("state: the login has changed meanwhile")
-	// ErrUnavailable means that a store failed: nobody knows whether the
-	// credential is good, so it is neither accepted nor called bad.
+	// ErrUnavailable means that a store failed. Whether the credential is good is not
+	// known, so it is neither accepted nor called bad. What was to be written may have been
+	// written: the answer can be lost alone.
 	ErrUnavailable = errors.New("state: the store is unavailable")
 	// ErrFull means that a store takes no further login for now.
 	ErrFull = errors.New("state: the store is full")

@@ -2,12 +2,15 @@ package tests
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"statelab/api"
+	"statelab/state"
 	"statelab/tests/harness"
 )
 
@@ -118,4 +121,26 @@ func TestALoginBesideAPasswordChangeEndsWithThePassword(t *testing.T) {
 		beside.Renew().Is(http.StatusUnauthorized)
 		c.Get("profile").Is(http.StatusOK)
 	})
+}
+
+// A deafStore writes, and does not hear that it has.
+type deafStore struct{ state.Store }
+
+func (s deafStore) Update(ctx context.Context, k state.Key, rev int64, r state.Record) error {
+	return errors.Join(s.Store.Update(ctx, k, rev, r), context.DeadlineExceeded)
+}
+
+// A change whose acknowledgement is lost is not called undone: it counts.
+func TestAChangeInDoubtIsNotCalledUndone(t *testing.T) {
+	t.Parallel()
+	s := harness.NewServer(t, func(c *api.Config) { c.Store = deafStore{c.Store} })
+	c := s.Login(t, "session", harness.Alice, harness.AlicePassword)
+	a := c.Patch(harness.Object{"note": "written"})
+	a.Unavailable("store_unavailable")
+	require.Contains(t, a.Text("detail"), "may have been made")
+	require.Equal(t, "written", c.Get("profile").Text("state.note"))
+	a = c.Renew()
+	a.Unavailable("store_unavailable")
+	require.Contains(t, a.Text("detail"), "may have been made")
+	c.Get("profile").Is(http.StatusUnauthorized, "unknown_session") // the new id counts, which the client does not know
 }

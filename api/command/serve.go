@@ -151,7 +151,7 @@ func (s *serve) config(ctx context.Context, p Program, options store.Options, lo
 	return api.Config{
 		Database: db.DB, Store: logins, DatabaseStore: database, CacheMemory: own, CacheShared: shared,
 		Keys: ring, Hasher: p.Hasher, Rand: p.Rand, Logger: log,
-		OpenAPI: p.OpenAPI, Patience: p.Times.Accounts, FollowEvery: p.Times.FollowAccounts, Version: version(),
+		OpenAPI: p.OpenAPI, Patience: p.Times.Accounts, RequestPatience: p.Times.Request, FollowEvery: p.Times.FollowAccounts, Version: version(),
 		Classroom: s.Classroom, ClassroomHosts: s.ClassroomHost, Strategies: s.Strategies, TrustedProxies: proxies, AllowOrigins: s.AllowOrigin,
 		TokenAlg: s.TokenAlg, Denylist: s.Revocation == "denylist", Limits: s.Limits,
 		Checks: []api.Check{{Name: "keys", Ask: watch.Health}}, Warnings: warnings,

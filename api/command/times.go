@@ -23,6 +23,7 @@ type Times struct {
 
 	Accounts time.Duration // until the database has answered about an account or the catalogue
 	Store    time.Duration // until a store has answered; zero: as store.Options has it
+	Request  time.Duration // all that a request waits for; zero: api.DefaultRequestPatience
 
 	ReloadKeys     time.Duration // how often the key file is looked at; SIGHUP is faster
 	FollowAccounts time.Duration // how often the database is asked what operators have changed

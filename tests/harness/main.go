@@ -86,14 +86,14 @@ type settings struct {
 func Brisk() command.Times {
 	times := command.DefaultTimes()
 	times.DrainNotice, times.ReloadKeys, times.FollowAccounts = briskly, briskly, briskly
-	times.Accounts, times.Store = patience, patience
+	times.Accounts, times.Store, times.Request = patience, patience, patience
 	return times
 }
 
 // Hasty are the times of programs whose database or store fails.
 func Hasty() command.Times {
 	times := Brisk()
-	times.Accounts, times.Store = Impatience, 0
+	times.Accounts, times.Store, times.Request = Impatience, 0, 0
 	return times
 }
 
