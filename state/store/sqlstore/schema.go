@@ -44,5 +44,26 @@ func NewSchema(ctx context.Context, address string) (own string, drop func() err
 	query := u.Query()
 	query.Set("search_path", name)
 	u.RawQuery = query.Encode()
-	return u.String(), func() error { return do(context.WithoutCancel(ctx), "DROP SCHEMA "+name+" CASCADE") }, nil
+	drop = func() error { return do(context.WithoutCancel(ctx), "DROP SCHEMA "+name+" CASCADE") }
+	if err := within(ctx, u.String(), name); err != nil {
+		return "", nil, errors.Join(err, drop())
+	}
+	return u.String(), drop, nil
+}
+
+// within returns an error unless what connects to the address works in the schema. A
+// PgBouncer that ignores search_path would have the tables made among those of others.
+func within(ctx context.Context, address, schema string) error {
+	ctx, cancel := context.WithTimeout(ctx, schemaPatience)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, address)
+	if err != nil {
+		return err
+	}
+	var current string
+	err = conn.QueryRow(ctx, "SELECT current_schema()", pgx.QueryExecModeExec).Scan(&current)
+	if err == nil && current != schema {
+		err = fmt.Errorf("the connection is not in the schema %s: name the PostgreSQL server itself, and no pooler before it", schema)
+	}
+	return errors.Join(err, conn.Close(ctx))
 }
