@@ -14,14 +14,19 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/lexer"
+	"github.com/goccy/go-yaml/token"
 )
 
 // ReadTarget reads a target file and checks it. No error quotes the file, which has
 // passwords in it: a slip of the pen can make one the name of a member.
 func ReadTarget(path string) (*Target, error) {
-	text, err := os.ReadFile(path) // #nosec G304 -- the user names it
+	text, err := small(path)
 	if err != nil {
 		return nil, err
+	}
+	if line, what := tooMuch(text); what != "" {
+		return nil, fmt.Errorf("%s:%d: %s", path, line, what)
 	}
 	t := &Target{}
 	decoder := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict())
@@ -35,6 +40,44 @@ func ReadTarget(path string) (*Target, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return t, nil
+}
+
+// Bounds of a target file, whose author may be an attacker.
+const (
+	maxFile  = 64 << 10 // bytes
+	maxDepth = 32
+)
+
+// small reads a file of at most maxFile bytes.
+func small(path string) ([]byte, error) {
+	info, err := os.Stat(path) // before it is opened: a pipe would wait for a writer
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxFile {
+		return nil, fmt.Errorf("%s: use a file of at most %d bytes", path, maxFile)
+	}
+	return os.ReadFile(path) // #nosec G304 -- the user names it
+}
+
+// tooMuch finds what a target file has no use for and what takes a decoder for ever: names
+// for parts that are repeated (YAML 1.2.2, 7.1), and lists in lists in lists.
+func tooMuch(text []byte) (line int, what string) {
+	depth := 0
+	for _, t := range lexer.Tokenize(string(text)) {
+		switch t.Type { //nolint:exhaustive // the others add nothing
+		case token.AnchorType, token.AliasType, token.MergeKeyType:
+			return t.Position.Line, "anchors and aliases are not read"
+		case token.SequenceStartType, token.MappingStartType:
+			depth++
+		case token.SequenceEndType, token.MappingEndType:
+			depth--
+		}
+		if depth > maxDepth {
+			return t.Position.Line, "it is nested too deep"
+		}
+	}
+	return 0, ""
 }
 
 // mistake says what is wrong with a file, and in which line.
@@ -113,6 +156,7 @@ func (t *Target) check() error {
 			wrong = append(wrong, errors.New(text))
 		}
 	}
+	require(t.Name == printable(t.Name), "name: it has a character that draws nothing")
 	base, err := url.Parse(t.Base)
 	require(err == nil && (base.Scheme == "http" || base.Scheme == "https") && base.Hostname() != "" && base.User == nil,
 		"base: http:// or https:// with a host, and without a password")

@@ -1,10 +1,12 @@
 package lab
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -113,4 +115,30 @@ func TestMistakesInATargetFile(t *testing.T) {
 	require.ErrorContains(t, err, "more than one document")
 	_, err = ReadTarget(filepath.Join(t.TempDir(), "none.yaml"))
 	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+// A target file that an attacker wrote is refused before it costs memory or time.
+func TestHostileTargetFiles(t *testing.T) {
+	t.Parallel()
+	var laughs strings.Builder
+	laughs.WriteString("a0: &a0 [x, x]\n")
+	for i := range 40 {
+		fmt.Fprintf(&laughs, "a%d: &a%[1]d [*a%d, *a%[2]d]\n", i+1, i)
+	}
+	for name, c := range map[string]struct{ text, want string }{
+		"a billion laughs": {laughs.String(), "shop.yaml:1: anchors and aliases are not read"},
+		"a merge":          {"name: shop\n<<: { base: x }\n", "shop.yaml:2: anchors"},
+		"deep":             {"name: shop\nusers: " + strings.Repeat("[", 30_000), "shop.yaml:2: it is nested too deep"},
+		"long":             {shopFile + strings.Repeat("# and so on\n", 6000), "at most 65536 bytes"},
+		"a name to hide":   {strings.Replace(shopFile, "name: shop", `name: "sh\eop"`, 1), "name: "},
+	} {
+		_, err := readText(t, c.text)
+		require.ErrorContains(t, err, c.want, name)
+	}
+	pipe := filepath.Join(t.TempDir(), "pipe.yaml")
+	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
+	for _, path := range []string{pipe, t.TempDir(), "/dev/zero"} {
+		_, err := ReadTarget(path)
+		require.ErrorContains(t, err, "use a file", path)
+	}
 }
