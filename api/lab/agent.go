@@ -28,7 +28,7 @@ type Agent struct {
 
 // agent returns a user agent without a credential.
 func (b *Bench) agent(name string, user User) *Agent {
-	a := &Agent{Name: name, user: user, b: b, base: b.Target.Base, line: b.ends(newLine(b.dial)), jar: newJar(b.now)}
+	a := &Agent{Name: name, user: user, b: b, base: b.Target.Base, line: b.ends(newLine(b.server != nil, b.dial)), jar: newJar(b.now)}
 	b.secrets.hide(user.Password)
 	return a
 }

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf16"
 
 	"github.com/go-json-experiment/json"
 )
@@ -127,11 +128,13 @@ type line struct {
 	wire      *wire
 }
 
-// newLine returns a line to the address that dial connects to.
-func newLine(dial func(ctx context.Context, network, address string) (net.Conn, error)) *line {
+// newLine returns a line to the address that dial connects to. If it does not keep its
+// connections, net/http has no chance to log what a server sends on one that is idle.
+func newLine(keep bool, dial func(ctx context.Context, network, address string) (net.Conn, error)) *line {
 	l := &line{}
 	record := func(c net.Conn) net.Conn { return &wire{Conn: c} }
 	l.transport = &http.Transport{
+		DisableKeepAlives:      !keep,
 		DisableCompression:     true, // bytes are counted as they travel, and none grows when it is unpacked
 		MaxResponseHeaderBytes: maxHeader, MaxConnsPerHost: 1, ExpectContinueTimeout: noticeOf100,
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -231,10 +234,7 @@ func (s *secrets) hide(secret string) {
 func (s *secrets) put(secret string, shown func(word string) string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	quoted, _ := marshal(secret)
-	for _, word := range []string{
-		secret, url.QueryEscape(secret), url.PathEscape(secret), strings.Trim(string(quoted), `"`), html.EscapeString(secret),
-	} {
+	for _, word := range spellings(secret) {
 		if _, ok := s.words[word]; !ok && word != "" {
 			if s.words == nil {
 				s.words = map[string]string{}
@@ -242,6 +242,47 @@ func (s *secrets) put(secret string, shown func(word string) string) {
 			s.words[word], s.replacer = shown(word), nil
 		}
 	}
+}
+
+var percent = regexp.MustCompile(`%[0-9A-F]{2}`)
+
+// spellings are the ways in which servers write a text into URLs, HTML and JSON.
+func spellings(text string) []string {
+	all := []string{text, html.EscapeString(text)}
+	for _, escaped := range []string{url.QueryEscape(text), url.PathEscape(text)} {
+		all = append(all, escaped, percent.ReplaceAllStringFunc(escaped, strings.ToLower))
+	}
+	for _, escapes := range []string{"", "<>&", "<>&'"} { // as hexadecimal, besides what JSON asks for
+		for _, slash := range []string{"/", `\/`} {
+			for _, ascii := range []bool{false, true} {
+				quoted := inJSON(text, escapes, slash, ascii)
+				all = append(all, quoted, hexadecimal.ReplaceAllStringFunc(quoted, func(s string) string { return `\u` + strings.ToUpper(s[2:]) }))
+			}
+		}
+	}
+	return all
+}
+
+var hexadecimal = regexp.MustCompile(`\\u[0-9a-f]{4}`)
+
+// inJSON writes a text as an encoder of JSON does that escapes some more characters, writes
+// a slash in its own way, and perhaps nothing but ASCII.
+func inJSON(text, escapes, slash string, ascii bool) string {
+	quoted, _ := marshal(text)
+	var b strings.Builder
+	for _, r := range strings.Trim(string(quoted), `"`) {
+		switch {
+		case r == '/':
+			b.WriteString(slash)
+		case strings.ContainsRune(escapes, r), ascii && r > 0x7e:
+			for _, unit := range utf16.Encode([]rune{r}) {
+				fmt.Fprintf(&b, `\u%04x`, unit)
+			}
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
 }
 
 // mask returns a text without the secrets. At each place the longest one counts.

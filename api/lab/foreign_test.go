@@ -241,6 +241,31 @@ func TestValuesOfAHostileServer(t *testing.T) {
 	require.Equal(t, "dark", s.fields["theme"])
 }
 
+// A server may write a text in many ways; none of them shows the secret.
+func TestSecretsAreHiddenHoweverTheyAreSpelled(t *testing.T) {
+	t.Parallel()
+	s := &secrets{}
+	const secret = `p/a&s<s>'w"ö+r d😀`
+	s.hide(secret)
+	for name, text := range map[string]string{
+		"as it is":               secret,
+		"a form":                 "password=p%2Fa%26s%3Cs%3E%27w%22%C3%B6%2Br+d%F0%9F%98%80",
+		"a form in lower case":   "password=p%2fa%26s%3cs%3e%27w%22%c3%b6%2br+d%f0%9f%98%80",
+		"a path":                 "/p%2Fa&s%3Cs%3E%27w%22%C3%B6+r%20d%F0%9F%98%80",
+		"HTML":                   "p/a&amp;s&lt;s&gt;&#39;w&#34;ö+r d😀",
+		"JSON":                   `{"p":"p/a&s<s>'w\"ö+r d😀"}`,
+		"JSON of Go":             `{"p":"p/a\u0026s\u003cs\u003e'w\"ö+r d😀"}`,
+		"JSON of Python":         `{"p":"p/a&s<s>'w\"\u00f6+r d\ud83d\ude00"}`,
+		"JSON of PHP":            `{"p":"p\/a&s<s>'w\"\u00f6+r d\ud83d\ude00"}`,
+		"JSON of .NET or Django": `{"p":"p/a\u0026s\u003Cs\u003E\u0027w\"\u00F6+r d\uD83D\uDE00"}`,
+	} {
+		shown := s.mask(text)
+		require.NotContains(t, shown, "r d", name)
+		require.NotContains(t, shown, "w\\", name)
+		require.Contains(t, shown, "…", name)
+	}
+}
+
 func TestALoginThatFailsShowsItsExchange(t *testing.T) {
 	t.Parallel()
 	_, target := open(t, func(_ int, w http.ResponseWriter, r *http.Request) bool {

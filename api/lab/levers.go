@@ -14,7 +14,7 @@ type Levers struct {
 }
 
 func (b *Bench) levers(base string) *Levers {
-	return &Levers{b: b, base: base, line: b.ends(newLine(b.dial))}
+	return &Levers{b: b, base: base, line: b.ends(newLine(true, b.dial))}
 }
 
 // pull pulls a lever and returns the answer. A refusal ends the experiment.
