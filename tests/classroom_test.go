@@ -467,6 +467,7 @@ func TestDrainingOutlivesASwap(t *testing.T) {
 	s.Drain()
 	s.Set(t, harness.Object{"revocation": "denylist"})
 	s.Client(t, "").Do("GET", "/readyz", nil).Is(http.StatusServiceUnavailable, "overloaded")
+	s.Client(t, "").Do("POST", "/classroom/experiments/E07/run", nil).Is(http.StatusConflict, "busy") // none begins
 }
 
 // What a lever does to accounts and keys is in the audit trail, once, and what

@@ -232,8 +232,10 @@ func (room *Classroom) Metrics() http.Handler {
 	})
 }
 
-// Drain makes /readyz answer 503 from now on, whatever lever is pulled.
+// Drain makes /readyz answer 503 from now on, whatever lever is pulled, and ends a run of
+// experiments: requests that wait for it are answered.
 func (room *Classroom) Drain() {
+	room.runner.Stop()
 	room.mu.Lock()
 	defer room.mu.Unlock()
 	room.drained = true

@@ -48,7 +48,10 @@ func NewRunner(l *Laboratory) *Runner {
 	return r
 }
 
-// Close ends a run that is under way.
+// Stop has the run under way end, and refuses others.
+func (r *Runner) Stop() { r.stop() }
+
+// Close is Stop, and waits until the run has ended.
 func (r *Runner) Close() {
 	r.stop()
 	r.runs.Wait()
