@@ -28,10 +28,6 @@ type Extension interface {
 	Ahead() time.Duration
 }
 
-// Accepts says whether a header Accept, if there is one, admits one of the types (RFC 9110,
-// 12.5.1).
-func Accepts(r *http.Request, types ...string) bool { return accepts(r, types...) }
-
 // Read adds a route for GET and HEAD.
 func Read(r gin.IRoutes, path string, h ...gin.HandlerFunc) {
 	r.Match([]string{http.MethodGet, http.MethodHead}, path, h...)

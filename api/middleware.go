@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -213,48 +214,56 @@ func (s *Server) servesStrategy(route string) bool {
 
 // onlyJSON refuses requests that would not take JSON for an answer.
 func (s *Server) onlyJSON(c *gin.Context) {
-	if !accepts(c.Request, "application/json", "application/problem+json") {
+	if Accepted(c.Request, "application/json", "application/problem+json") == "" {
 		s.Fail(c, rest.Faultf("not_acceptable", "Send Accept: application/json, or no Accept header."))
 	}
 }
 
-// accepts says whether a header Accept, if there is one, admits one of the types
-// (RFC 9110, 12.5.1).
-func accepts(r *http.Request, types ...string) bool {
+// Accepted returns the one of the types that the header Accept gives the most weight, of
+// equal ones the first, or "" if it admits none (RFC 9110, 12.5.1). Without the header it
+// is the first.
+func Accepted(r *http.Request, types ...string) string {
 	lines := r.Header["Accept"]
 	if len(lines) == 0 {
-		return true
+		return types[0]
 	}
+	best, most := "", 0.0
+	for _, t := range types {
+		if weight := weightOf(lines, t); weight > most {
+			best, most = t, weight
+		}
+	}
+	return best
+}
+
+// weightOf is the weight of the most specific range that a type is in, or 0.
+func weightOf(lines []string, mediaType string) (weight float64) {
+	kind, _, _ := strings.Cut(mediaType, "/")
+	specific := -1
 	for _, line := range lines {
 		for part := range strings.SplitSeq(line, ",") {
 			mediaRange, params, _ := strings.Cut(part, ";")
 			mediaRange = strings.ToLower(strings.TrimSpace(mediaRange))
-			if isRefused(params) {
-				continue
-			}
-			if mediaRange == "*/*" || mediaRange == "" {
-				return true
-			}
-			for _, t := range types {
-				if kind, _, _ := strings.Cut(t, "/"); mediaRange == t || mediaRange == kind+"/*" {
-					return true
-				}
+			found := slices.Index([]string{"*/*", kind + "/*", mediaType}, cmp.Or(mediaRange, "*/*"))
+			if found > specific {
+				specific, weight = found, quality(params)
 			}
 		}
 	}
-	return false
+	return weight
 }
 
-// isRefused says whether the parameters of a media range have a weight of zero.
-func isRefused(params string) bool {
+// quality is the weight among the parameters of a media range; 1 if there is none.
+func quality(params string) float64 {
 	for param := range strings.SplitSeq(params, ";") {
 		name, value, _ := strings.Cut(param, "=")
 		if strings.EqualFold(strings.TrimSpace(name), "q") {
-			weight, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
-			return err == nil && weight == 0
+			if weight, err := strconv.ParseFloat(strings.TrimSpace(value), 64); err == nil {
+				return weight
+			}
 		}
 	}
-	return false
+	return 1
 }
 
 // place notes where a request comes from: the client's address, and whether the

@@ -11,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"statelab/api"
+	"statelab/api/bilingual"
 	"statelab/api/lab"
 	"statelab/api/rest"
 	"statelab/state"
@@ -101,34 +102,27 @@ func busy(err error) error {
 // compare answers with what all experiments have found last: as JSON, or as tables in
 // Markdown or plain text.
 func (room *Classroom) compare(s *api.Server) gin.HandlerFunc {
-	forms := []struct {
-		media  string
-		encode func(r *lab.Report, language string) ([]byte, error)
-	}{
-		{"application/json", func(r *lab.Report, _ string) ([]byte, error) {
-			return json.Marshal(r.WithoutWire(), json.Deterministic(true))
-		}},
-		{"text/markdown", func(r *lab.Report, language string) ([]byte, error) {
-			return []byte(r.Show(lab.View{Language: language, Markdown: true})), nil
-		}},
-		{"text/plain", func(r *lab.Report, language string) ([]byte, error) {
-			return []byte(r.Show(lab.View{Language: language, Overview: true})), nil
-		}},
-	}
 	return func(c *gin.Context) {
 		c.Writer.Header().Add("Vary", "Accept")
-		for _, form := range forms {
-			if !api.Accepts(c.Request, form.media) {
-				continue
-			}
-			body, err := form.encode(room.runner.Latest(), c.Query("lang"))
+		language, given := c.GetQuery("lang")
+		if given && !slices.Contains(bilingual.Languages, language) {
+			s.Fail(c, rest.Faultf("invalid_request", "The parameter lang must be en or ko."))
+			return
+		}
+		report := room.runner.Latest()
+		switch kind := api.Accepted(c.Request, "application/json", "text/markdown", "text/plain"); kind {
+		case "application/json":
+			body, err := json.Marshal(report.WithoutWire(), json.Deterministic(true))
 			if err != nil {
 				s.Fail(c, err)
 				return
 			}
-			api.Serve(c, form.media+"; charset=utf-8", body)
-			return
+			api.Serve(c, kind+"; charset=utf-8", body)
+		case "":
+			s.Fail(c, rest.Faultf("not_acceptable", "Send Accept: application/json, text/markdown or text/plain."))
+		default:
+			markdown := kind == "text/markdown"
+			api.Serve(c, kind+"; charset=utf-8", []byte(report.Show(lab.View{Language: language, Markdown: markdown, Overview: !markdown})))
 		}
-		s.Fail(c, rest.Faultf("not_acceptable", "Send Accept: application/json, text/markdown or text/plain."))
 	}
 }

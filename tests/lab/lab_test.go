@@ -131,6 +131,17 @@ func TestALearnerRunsAnExperiment(t *testing.T) {
 	text = c.Do("GET", "/classroom/compare", nil, harness.Header("Accept", "text/markdown")).Is(http.StatusOK)
 	require.Contains(t, string(text.Body), "| session |")
 	c.Do("GET", "/classroom/compare", nil, harness.Header("Accept", "image/png")).Is(http.StatusNotAcceptable, "not_acceptable")
+	for accept, kind := range map[string]string{
+		"*/*": "application/json", "text/*": "text/markdown", "application/json;q=0.5, text/plain": "text/plain",
+		"text/*;q=0.3, text/plain;q=0.7": "text/plain", "text/plain;q=0.5, text/markdown;q=0.5": "text/markdown",
+		"*/*, application/json;q=0": "text/markdown",
+	} {
+		answer := c.Do("GET", "/classroom/compare", nil, harness.Header("Accept", accept)).Is(http.StatusOK)
+		require.Equal(t, kind+"; charset=utf-8", answer.Header.Get("Content-Type"), accept)
+	}
+	for _, lang := range []string{"", "fr", "KO"} {
+		c.Do("GET", "/classroom/compare?lang="+lang, nil, harness.Header("Accept", "text/plain")).Is(http.StatusBadRequest, "invalid_request")
+	}
 
 	c.Do("POST", "/classroom/experiments/E99/run", nil).Is(http.StatusNotFound, "not_found")
 	c.Do("GET", "/classroom/experiments/E99", nil).Is(http.StatusNotFound, "not_found")
