@@ -33,7 +33,10 @@ func TestAComparisonIsShownInEachFormatAndLanguage(t *testing.T) {
 	require.Zero(t, status)
 	require.Regexp(t, `(?m)^\| token \| ✘ .* \| 15 min \| expired \| 0/0 \|`, markdown)
 
-	report, _ := compared(t, "E07", "--strategy", "token")
+	report, _ := compared(t, "E07", "--strategy", "token,session,token")
+	require.Equal(t, []string{"session", "token"}, []string{report.Strategies[0].ID, report.Strategies[1].ID}, "each once, in the order of comparison")
+	require.Len(t, report.Strategies, 2)
+	report, _ = compared(t, "E07", "--strategy", "token")
 	require.Equal(t, "compare/1", report.Schema)
 	require.NotEmpty(t, report.Run.Commit)
 	require.Equal(t, []string{"memory", "sqlite"}, []string{report.Run.Store, report.Run.Database})
@@ -89,6 +92,20 @@ func TestAComparisonOnRedisAndPostgres(t *testing.T) {
 	require.NotEmpty(t, keys)
 	for _, key := range keys {
 		require.Positive(t, client.TTL(t.Context(), key).Val(), "%s expires", key)
+	}
+}
+
+// A store that is down is named before anything runs.
+func TestAComparisonOverADeadStoreIsRefused(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	for _, flag := range []string{"--store", "--cache"} {
+		out, stderr, status := compare(t, "E07", flag, "redis://"+l.Addr().String())
+		require.Equal(t, 2, status)
+		require.Empty(t, out)
+		require.Contains(t, stderr, flag+": it does not answer")
 	}
 }
 

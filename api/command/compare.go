@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -42,7 +43,7 @@ func (c *compareCommand) Help() string {
 
 // Run implements the command.
 func (c *compareCommand) Run(ctx context.Context, p Program, s streams) error {
-	plan, err := c.plan()
+	plan, err := c.plan(ctx)
 	if err != nil {
 		return err
 	}
@@ -74,8 +75,21 @@ func (c *compareCommand) Run(ctx context.Context, p Program, s streams) error {
 	return c.verdict(report)
 }
 
+// answers returns an error unless a store of logins can be used. The database is none: it
+// says itself that it is down.
+func answers(ctx context.Context, address string) error {
+	logins, err := openLogins(address, nil, store.Options{})
+	if err != nil || logins == nil {
+		return err
+	}
+	if errors.Join(logins.Ping(ctx), logins.Close()) != nil {
+		return errors.New("it does not answer")
+	}
+	return nil
+}
+
 // plan says what is to be run, or refuses what cannot.
-func (c *compareCommand) plan() (lab.Plan, error) {
+func (c *compareCommand) plan(ctx context.Context) (lab.Plan, error) {
 	found, unknown := lab.Find(c.Experiments)
 	if unknown != "" {
 		var ids []string
@@ -87,10 +101,8 @@ func (c *compareCommand) plan() (lab.Plan, error) {
 	if err := state.CheckNames(true, c.Strategy); err != nil {
 		return lab.Plan{}, refuse("--strategy: %v", err)
 	}
-	if logins, err := openLogins(c.Store, nil, store.Options{}); err != nil {
+	if err := answers(ctx, c.Store); err != nil {
 		return lab.Plan{}, refuse("--store: %v", err)
-	} else if logins != nil {
-		_ = logins.Close()
 	}
 	if c.Database != "sqlite::memory:" && scheme(c.Database) != "postgres" {
 		return lab.Plan{}, refuse("--database: use sqlite::memory: or postgres://HOST/NAME")
@@ -100,8 +112,14 @@ func (c *compareCommand) plan() (lab.Plan, error) {
 		c.Cache = ""
 	} else if redisOf(c.Cache) == "" {
 		return lab.Plan{}, refuse("--cache: use redis://HOST:PORT, rediss://HOST:PORT or none")
+	} else if err := answers(ctx, c.Cache); err != nil {
+		return lab.Plan{}, refuse("--cache: %v", err)
 	}
-	plan := lab.Plan{Experiments: found, Strategies: c.Strategy}
+	slices.Sort(c.Strategy)
+	plan := lab.Plan{Experiments: found, Strategies: slices.DeleteFunc(state.Slugs(), func(slug string) bool {
+		_, chosen := slices.BinarySearch(c.Strategy, slug)
+		return !chosen
+	})}
 	if c.Target != "" {
 		target, err := lab.ReadTarget(c.Target)
 		if err != nil {

@@ -139,7 +139,7 @@ func (s *privateServer) serve(ctx context.Context, shared state.Store) (err erro
 		if err != nil {
 			return fmt.Errorf("--cache: %w", err)
 		}
-		redis := cache.NewRedis(client, s.cache, s.config.CacheMemory, 0)
+		redis := cache.NewRedis(client, s.cache, s.config.CacheMemory, patient)
 		s.config.CacheShared = redis
 		s.end.later(func() error { return errors.Join(redis.Close(), client.Close()) })
 	}
