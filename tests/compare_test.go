@@ -3,6 +3,7 @@ package tests
 import (
 	"bytes"
 	"database/sql"
+	"fmt"
 	"net"
 	"os"
 	"strings"
@@ -98,11 +99,9 @@ func TestAComparisonOnRedisAndPostgres(t *testing.T) {
 // A store that is down is named before anything runs.
 func TestAComparisonOverADeadStoreIsRefused(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, l.Close())
+	address := fmt.Sprint("redis://127.0.0.1:", storetest.FreePort(t))
 	for _, flag := range []string{"--store", "--cache"} {
-		out, stderr, status := compare(t, "E07", flag, "redis://"+l.Addr().String())
+		out, stderr, status := compare(t, "E07", flag, address)
 		require.Equal(t, 2, status)
 		require.Empty(t, out)
 		require.Contains(t, stderr, flag+": it does not answer")

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"statelab/api/lab"
+	"statelab/state/store/storetest"
 	"statelab/tests/harness"
 )
 
@@ -138,11 +140,8 @@ var commands = map[string][]string{
 // start runs a server on a free port until the test ends, and returns its address.
 func start(t *testing.T, name string) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	address := l.Addr().String()
-	require.NoError(t, l.Close())
-	_, port, _ := net.SplitHostPort(address)
+	port := strconv.Itoa(storetest.FreePort(t))
+	address := net.JoinHostPort("127.0.0.1", port)
 	line := commands[kind(name)]
 	_, last, _ := strings.Cut(name, "-")
 	switch kind(name) {
@@ -163,6 +162,9 @@ func start(t *testing.T, name string) string {
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
+		if t.Failed() {
+			t.Logf("%s said:\n%s", name, log.String())
+		}
 	})
 	require.Eventually(t, func() bool {
 		c, err := net.DialTimeout("tcp", address, time.Second)
