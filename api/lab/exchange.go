@@ -234,6 +234,9 @@ func (s *secrets) hide(secret string) {
 func (s *secrets) put(secret string, shown func(word string) string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if _, known := s.words[secret]; known {
+		return
+	}
 	for _, word := range spellings(secret) {
 		if _, ok := s.words[word]; !ok && word != "" {
 			if s.words == nil {
