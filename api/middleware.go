@@ -55,9 +55,9 @@ func (s *Server) recover(c *gin.Context) {
 	c.Next()
 }
 
-// onlyLocal keeps the classroom on this machine. A foreign name in Host is a
-// page that has had its own name pointed here (DNS rebinding), and a forwarding
-// header is a proxy in front.
+// onlyLocal keeps the classroom on this machine, or within its further names. A foreign
+// name in Host is a page that has had its own name pointed here (DNS rebinding), and a
+// forwarding header is a proxy in front.
 func (s *Server) onlyLocal(c *gin.Context) {
 	if len(s.config.ClassroomHosts) > 0 { // behind has judged what the headers of proxies say
 		if r := c.Request; !isLocal(r.Host) && s.named(r.Host) == "" {
@@ -70,7 +70,7 @@ func (s *Server) onlyLocal(c *gin.Context) {
 	}
 }
 
-var errForeign = &rest.Fault{Code: "classroom_is_local", Detail: "Open the server as http://localhost, without a proxy."}
+var errForeign = &rest.Fault{Code: "classroom_is_local", Detail: "Open the server as http://localhost, without a proxy, or start it with --classroom-host."}
 
 // OnlyLocal refuses what a classroom refuses, for a handler that the classroom
 // serves on a listener of its own.

@@ -42,9 +42,9 @@ type Config struct {
 	CacheMemory   *cache.Memory // what the process keeps of answers; zero: nothing yet
 	CacheShared   cache.Store   // what nodes keep together; zero: that policy keeps nothing
 
-	// Classroom opens what only learners on this machine may see: every strategy,
-	// the weak ones too, and the demo accounts. It answers this machine alone. The
-	// zero value is a service for others, where none of that exists.
+	// Classroom opens what only learners may see: every strategy, the weak ones too, and
+	// the demo accounts. It answers this machine alone, besides ClassroomHosts. The zero
+	// value is a service for others, where none of that exists.
 	Classroom bool
 	// ClassroomHosts are names besides localhost by which the classroom answers, such as
 	// that of a cloud editor's proxy. Clients that reach one can use the published passwords.

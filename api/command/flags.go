@@ -16,11 +16,11 @@ import (
 // serve has the flags of the server. Those whose default depends on the
 // classroom or on other variables are empty until settle.
 type serve struct {
-	Listen        string     `placeholder:"ADDRESS" help:"Address to serve on (localhost:8080). The classroom serves this machine only. A service also reads the variable PORT."`
+	Listen        string     `placeholder:"ADDRESS" help:"Address to serve on (localhost:8080). The classroom serves this machine only, unless --classroom-host is given. A service also reads the variable PORT."`
 	Database      string     `placeholder:"URL" help:"Database of accounts: sqlite:PATH or postgres://... (sqlite:statelab-classroom.db; a service uses DATABASE_URL or sqlite:statelab.db)."`
 	Store         string     `placeholder:"URL" help:"Store of logins: memory, database, redis://... or rediss://... (memory; a service also reads the variable REDIS_URL)."`
 	Keys          string     `placeholder:"FILE" help:"Key file (statelab-classroom.keys.json, which the classroom creates if it is missing; a service uses statelab.keys.json)."`
-	Classroom     bool       `default:"true" negatable:"" help:"Serve the classroom: demo accounts, and this machine only (the default). --no-classroom serves other machines."`
+	Classroom     bool       `default:"true" negatable:"" help:"Serve the classroom: demo accounts, for this machine (the default). --no-classroom serves other machines."`
 	ClassroomHost []string   `placeholder:"NAME" help:"Names besides localhost by which the classroom answers, for containers and cloud editors (none). Every client that reaches one can use the published passwords."`
 	Strategies    []string   `default:"session,cookie,cookie-sealed,token,session-gin" placeholder:"SLUG" help:"Strategies to mount (${default}, which are always mounted). The classroom mounts all."`
 	TLSCert       string     `name:"tls-cert" placeholder:"FILE" help:"Certificate file for HTTPS, PEM, with its chain (none). The server reads a renewed file by itself."`

@@ -207,7 +207,7 @@ func refuseDatabase(err error, classroom bool) error {
 }
 
 // metricsOf is what the listener of --metrics serves. In the classroom it answers
-// this machine alone, as everything of the classroom does.
+// this machine alone, also where the classroom has further names.
 func (s *serve) metricsOf(server server) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", server.Metrics())

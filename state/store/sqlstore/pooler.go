@@ -53,7 +53,7 @@ func refusesParameter(err error) bool {
 	return errors.As(err, &refusal) && strings.HasPrefix(refusal.Message, "unsupported startup parameter")
 }
 
-// adapt changes the configuration of one connection.
+// adapt changes the configuration of a connection to a pooler.
 func (a *adapting) adapt(_ context.Context, config *pgx.ConnConfig) error {
 	if !a.pooled.Load() {
 		return nil
