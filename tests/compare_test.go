@@ -9,10 +9,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-json-experiment/json"
 	_ "github.com/jackc/pgx/v5/stdlib"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"statelab/api/lab"
 	"statelab/state/store/storetest"
 	"statelab/tests/harness"
 )
@@ -137,4 +139,23 @@ func TestVariablesOfAServerDoNotChooseTheStores(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	require.Contains(t, string(out), "store memory, database sqlite")
+}
+
+// compared runs statelab compare and returns its report, with what it wrote to standard error.
+func compared(t *testing.T, args ...string) (report *lab.Report, stderr string) {
+	t.Helper()
+	out, stderr, status := compare(t, append(args, "--format", "json")...)
+	require.Zero(t, status, stderr)
+	require.NoError(t, json.Unmarshal([]byte(out), &report))
+	return report, stderr
+}
+
+// compare runs statelab compare.
+func compare(t *testing.T, args ...string) (stdout, stderr string, status int) {
+	t.Helper()
+	cmd := harness.Command(t, t.TempDir(), nil, append([]string{"compare"}, args...)...)
+	var out, err bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &err
+	_ = cmd.Run()
+	return out.String(), err.String(), cmd.ProcessState.ExitCode()
 }
