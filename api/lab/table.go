@@ -308,13 +308,23 @@ func (p *printer) surprises(r *Result) {
 func (p *printer) wire(r *Result) {
 	p.title(r.name())
 	for i, x := range r.Wire {
-		p.line(fmt.Sprintf("(%d) %s: %s", i+1, x.Who, x.Does))
+		p.line(fmt.Sprintf("(%d) %s: %s", i+1, p.step(x.Who), p.step(x.Does)))
 		for _, text := range []string{x.Request, x.Response} {
 			if text = strings.TrimSpace(text); text != "" {
 				p.line("    " + strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\n", "\n    "))
 			}
 		}
 	}
+}
+
+// step is what an agent is called, or does.
+func (p *printer) step(text string) string {
+	return AllWords().Step(text, p.Language, func(number string) string {
+		if d, err := time.ParseDuration(number); err == nil && d > 0 {
+			return p.seconds(d.Seconds())
+		}
+		return number
+	})
 }
 
 // word returns one of the table's own words, with values in it.

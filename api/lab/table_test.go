@@ -109,3 +109,18 @@ func TestTimesAndListsAreReadable(t *testing.T) {
 	p.Language = "ko"
 	require.Equal(t, "8시간 5분", p.value("lived_s", 29100.0))
 }
+
+func TestStepsAreShownInTheLanguageOfTheReader(t *testing.T) {
+	t.Parallel()
+	for english, want := range map[string][2]string{
+		"advance the clock by 1h16m0s":         {"advance the clock by 1 h 16 min", "시계를 1시간 16분 앞으로"},
+		"put 12 items into the cart":           {"put 12 items into the cart", "장바구니에 12개 담기"},
+		"HS256 with the public key, then read": {"HS256 with the public key, then read", "공개 키로 HS256 서명하고 읽기"},
+		"alice":                                {"alice", "alice"},
+	} {
+		for i, language := range []string{"en", "ko"} {
+			p := &printer{View: View{Language: language}}
+			require.Equal(t, want[i], p.step(english))
+		}
+	}
+}

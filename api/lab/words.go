@@ -1,9 +1,12 @@
 package lab
 
 import (
+	"cmp"
 	_ "embed"
 	"maps"
+	"regexp"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/go-json-experiment/json"
@@ -45,6 +48,24 @@ type Words struct {
 	Values  map[string]Text `yaml:"values" json:"values"`   // words that Result.Values has
 	Tables  map[string]Text `yaml:"tables" json:"-"`        // what the tables of the terminal and of documents say besides
 	Facts   map[string]Text `yaml:"facts" json:"-"`         // heads of rows by the id of a fact
+	// Steps are the Korean for Exchange.Who and Exchange.Does, by the English, with {n} for
+	// each number or time.
+	Steps map[string]string `yaml:"steps" json:"steps"`
+}
+
+var numbers = regexp.MustCompile(`\d[\dhms]*`)
+
+// Step returns Exchange.Who or Exchange.Does in a language. The name of a user is the same
+// in both. Each number and time in it is written as span does.
+func (w *Words) Step(english, language string, span func(number string) string) string {
+	form := numbers.ReplaceAllString(english, "{n}")
+	if language == "ko" {
+		form = cmp.Or(w.Steps[english], w.Steps[form], form)
+	}
+	for _, number := range numbers.FindAllString(english, -1) {
+		form = strings.Replace(form, "{n}", span(number), 1)
+	}
+	return form
 }
 
 //go:embed words.yaml

@@ -1,7 +1,6 @@
 /** The laboratory of the server, as the tab "Experiments" uses it: what it can run, what it has found, and what it is doing now. */
 
 import { send } from './api.js';
-import { steps } from './steps.js';
 import { duration, language } from './words.js';
 
 /** How often the page asks how far a run is, in milliseconds. */
@@ -115,7 +114,8 @@ export class Laboratory extends EventTarget {
       numbers.push(span(number));
       return '{n}';
     });
-    const form = language === 'ko' ? steps[text] ?? steps[pattern] ?? text : pattern;
+    const korean = this.#words.steps ?? {};
+    const form = language === 'ko' ? korean[text] ?? korean[pattern] ?? text : pattern;
     return form.replace(/\{n\}/g, () => numbers.shift());
   }
 

@@ -107,7 +107,7 @@ const (
 
 // experimentFiles are what the tab of the experiments adds, with limits of its own.
 var experimentFiles = []string{
-	"experiments.js", "experiment.js", "laboratory.js", "findings.js", "needs.js", "steps.js", "experiments.css",
+	"experiments.js", "experiment.js", "laboratory.js", "findings.js", "needs.js", "experiments.css",
 }
 
 var experimentWords = regexp.MustCompile(`(?m)^\s*"(lab\.|need).*\n`)

@@ -3,7 +3,9 @@ package lab_test
 
 import (
 	"context"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -94,6 +96,13 @@ func TestTwoRunsAgree(t *testing.T) {
 		runs = append(runs, encoded(t, report.Experiments))
 	}
 	require.Equal(t, runs[0], runs[1])
+}
+
+// What agents are called, and do, has its Korean, and no other step has.
+func TestEveryStepHasItsKorean(t *testing.T) {
+	t.Parallel()
+	taken := append(harness.StepsInKorean(t, everything(t)), "use what a visit gives") // no strategy of ours gives something to a visitor
+	require.ElementsMatch(t, taken, slices.Collect(maps.Keys(lab.AllWords().Steps)))
 }
 
 // withoutTimes removes what differs from run to run: times, and what was exchanged, which

@@ -51,6 +51,7 @@ func TestServersThatWeDidNotWrite(t *testing.T) {
 				}
 				report, err := new(lab.Laboratory).Run(t.Context(), lab.Plan{Experiments: experiments, Targets: []*lab.Target{target}})
 				require.NoError(t, err)
+				harness.StepsInKorean(t, report)
 				mu.Lock()
 				defer mu.Unlock()
 				reports[name] = report
