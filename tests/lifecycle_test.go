@@ -31,7 +31,7 @@ func TestAbsoluteExpiryIsJudgedByTheServer(t *testing.T) {
 		s := harness.NewServer(t, with)
 		harness.Each(t, func(t *testing.T, slug string) {
 			if !s.Traits(t, slug).Expires {
-				return // it does not end, as TestAttacks shows
+				return // it does not end, as its own tests show
 			}
 			c := s.Login(t, slug, harness.Alice, harness.AlicePassword)
 			life := c.Lives()
@@ -131,7 +131,7 @@ func TestLoginNeverAdoptsWhatTheRequestCarried(t *testing.T) {
 		s := harness.NewServer(t, with)
 		harness.Each(t, func(t *testing.T, slug string) {
 			if !s.Traits(t, slug).RenewsID {
-				return // it does, as TestAttacks shows
+				return // it does, as experiment E10 shows
 			}
 			thief := s.Login(t, slug, harness.Bob, harness.BobPassword)
 			victim := thief.Copy() // bob's credential, planted into alice's browser

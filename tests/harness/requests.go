@@ -107,7 +107,7 @@ func (c *Client) BodyRoutes() []BodyRoute {
 func Long(character string, n int) string { return strings.Repeat(character, n) }
 
 // Strict says whether a strategy takes those credentials only that the server has
-// made for this login. What the others take, TestAttacks and their own tests tell.
+// made for this login. What the others take, their own tests tell.
 func Strict(traits state.Traits) bool { return traits.StrictID && traits.RenewsID }
 
 // Wire sends bytes as they are and returns all that comes back until the server
