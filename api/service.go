@@ -59,7 +59,7 @@ func (s *Server) index(c *gin.Context) {
 	if s.leadsToLocalhost(c) {
 		return
 	}
-	s.html(c, web.ContentSecurityPolicy, func(b *bytes.Buffer) error { return web.Index(b, s.page(c)) })
+	s.HTML(c, web.ContentSecurityPolicy, func(b *bytes.Buffer) error { return web.Index(b, s.page(c)) })
 }
 
 // leadsToLocalhost redirects a browser from 127.0.0.1 to localhost in the
@@ -117,7 +117,7 @@ func (s *Server) page(c *gin.Context) web.Page {
 // page answers with the strategy's own page, where its cookie's path makes its
 // storage visible.
 func (g *Group) page(c *gin.Context) {
-	g.html(c, web.FramedPolicy, func(b *bytes.Buffer) error { return web.Strategy(b, g.Server.page(c), g.Slug) })
+	g.HTML(c, web.FramedPolicy, func(b *bytes.Buffer) error { return web.Strategy(b, g.Server.page(c), g.Slug) })
 }
 
 // ownPage answers with the page of a strategy that has one. What it shows may be
@@ -172,8 +172,8 @@ func (g *Group) form(c *gin.Context) {
 
 const formType = "application/x-www-form-urlencoded"
 
-// html answers with a document under the policy that its scripts work in.
-func (s *Server) html(c *gin.Context, policy string, render func(*bytes.Buffer) error) {
+// HTML answers with a document under the policy that its scripts work in.
+func (s *Server) HTML(c *gin.Context, policy string, render func(*bytes.Buffer) error) {
 	var b bytes.Buffer
 	if err := render(&b); err != nil {
 		s.Fail(c, err)
@@ -198,7 +198,7 @@ func (s *Server) guide(c *gin.Context, language string) bool {
 	if s.leadsToLocalhost(c) {
 		return true
 	}
-	s.html(c, web.ContentSecurityPolicy, func(b *bytes.Buffer) error {
+	s.HTML(c, web.ContentSecurityPolicy, func(b *bytes.Buffer) error {
 		p := s.page(c)
 		p.Language = language
 		return web.Guide(b, p, scheme(c.Request)+"://"+c.Request.Host)

@@ -66,25 +66,17 @@ func (room *Classroom) guestbook(c *gin.Context, g *api.Group) {
 		g.Fail(c, err) // a store that is down makes no user a stranger
 		return
 	}
-	language := web.Language(c.GetHeader("Accept-Language"))
-	var b bytes.Buffer
-	if err := guestbookPages[language].ExecuteTemplate(&b, "guestbook.html", struct {
-		Language, Slug, Username string
-		Lines                    []guestbookLine
-	}{language, g.Slug, l.Username, room.guests.of(g.Slug).newest()}); err != nil {
-		g.Fail(c, err)
-		return
-	}
 	attacker := ""
 	if a := room.Attacker; a != nil {
 		attacker = " " + strings.Join(a.Origins(), " ")
 	}
-	h := c.Writer.Header()
-	h["Content-Type"] = []string{"text/html; charset=utf-8"}
-	h["Referrer-Policy"] = []string{"same-origin"} // as other pages
-	h["Content-Security-Policy"] = []string{"default-src 'none'; script-src 'unsafe-inline'" + attacker + "; connect-src 'self'" + attacker +
-		"; img-src 'self'" + attacker + "; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"}
-	h.Add("Vary", "Accept-Language")
-	c.Writer.WriteHeader(http.StatusOK)
-	_, _ = b.WriteTo(c.Writer)
+	policy := "default-src 'none'; script-src 'unsafe-inline'" + attacker + "; connect-src 'self'" + attacker +
+		"; img-src 'self'" + attacker + "; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	g.HTML(c, policy, func(b *bytes.Buffer) error {
+		language := web.Language(c.GetHeader("Accept-Language"))
+		return guestbookPages[language].ExecuteTemplate(b, "guestbook.html", struct {
+			Language, Slug, Username string
+			Lines                    []guestbookLine
+		}{language, g.Slug, l.Username, room.guests.of(g.Slug).newest()})
+	})
 }
