@@ -65,8 +65,9 @@ func hostOf(hop string) (host, scheme string) {
 // named returns the host as it is, if it is one of the classroom's names with any port, or
 // as given.
 func (s *Server) named(host string) string {
-	bare := bareHost(host)
-	if host = strings.ToLower(host); bare != "" && (slices.Contains(s.config.ClassroomHosts, host) || slices.Contains(s.config.ClassroomHosts, bare)) {
+	bare, hosts := bareHost(host), s.config.ClassroomHosts
+	host = strings.ToLower(host)
+	if bare != "" && (slices.Contains(hosts, host) || slices.Contains(hosts, bare)) {
 		return host
 	}
 	return ""

@@ -70,7 +70,8 @@ func (s *Server) onlyLocal(c *gin.Context) {
 	}
 }
 
-var errForeign = &rest.Fault{Code: "classroom_is_local", Detail: "Open the server as http://localhost, without a proxy, or start it with --classroom-host."}
+var errForeign = &rest.Fault{Code: "classroom_is_local",
+	Detail: "Open the server as http://localhost, without a proxy, or start it with --classroom-host."}
 
 // OnlyLocal refuses what a classroom refuses, for a handler that the classroom
 // serves on a listener of its own.

@@ -74,6 +74,7 @@ func (s *Server) hintAtOrigin(c *gin.Context) {
 		return
 	}
 	if s.config.Process.hints.first(origin) {
-		s.log.LogAttrs(c.Request.Context(), slog.LevelWarn, "the server refused a page of an origin that is not allowed: to allow the origin, start with --allow-origin "+origin)
+		s.log.LogAttrs(c.Request.Context(), slog.LevelWarn,
+			"the server refused a page of an origin that is not allowed: to allow the origin, start with --allow-origin "+origin)
 	}
 }

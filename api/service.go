@@ -135,7 +135,8 @@ func (g *Group) ownPage(paged state.Paged) gin.HandlerFunc {
 		h := c.Writer.Header()
 		h["Content-Type"] = headerHTML
 		h["Referrer-Policy"] = headerSameSite // as in html
-		h["Content-Security-Policy"] = []string{"default-src 'none'; base-uri 'none'; frame-ancestors 'self'; form-action " + scheme(c.Request) + "://" + c.Request.Host + c.Request.URL.Path}
+		h["Content-Security-Policy"] = []string{"default-src 'none'; base-uri 'none'; frame-ancestors 'self'; form-action " +
+			scheme(c.Request) + "://" + c.Request.Host + c.Request.URL.Path}
 		c.Writer.WriteHeader(http.StatusOK)
 		_, _ = c.Writer.WriteString(html)
 	}
@@ -352,7 +353,8 @@ func (s *Server) ready(c *gin.Context) (int, any, error) {
 	out := Readiness{Status: "ready", Checks: map[string]string{}, Refusing: s.refusing(), Warnings: []string{}}
 	var failing []string
 	var reasons error
-	for _, part := range append([]Check{{"database", s.accounts.Ping}, {"database", s.CompleteDemoAccounts}, {"store", s.store.Ping}}, s.config.Checks...) {
+	own := []Check{{"database", s.accounts.Ping}, {"database", s.CompleteDemoAccounts}, {"store", s.store.Ping}}
+	for _, part := range append(own, s.config.Checks...) {
 		if ctx.Err() != nil {
 			break // a part that hangs has taken the time of those after it
 		}
@@ -364,7 +366,8 @@ func (s *Server) ready(c *gin.Context) (int, any, error) {
 		out.Checks[part.Name] = "ok"
 	}
 	if len(failing) > 0 {
-		return 0, nil, fmt.Errorf("%w: %w", rest.Faultf("store_unavailable", "These parts of the server do not work: %s.", strings.Join(failing, ", ")), reasons)
+		fault := rest.Faultf("store_unavailable", "These parts of the server do not work: %s.", strings.Join(failing, ", "))
+		return 0, nil, fmt.Errorf("%w: %w", fault, reasons)
 	}
 	out.Warnings = append(out.Warnings, s.config.warnings(ctx)...)
 	return http.StatusOK, out, nil

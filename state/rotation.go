@@ -125,7 +125,9 @@ func (rot *Rotation) renew(presented string, now Micros) (successor string) {
 // However many callers present one secret at once, they get one successor.
 // Besides ErrReuse it returns ErrUnknown, ErrRevoked, the error of change, or
 // one that wraps ErrUnavailable.
-func rotate(ctx context.Context, s Store, o opaque, rec Record, now Micros, overlap time.Duration, change func(*Record) error) (Record, string, error) {
+func rotate(
+	ctx context.Context, s Store, o opaque, rec Record, now Micros, overlap time.Duration, change func(*Record) error,
+) (Record, string, error) {
 	for i := range attempts {
 		if i > 0 || rec.Rev == 0 {
 			var err error

@@ -67,8 +67,9 @@ type Login struct {
 // complete says whether a login that a client has brought back has all that
 // every login has. It may be signed and yet come from another version.
 func (l *Login) complete() bool {
-	return len(l.ID) == secretChars && !strings.ContainsFunc(l.ID, notJOSE) && l.Subject != "" && l.Username != "" && l.DisplayName != "" && l.Role != "" &&
-		l.Theme != "" && l.Language != "" && l.Credits >= 0 && l.Version >= 1 && l.IssuedAt > 0 && l.ExpiresAt > l.IssuedAt && l.ExpiresAt < endOfDates
+	return len(l.ID) == secretChars && !strings.ContainsFunc(l.ID, notJOSE) &&
+		l.Subject != "" && l.Username != "" && l.DisplayName != "" && l.Role != "" && l.Theme != "" && l.Language != "" &&
+		l.Credits >= 0 && l.Version >= 1 && l.IssuedAt > 0 && l.ExpiresAt > l.IssuedAt && l.ExpiresAt < endOfDates
 }
 
 // StateLimit is the largest state that a server stores, in bytes of the Login as

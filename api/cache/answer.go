@@ -48,7 +48,8 @@ func sendNotModified(w gin.ResponseWriter) {
 // does: the status must not be sent before.
 func send(w gin.ResponseWriter, status int, body []byte, method string, encodes bool) {
 	h := w.Header()
-	if !encodes && status != http.StatusNoContent && status != http.StatusNotModified && h["Transfer-Encoding"] == nil && h["Content-Length"] == nil {
+	hasBody := status != http.StatusNoContent && status != http.StatusNotModified
+	if hasBody && !encodes && h["Transfer-Encoding"] == nil && h["Content-Length"] == nil {
 		h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	}
 	w.WriteHeader(status)

@@ -50,7 +50,8 @@ func (c *Cache) storable(status int, h http.Header, now time.Time) (fresh time.D
 	case len(h["Set-Cookie"]) > 0, len(h["Set-Cookie2"]) > 0, len(h["Trailer"]) > 0:
 		return 0, nil, false
 	// Parts are no answer, and what has failed is no answer for long.
-	case status < http.StatusOK, status == http.StatusPartialContent, status == http.StatusNotModified, status >= http.StatusInternalServerError:
+	case status < http.StatusOK, status >= http.StatusInternalServerError,
+		status == http.StatusPartialContent, status == http.StatusNotModified:
 		return 0, nil, false
 	case !explicit && slices.Contains(keptByDefault, status):
 		life = c.config.TTL

@@ -117,7 +117,9 @@ func (s *serve) certificate(log *slog.Logger) (*certificate, error) {
 
 // config opens what the flags name, and returns what a server is made of. The watch
 // follows the key file.
-func (s *serve) config(ctx context.Context, p Program, options store.Options, log *slog.Logger, end *closers) (api.Config, *keys.Watch, error) {
+func (s *serve) config(
+	ctx context.Context, p Program, options store.Options, log *slog.Logger, end *closers,
+) (api.Config, *keys.Watch, error) {
 	proxies, err := api.ParseProxies(s.TrustedProxy)
 	if err != nil {
 		return api.Config{}, nil, refuse("--trusted-proxy: %v", err)

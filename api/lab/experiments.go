@@ -32,12 +32,12 @@ var experiments = []*Experiment{
 		run: deletion, expect: expectDeletion,
 	},
 	{
-		ID: "E07", Name: "replay-after-logout", Columns: []string{"status", "lived_s", "reason", "store_cost"}, Denylist: true, applies: needs(canLogOut),
-		run: replayAfterLogout, expect: func(b *Bench) Expected { return expectLife(b, b.Traits.Revocable) },
+		ID: "E07", Name: "replay-after-logout", Columns: []string{"status", "lived_s", "reason", "store_cost"}, Denylist: true,
+		applies: needs(canLogOut), run: replayAfterLogout, expect: func(b *Bench) Expected { return expectLife(b, b.Traits.Revocable) },
 	},
 	{
-		ID: "E08", Name: "everywhere", Columns: []string{"devices_out", "bystander", "lived_s", "reason"}, Denylist: true, applies: needs(canLogOutEverywhere),
-		run: everywhere, expect: func(b *Bench) Expected {
+		ID: "E08", Name: "everywhere", Columns: []string{"devices_out", "bystander", "lived_s", "reason"}, Denylist: true,
+		applies: needs(canLogOutEverywhere), run: everywhere, expect: func(b *Bench) Expected {
 			return expectLife(b, b.Traits.Everywhere && b.Traits.Revocable).with("bystander", "in")
 		},
 	},
@@ -54,8 +54,8 @@ var experiments = []*Experiment{
 		run: forgery, expect: func(*Bench) Expected { return Expected{"attack": Blocked, "without_check": Succeeds} },
 	},
 	{
-		ID: "E14", Name: "refresh-reuse", Columns: []string{"status", "reason", "lived_s", "tabs_with_overlap", "tabs_without"}, applies: needs(hasRefreshToken),
-		run: refreshReuse, expect: func(*Bench) Expected {
+		ID: "E14", Name: "refresh-reuse", Columns: []string{"status", "reason", "lived_s", "tabs_with_overlap", "tabs_without"},
+		applies: needs(hasRefreshToken), run: refreshReuse, expect: func(*Bench) Expected {
 			return Expected{"attack": Blocked, "owner": "out", "lived_s": between(1, 1200), "tabs_with_overlap": 2, "tabs_without": 0}
 		},
 	},
@@ -64,8 +64,8 @@ var experiments = []*Experiment{
 		run: restart, expect: expectRestart,
 	},
 	{
-		ID: "E16", Name: "two-servers", Columns: []string{"own_stores", "shared_store", "verifier_reads", "verifier_login"}, applies: needs(hasLevers),
-		run: twoServers, expect: expectTwoServers,
+		ID: "E16", Name: "two-servers", Columns: []string{"own_stores", "shared_store", "verifier_reads", "verifier_login"},
+		applies: needs(hasLevers), run: twoServers, expect: expectTwoServers,
 	},
 	{
 		ID: "E18", Name: "size", Columns: []string{"payload", "client_bytes", "status", "reason", "syllables"}, applies: needs(hasCart),

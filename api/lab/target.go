@@ -113,10 +113,16 @@ func Ours(strategy, base string, bearer bool) *Target {
 	patch := func(body any) Request { return Request{Method: "PATCH", Path: path("profile"), JSON: body} }
 	t := &Target{
 		Name: strategy, Strategy: strategy, Base: base,
-		Users:            []User{{Username: "alice", Password: "wonderland"}, {Username: "bob", Password: "cheshire-cat"}, {Username: "teacher", Password: "queen-of-hearts"}},
-		Login:            Login{Request: post("login", map[string]any{"username": "{{username}}", "password": "{{password}}"}).Request},
-		Profile:          Profile{Request{Path: path("profile")}, "/user/username"},
-		Change:           &Change{patch(map[string]any{"{{field}}": "{{value}}"}), map[string][]string{"theme": {"dark", "light"}, "language": {"ko", "en"}}, "/state/{{field}}"},
+		Users: []User{
+			{Username: "alice", Password: "wonderland"}, {Username: "bob", Password: "cheshire-cat"},
+			{Username: "teacher", Password: "queen-of-hearts"},
+		},
+		Login:   Login{Request: post("login", map[string]any{"username": "{{username}}", "password": "{{password}}"}).Request},
+		Profile: Profile{Request{Path: path("profile")}, "/user/username"},
+		Change: &Change{
+			patch(map[string]any{"{{field}}": "{{value}}"}),
+			map[string][]string{"theme": {"dark", "light"}, "language": {"ko", "en"}}, "/state/{{field}}",
+		},
 		Refresh:          post("refresh", nil),
 		Logout:           post("logout", nil),
 		LogoutEverywhere: post("logout", map[string]any{"everywhere": true}),

@@ -152,8 +152,8 @@ func FaultOf(err error) *Fault {
 	case errors.As(err, &throttled):
 		return &Fault{Code: "too_many_attempts", Detail: "Wait for the seconds in Retry-After. Existing logins are not affected."}
 	case errors.As(err, &tooLarge):
-		return &Fault{Code: "credential_too_large", Detail: fmt.Sprintf(
-			"The credential would have %d bytes; the limit is %d. The server kept the old state.", tooLarge.Size, tooLarge.Limit), Limit: tooLarge.Limit, Size: tooLarge.Size}
+		return &Fault{Code: "credential_too_large", Limit: tooLarge.Limit, Size: tooLarge.Size, Detail: fmt.Sprintf(
+			"The credential would have %d bytes; the limit is %d. The server kept the old state.", tooLarge.Size, tooLarge.Limit)}
 	case errors.As(err, &unstored):
 		return &Fault{Code: "state_too_large", Detail: fmt.Sprintf(
 			"The state would have %d bytes; the limit is %d. The server kept the old state.", unstored.Size, unstored.Limit),

@@ -246,7 +246,8 @@ func (s *Store) EndSubject(ctx context.Context, e state.Ending) (int, error) {
 		return 0, err
 	}
 	key := loginsKey(e.Subject, e.Strategy, e.Ended)
-	members, err := s.client.ZRangeByScoreWithScores(ctx, key, &redis.ZRangeBy{Min: "-inf", Max: strconv.FormatInt(int64(e.Until), 10)}).Result()
+	before := &redis.ZRangeBy{Min: "-inf", Max: strconv.FormatInt(int64(e.Until), 10)}
+	members, err := s.client.ZRangeByScoreWithScores(ctx, key, before).Result()
 	if redis.HasErrorPrefix(err, "WRONGTYPE") {
 		return 0, nil
 	}

@@ -41,9 +41,11 @@ const (
 	loadRecord = `SELECT rev, document FROM records WHERE key = $1 AND expires > $2`
 	// The index is partial: subject <> '' lets the planner use it.
 	loadSubject = `SELECT key, rev, document FROM records WHERE subject = $1 AND subject <> '' AND expires > $2`
-	listLogins  = `SELECT key, issued_at, last_seen, ends_at FROM records WHERE subject = $1 AND subject <> '' AND strategy = $2 AND revoked = $3
-		AND expires > $4 ORDER BY issued_at DESC, key DESC LIMIT 2147483647 OFFSET $5`
-	whereEnding  = ` WHERE subject = $1 AND subject <> '' AND strategy = $2 AND revoked = $3 AND issued_at <= $4 AND key <> $5 AND expires > $6`
+	listLogins  = `SELECT key, issued_at, last_seen, ends_at FROM records
+		WHERE subject = $1 AND subject <> '' AND strategy = $2 AND revoked = $3 AND expires > $4
+		ORDER BY issued_at DESC, key DESC LIMIT 2147483647 OFFSET $5`
+	whereEnding = ` WHERE subject = $1 AND subject <> '' AND strategy = $2 AND revoked = $3
+		AND issued_at <= $4 AND key <> $5 AND expires > $6`
 	deleteLogins = `DELETE FROM records` + whereEnding
 	revokeLogins = `UPDATE records SET revoked = TRUE, rev = rev + 1, last_seen = 0, ends_at = expires,
 		document = $7 || key || $8 || issued_at || $9 || expires || $10 || expires || $11` + whereEnding

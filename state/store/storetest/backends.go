@@ -144,7 +144,10 @@ func openRedis(address string) Open {
 		flush(t, client)
 		name := func(k state.Key) string { return "statelab:record:" + k.String() }
 		var spoils []Spoil
-		for _, garbage := range []string{"\xff", "", "1 9\n", "1 9000000000000000\n{\"v\":1", "1 9000000000000000\n{\"v\":99,\"kind\":\"login\",\"expires\":9e15}"} {
+		for _, garbage := range []string{
+			"\xff", "", "1 9\n", "1 9000000000000000\n{\"v\":1",
+			"1 9000000000000000\n{\"v\":99,\"kind\":\"login\",\"expires\":9e15}",
+		} {
 			spoils = append(spoils, func(t testing.TB, k state.Key) { must(t, client.Set(t.Context(), name(k), garbage, 0).Err()) })
 		}
 		return s, append(spoils, func(t testing.TB, k state.Key) { // of another type

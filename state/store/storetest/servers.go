@@ -226,8 +226,8 @@ func postgresAt(dir string, settings ...string) (*Server, error) {
 	}
 	s := &Server{Address: fmt.Sprintf("postgres://statelab@127.0.0.1:%d/postgres?sslmode=disable", port), Port: port}
 	s.start = func() *exec.Cmd {
-		args := []string{"-D", filepath.Join(dir, "data"), "-p", strconv.Itoa(port), "-k", dir, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"}
-		for _, setting := range settings {
+		args := []string{"-D", filepath.Join(dir, "data"), "-p", strconv.Itoa(port), "-k", dir}
+		for _, setting := range append([]string{"listen_addresses=127.0.0.1", "fsync=off"}, settings...) {
 			args = append(args, "-c", setting)
 		}
 		cmd := asPostgres(dir, filepath.Join(postgresBin(), "postgres"), args...)
@@ -237,7 +237,8 @@ func postgresAt(dir string, settings ...string) (*Server, error) {
 		return cmd
 	}
 	s.ready = func(ctx context.Context) error {
-		return exec.CommandContext(ctx, filepath.Join(postgresBin(), "pg_isready"), "-h", "127.0.0.1", "-p", strconv.Itoa(port)).Run() // #nosec G204 -- as above
+		ask := filepath.Join(postgresBin(), "pg_isready")
+		return exec.CommandContext(ctx, ask, "-h", "127.0.0.1", "-p", strconv.Itoa(port)).Run() // #nosec G204 -- as above
 	}
 	return s, s.begin()
 }
