@@ -2,7 +2,6 @@
 package lab_test
 
 import (
-	"context"
 	"maps"
 	"net/http"
 	"slices"
@@ -37,7 +36,7 @@ func everything(t *testing.T) *lab.Report {
 	t.Helper()
 	l := laboratory(t)
 	whole.once.Do(func() {
-		whole.report, whole.err = l.Run(context.Background(), lab.Plan{Experiments: lab.Experiments()})
+		whole.report, whole.err = l.Run(t.Context(), lab.Plan{Experiments: lab.Experiments()})
 	})
 	require.NoError(t, whole.err)
 	return whole.report
