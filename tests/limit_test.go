@@ -39,7 +39,7 @@ func TestAnAccountWithAllThatItMayHaveRefusesNoOther(t *testing.T) {
 	const logins = 20
 	s := harness.NewServer(t, func(c *api.Config) {
 		require.NoError(t, c.Store.Close())
-		c.Store, c.LoginsPerAccount = store.Guarded(c.DatabaseStore, store.Options{}), logins
+		c.Store, c.LoginsPerAccount = store.Guarded(c.DatabaseStore, store.Options{Patience: time.Minute}), logins // the machine may be busy
 	})
 	bystander := s.Login(t, "session", harness.Bob, harness.BobPassword)
 	full := harness.Object{"cart": slices.Repeat([]string{strings.Repeat("가", 100)}, 70)}

@@ -207,7 +207,7 @@ func TestReadinessNamesAStoreThatTakesNoWrites(t *testing.T) {
 	t.Parallel()
 	s, f := harness.NewFaultyServer(t, func(c *api.Config) { c.LoginsPerAccount = 5 })
 	guarded := s.Config
-	guarded.Store = store.Guarded(s.Config.Store, store.Options{})
+	guarded.Store = store.Guarded(s.Config.Store, store.Options{Patience: time.Minute})
 	s = harness.StartServer(t, guarded, s.Clock)
 	c := s.Login(t, "session", harness.Alice, harness.AlicePassword)
 	require.Empty(t, refusing(t, s))

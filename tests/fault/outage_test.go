@@ -245,9 +245,10 @@ func (o *outage) leaves(c *harness.Client, f fault) {
 	}
 }
 
-// others requires that whoever needs no store is served as always, also while
-// many wait for it: a hundred requests ask no store, and take the server less
-// than a second.
+// others requires that those who need no store are served as always, also while many
+// wait for it: a hundred requests ask no store, and the fastest one of each strategy
+// takes the server less than 10 ms. If they waited for the store, all would be slow; on
+// a busy machine, some are.
 func (o *outage) others() {
 	o.t.Helper()
 	var crowd sync.WaitGroup
@@ -261,18 +262,25 @@ func (o *outage) others() {
 			crowd.Go(func() { o.promptly(func() *harness.Answer { return c.Copy().Get("profile") }) })
 		}
 	}
-	var took time.Duration
+	fastest := make([]time.Duration, len(free))
 	for i := range 100 * min(len(free), 1) {
-		a := free[i%len(free)].Get("profile").Is(http.StatusOK)
+		of := i % len(free)
+		a := free[of].Get("profile").Is(http.StatusOK)
 		timing := a.Header.Get("Server-Timing")
 		require.Contains(o.t, timing, `store;desc="0 reads, 0 writes";dur=0.000`)
+		var took time.Duration
 		for _, part := range regexp.MustCompile(`dur=([0-9.]+)`).FindAllStringSubmatch(timing, -1) {
 			d, err := time.ParseDuration(part[1] + "ms")
 			require.NoError(o.t, err)
 			took += d
 		}
+		if i < len(free) || took < fastest[of] {
+			fastest[of] = took
+		}
 	}
-	require.Less(o.t, took, time.Second)
+	for i, took := range fastest {
+		require.Less(o.t, took, 10*time.Millisecond, free[i].Slug)
+	}
 	crowd.Wait()
 }
 
