@@ -43,7 +43,7 @@ func startNodes(t *testing.T, count int) *nodes {
 	dir, database, logins := t.TempDir(), storetest.Database(t)+storetest.Patient, storetest.Redis(t).Address
 	n := &nodes{out: make([]atomic.Bool, count)}
 	for range count {
-		n.all = append(n.all, harness.Launch(t, harness.Command(t, dir, nil, "--listen", fmt.Sprint("localhost:", storetest.FreePort(t)), "--log-level", "warn",
+		n.all = append(n.all, harness.Launch(t, harness.Command(t, dir, noticed(t), "--listen", fmt.Sprint("localhost:", storetest.FreePort(t)), "--log-level", "warn",
 			"--database", database, "--store", logins, "--keys", filepath.Join(dir, "keys.json"))))
 	}
 	for _, p := range n.all {
@@ -55,6 +55,15 @@ func startNodes(t *testing.T, count int) *nodes {
 	t.Cleanup(balancer.Close)
 	n.URL = balancer.URL
 	return n
+}
+
+// noticed is the environment of a node that takes requests for a while after it has told
+// /readyz that it stops: on a busy machine, some are on their way to it.
+func noticed(t *testing.T) []string {
+	t.Helper()
+	times := harness.Brisk()
+	times.DrainNotice = 3 * time.Second
+	return []string{harness.Patience(t, times)}
 }
 
 // RoundTrip sends a request to the next node. When that is down it asks the one
@@ -94,7 +103,7 @@ func (n *nodes) RoundTrip(r *http.Request) (*http.Response, error) {
 func (n *nodes) again(t *testing.T, i int) {
 	t.Helper()
 	p := n.all[i]
-	next := harness.Launch(p.T, harness.Command(p.T, p.Cmd.Dir, nil, p.Cmd.Args[1:]...))
+	next := harness.Launch(p.T, harness.Command(p.T, p.Cmd.Dir, noticed(p.T), p.Cmd.Args[1:]...))
 	next.Serves()
 	require.Equal(t, p.Base, next.Base)
 	p.Cmd, p.Done, p.Log = next.Cmd, next.Done, next.Log
