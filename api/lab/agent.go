@@ -8,8 +8,8 @@ import (
 )
 
 // An Agent is one user agent: a cookie jar, or a bearer token, and a connection of its
-// own. What it does is a step of the experiment. If a server cannot be spoken to, the step
-// ends the experiment.
+// own. What it does is a step of the experiment. If a server cannot be spoken to, or has
+// failed at what it has given itself, the step ends the experiment: an outage is no refusal.
 type Agent struct {
 	Name string
 	user User
@@ -20,6 +20,7 @@ type Agent struct {
 	jar     *jar
 	access  string // the bearer token, or ""
 	refresh string // the refresh token, or ""
+	made    bool   // it holds what the server has not given
 
 	csrf      string // sent instead of the token of a page, if it is given
 	out       bool   // has logged out
@@ -46,13 +47,16 @@ func (a *Agent) Copy(name string) *Agent {
 type Held struct {
 	jar             *jar
 	access, refresh string
+	made            bool
 }
 
 // Keep returns a copy of what the client holds.
-func (a *Agent) Keep() Held { return Held{a.jar.copy(), a.access, a.refresh} }
+func (a *Agent) Keep() Held { return Held{a.jar.copy(), a.access, a.refresh, a.made} }
 
 // Restore has the client hold what it once held.
-func (a *Agent) Restore(h Held) { a.jar, a.access, a.refresh = h.jar.copy(), h.access, h.refresh }
+func (a *Agent) Restore(h Held) {
+	a.jar, a.access, a.refresh, a.made = h.jar.copy(), h.access, h.refresh, h.made
+}
 
 // Forget deletes what the client holds, as a user does in the browser's tools.
 func (a *Agent) Forget() { a.Restore(Held{jar: newJar(a.b.now)}) }
@@ -102,6 +106,9 @@ func (a *Agent) do(does string, r Request, vs values, headers ...string) (answer
 		answer = a.b.interrupted(req, body, a.meanwhile, func(req *http.Request) Answer { return a.b.exchange(a.Name, does, a.line, req) })
 	} else {
 		answer = a.b.exchange(a.Name, does, a.line, req)
+	}
+	if answer.Status >= http.StatusInternalServerError && a.b.Levers == nil && !a.made {
+		a.b.fail("%s: the server answered %d", does, answer.Status)
 	}
 	a.jar.keep(answer.Header, req.URL.Path)
 	for _, c := range a.jar.cookies {
@@ -268,6 +275,7 @@ func (a *Agent) credentials() []string {
 			names := []string{}
 			for _, c := range a.jar.of(a.b.Target.Profile.Request.path()) {
 				without := a.Copy(a.Name)
+				without.made = true
 				maps.DeleteFunc(without.jar.cookies, func(id cookieID, _ *http.Cookie) bool { return id.name == c.Name })
 				if !without.Profile().In() {
 					names = append(names, c.Name)
@@ -296,6 +304,7 @@ func (a *Agent) Credential() map[string]string {
 
 // Put has the client hold another value as its credential.
 func (a *Agent) Put(name, value string) {
+	a.made = true
 	if name == "" {
 		a.access = value
 		return

@@ -147,6 +147,34 @@ func TestRequestsToAForeignServerAreBounded(t *testing.T) {
 	require.Equal(t, "ko", s.fields["language"])
 }
 
+// An outage is no refusal: wherever a server fails for a moment, each experiment finds what
+// it finds without, or says that it has found nothing.
+func TestAnOutageOfAForeignServerIsNoResult(t *testing.T) {
+	t.Parallel()
+	_, target := open(t, nil)
+	well, err := try(t, target, Experiments())
+	require.NoError(t, err)
+	for n := 1; n <= 150; n += 2 {
+		_, target := open(t, func(now int, w http.ResponseWriter, _ *http.Request) bool {
+			if now < n || now > n+2 {
+				return false
+			}
+			w.WriteHeader(http.StatusInternalServerError)
+			return true
+		})
+		report, err := try(t, target, Experiments())
+		if err != nil {
+			require.ErrorContains(t, err, "the server answered 500", n)
+			continue
+		}
+		for i, o := range report.Experiments {
+			if found := o.Results[0]; found.Error == nil {
+				require.Equal(t, well.Experiments[i].Results[0].Attack, found.Attack, "%d: %s", n, o.ID)
+			}
+		}
+	}
+}
+
 // A hostile server gets an error or a result with its exchange: no hang, no panic, and no
 // secret on the screen.
 func TestHostileServers(t *testing.T) {
