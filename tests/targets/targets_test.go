@@ -38,7 +38,7 @@ func TestServersThatWeDidNotWrite(t *testing.T) {
 	harness.Need(t, "targets", harness.Targets(), "no Flask, no Django or no Express")
 	experiments, unknown := lab.Find(rows)
 	require.Empty(t, unknown)
-	statelab := harness.Start(t, t.TempDir(), nil)
+	statelab := harness.Start(t, t.TempDir(), nil, "--listen", "localhost:0")
 	var mu sync.Mutex
 	reports := map[string]*lab.Report{}
 	t.Run("run", func(t *testing.T) {
