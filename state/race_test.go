@@ -31,17 +31,13 @@ func TestParallelRefreshesHaveOneSuccessor(t *testing.T) {
 			if s.Traits().KeptIn != state.PlaceStore { // nothing is replaced, or it is one of the others over again
 				continue
 			}
-			rounds := 200
-			if d.Slug == "session-bearer" || d.Slug == "token-cookie" {
-				rounds = 20 // session and token over another transport, which keeps nothing
-			}
-			t.Run(d.Slug, func(t *testing.T) { refreshInParallel(t, s, rounds) })
+			t.Run(d.Slug, func(t *testing.T) { refreshInParallel(t, s) })
 		}
 	})
 }
 
-func refreshInParallel(t *testing.T, s state.Strategy, rounds int) {
-	const callers = 20
+func refreshInParallel(t *testing.T, s state.Strategy) {
+	const callers, rounds = 20, 200
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest("POST", "/", nil)
 	_, credential, err := s.Start(w, r, state.NewLogin("01M807", "alice", "Alice", "member"))
