@@ -246,8 +246,11 @@ func weightOf(lines []string, mediaType string) (weight float64) {
 			mediaRange, params, _ := strings.Cut(part, ";")
 			mediaRange = strings.ToLower(strings.TrimSpace(mediaRange))
 			found := slices.Index([]string{"*/*", kind + "/*", mediaType}, cmp.Or(mediaRange, "*/*"))
-			if found > specific {
+			switch {
+			case found > specific:
 				specific, weight = found, quality(params)
+			case found == specific && found >= 0: // named twice
+				weight = max(weight, quality(params))
 			}
 		}
 	}
@@ -259,7 +262,7 @@ func quality(params string) float64 {
 	for param := range strings.SplitSeq(params, ";") {
 		name, value, _ := strings.Cut(param, "=")
 		if strings.EqualFold(strings.TrimSpace(name), "q") {
-			if weight, err := strconv.ParseFloat(strings.TrimSpace(value), 64); err == nil {
+			if weight, err := strconv.ParseFloat(strings.TrimSpace(value), 64); err == nil && weight >= 0 { // NaN is not
 				return weight
 			}
 		}

@@ -590,6 +590,7 @@ func TestOnlyJSONIsAnswered(t *testing.T) {
 		for _, lines := range [][]string{
 			nil, {""}, {"*/*"}, {"application/*"}, {"application/json"}, {"APPLICATION/JSON"}, {"application/json; charset=utf-8"}, {"application/json;q=0.001"},
 			{"application/problem+json"}, {"text/html, */*;q=0.1"}, {"text/html", "application/json"}, {" text/html ,application/json ; q=0.5"},
+			{"application/json;q=nan"}, {"application/json;q=0, application/json"},
 		} {
 			c.Do("GET", "/"+slug+"/profile", nil, harness.Header("Accept", lines...)).Is(http.StatusOK)
 			c.Do("POST", "/"+slug+"/spend", harness.Object{"amount": 1000}, harness.Header("Accept", lines...)).Is(http.StatusConflict)
