@@ -65,11 +65,10 @@ func (room *Classroom) runExperiment(c *gin.Context) (int, any, error) {
 			return 0, nil, rest.Invalid(fmt.Sprintf("/strategies/%d", i), "The server has no such strategy.")
 		}
 	}
-	chosen := slices.DeleteFunc(all, func(slug string) bool { return !slices.Contains(in.Strategies, slug) }) // each once
 	// On a slow machine it takes longer than other answers may.
 	_ = http.NewResponseController(c.Writer).SetWriteDeadline(time.Now().Add(lab.MaxRun))
 	found, _ := lab.Find([]string{c.Param("id")})
-	if err := room.runner.Run(c.Request.Context(), found, chosen); err != nil {
+	if err := room.runner.Run(c.Request.Context(), found, in.Strategies); err != nil {
 		return 0, nil, busy(err)
 	}
 	return room.experiment(c)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -115,11 +114,7 @@ func (c *compareCommand) plan(ctx context.Context) (lab.Plan, error) {
 	} else if err := answers(ctx, c.Cache); err != nil {
 		return lab.Plan{}, refuse("--cache: %v", err)
 	}
-	slices.Sort(c.Strategy)
-	plan := lab.Plan{Experiments: found, Strategies: slices.DeleteFunc(state.Slugs(), func(slug string) bool {
-		_, chosen := slices.BinarySearch(c.Strategy, slug)
-		return !chosen
-	})}
+	plan := lab.Plan{Experiments: found, Strategies: c.Strategy}
 	if c.Target != "" {
 		target, err := lab.ReadTarget(c.Target)
 		if err != nil {

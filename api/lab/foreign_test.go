@@ -316,7 +316,7 @@ func TestALoginThatFailsShowsItsExchange(t *testing.T) {
 
 	_, target = open(t, nil)
 	target.Name = "session"
-	_, err = new(Laboratory).Run(t.Context(), Plan{Strategies: []string{"session"}, Targets: []*Target{target}})
+	_, err = (&Laboratory{Strategies: []string{"session"}}).Run(t.Context(), Plan{Strategies: []string{"session"}, Targets: []*Target{target}})
 	require.ErrorContains(t, err, "two columns")
 }
 

@@ -28,7 +28,7 @@ type Laboratory struct {
 // A Plan says what is to be run.
 type Plan struct {
 	Experiments []*Experiment
-	Strategies  []string // slugs; none: all of ours, or with Targets none of them
+	Strategies  []string // slugs, in any order; none: all of ours, or with Targets none of them
 	Targets     []*Target
 	// Progress is told before the first result and after each; nil: it is not wanted.
 	Progress func(done, total int)
@@ -50,7 +50,7 @@ type cell struct {
 // start, or of a target on which nothing can be tried, or that is not left as it was.
 func (l *Laboratory) Run(ctx context.Context, p Plan) (_ *Report, failed error) {
 	report := l.report()
-	slugs := p.Strategies
+	slugs := slices.DeleteFunc(slices.Clone(l.Strategies), func(slug string) bool { return !slices.Contains(p.Strategies, slug) })
 	if len(slugs) == 0 && len(p.Targets) == 0 {
 		slugs = l.Strategies
 	}
