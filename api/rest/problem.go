@@ -127,7 +127,7 @@ var sentinels = []struct {
 	{state.ErrNotSupported, "not_supported_by_strategy", "The strategy stores the state in a way that does not permit this. The server changed nothing."},
 	{state.ErrConflict, "overloaded", "Other requests changed this login at the same time. Try again."},
 	{state.ErrFull, "overloaded", "The store is full, and the server ends no login to make space. Try again later."},
-	{state.ErrUnavailable, "store_unavailable", "A store does not answer now. The change that you asked for may have been made. Try again."},
+	{state.ErrUnavailable, "store_unavailable", "A store does not answer now. If the request asks for a change, it may have been made. Try again."},
 	{keys.ErrNoKey, "signing_unavailable", "This server has public keys only; other servers of the service have the secret ones. The server changed nothing."},
 	{auth.ErrBadLogin, "bad_login", "Check both. The password is case-sensitive."},
 	{auth.ErrUsernameTaken, "username_taken", "Choose another username."},
