@@ -109,10 +109,10 @@ func TestBadBodiesChangeNothing(t *testing.T) {
 			bad := badBodies(t, r)
 			for _, name := range slices.Sorted(maps.Keys(bad)) {
 				t.Run(r.Path+" "+name, func(t *testing.T) {
-					c := c.In(t)
-					c.Refused(before, c.Do(r.Method, r.Path, harness.Raw(bad[name])), http.StatusBadRequest, "malformed_json")
+					c.In(t).Do(r.Method, r.Path, harness.Raw(bad[name])).IsRefused(http.StatusBadRequest, "malformed_json")
 				})
 			}
+			require.Equal(t, before, c.Profile(), r.Path)
 		}
 		require.Equal(t, records, s.Records(t), "a body that was refused has made a record")
 		require.Equal(t, string(accounts), string(s.Login(t, slug, harness.Teacher, harness.TeacherPassword).Get("members").Body))
@@ -171,10 +171,10 @@ func TestBodiesOfOtherMediaTypes(t *testing.T) {
 					continue
 				}
 				t.Run(fmt.Sprint(r.Path, lines), func(t *testing.T) {
-					c := c.In(t)
-					c.Refused(before, c.Do(r.Method, r.Path, harness.Raw(r.Good), harness.Header("Content-Type", lines...)), http.StatusUnsupportedMediaType, "unsupported_media_type")
+					c.In(t).Do(r.Method, r.Path, harness.Raw(r.Good), harness.Header("Content-Type", lines...)).IsRefused(http.StatusUnsupportedMediaType, "unsupported_media_type")
 				})
 			}
+			require.Equal(t, before, c.Profile(), r.Path)
 		}
 		for i, r := range routes {
 			good := []string{"application/json", "APPLICATION/JSON", `application/json; charset="UTF-8"`, "application/json;charset=utf-8", " application/json "}

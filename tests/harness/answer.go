@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"bytes"
 	"net/http"
 	"regexp"
 	"slices"
@@ -73,14 +74,12 @@ func (a *Answer) check(r *http.Request) {
 	if strings.HasPrefix(a.Header.Get("Content-Type"), "text/html") && (a.Status < 300 || a.Status >= 400) {
 		referrer = "same-origin"
 	}
-	for name, want := range map[string]string{
-		"X-Content-Type-Options": "nosniff", "Referrer-Policy": referrer, "Cross-Origin-Resource-Policy": "same-origin",
-	} {
-		require.Equal(t, []string{want}, a.Header[name], what)
-	}
+	a.has("X-Content-Type-Options", "nosniff", what)
+	a.has("Referrer-Policy", referrer, what)
+	a.has("Cross-Origin-Resource-Policy", "same-origin", what)
 	require.Empty(t, a.Header.Get("Clear-Site-Data"), "%s would log out of the other strategies too", what)
-	require.Regexp(t, requestIDForm, a.Header.Get("X-Request-Id"), what)
-	require.Regexp(t, serverTimingForm, a.Header.Get("Server-Timing"), what)
+	a.matches("X-Request-Id", requestIDForm, what)
+	a.matches("Server-Timing", serverTimingForm, what)
 	require.Contains(t, a.Header.Get("Content-Security-Policy"), "default-src 'none'", what)
 	ancestors := "'none'"
 	slug, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
@@ -90,9 +89,9 @@ func (a *Answer) check(r *http.Request) {
 	require.Contains(t, a.Header.Get("Content-Security-Policy"), "frame-ancestors "+ancestors, what)
 
 	// Behind a proxy the test says which of both it expects.
-	transport, secure := a.Header["Strict-Transport-Security"]
+	_, secure := a.Header["Strict-Transport-Security"]
 	if secure {
-		require.Equal(t, []string{"max-age=31536000; includeSubDomains"}, transport, what)
+		a.has("Strict-Transport-Security", "max-age=31536000; includeSubDomains", what)
 	}
 	if r.Header["X-Forwarded-Proto"] == nil {
 		require.Equal(t, r.URL.Scheme == "https", secure, what)
@@ -100,7 +99,7 @@ func (a *Answer) check(r *http.Request) {
 	a.checkCookies(what, Promises()[slug].Traits, secure)
 	carried := len(r.Header["Cookie"])+len(r.Header["Authorization"]) > 0
 	if slices.Contains(Strategies, slug) || a.Status >= 400 || slug == "cache" && carried {
-		require.Equal(t, []string{"no-store"}, a.Header["Cache-Control"], what)
+		a.has("Cache-Control", "no-store", what)
 	}
 	if slug == "cache" { // what others may be given next has nothing of anybody
 		require.Empty(t, a.Cookies, what)
@@ -116,10 +115,29 @@ func (a *Answer) check(r *http.Request) {
 	}
 	if r.Method != "HEAD" && a.Status >= 400 {
 		for _, leak := range leaks {
-			require.NotContains(t, string(a.Body), leak, what)
+			if bytes.Contains(a.Body, []byte(leak)) {
+				require.NotContains(t, string(a.Body), leak, what)
+			}
 		}
 	}
 	a.checkSpecification(r)
+}
+
+// has requires one line of a header. It is asked a hundred thousand times in a run, and an
+// assertion costs more than the comparison.
+func (a *Answer) has(name, want, what string) {
+	if lines := a.Header[name]; len(lines) != 1 || lines[0] != want {
+		a.T.Helper()
+		require.Equal(a.T, []string{want}, lines, "%s: %s", what, name)
+	}
+}
+
+// matches requires a form of a header.
+func (a *Answer) matches(name string, form *regexp.Regexp, what string) {
+	if !form.MatchString(a.Header.Get(name)) {
+		a.T.Helper()
+		require.Regexp(a.T, form, a.Header.Get(name), "%s: %s", what, name)
+	}
 }
 
 // checkCookies holds each cookie to the traits of its strategy.
@@ -165,7 +183,7 @@ func (a *Answer) setCount() int {
 func (a *Answer) checkProblem(r *http.Request) {
 	t, what := a.T, r.Method+" "+r.URL.Path
 	t.Helper()
-	require.Equal(t, "application/problem+json; charset=utf-8", a.Header.Get("Content-Type"), what)
+	a.has("Content-Type", "application/problem+json; charset=utf-8", what)
 	require.Equal(t, int64(a.Status), a.Number("status"), what)
 	require.Equal(t, "urn:statelab:problem:"+a.Code(), a.Text("type"), what)
 	require.NotEmpty(t, a.Text("title"), what)
@@ -177,6 +195,6 @@ func (a *Answer) checkProblem(r *http.Request) {
 	case http.StatusMethodNotAllowed:
 		require.NotEmpty(t, a.Header.Get("Allow"), what)
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		require.Regexp(t, retryAfterForm, a.Header.Get("Retry-After"), what)
+		a.matches("Retry-After", retryAfterForm, what)
 	}
 }
