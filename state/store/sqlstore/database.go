@@ -48,6 +48,17 @@ type Database struct {
 	stopped sync.WaitGroup
 }
 
+// unhurried returns a context for reading one record by its key, or the error of ctx. With a
+// context that can end, database/sql starts a goroutine and the driver of SQLite another one,
+// which cost as much as the read. In SQLite they have nothing to end: such a read waits for no
+// writer, and for the start of another process not longer than busy_timeout.
+func (d *Database) unhurried(ctx context.Context) (context.Context, error) {
+	if err := ctx.Err(); err != nil || d.Kind != "sqlite" {
+		return ctx, err
+	}
+	return context.WithoutCancel(ctx), nil
+}
+
 // Close closes the database, and ends what runs beside it.
 func (d *Database) Close() error {
 	if d.stop != nil {
@@ -105,6 +116,7 @@ const (
 	connectTimeout   = time.Second
 	statementTimeout = 1500 * time.Millisecond
 	poolSize         = 16
+	maxIdleTime      = 5 * time.Minute // of a connection, which is closed then
 )
 
 // migrationTries is how often a migration is tried again within connectTimeout: as
@@ -150,10 +162,14 @@ func openSQLite(ctx context.Context, path string, parts []Migrations) (*Database
 		}
 		name = (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: query.Encode()}).String()
 	}
-	db, err := sql.Open("sqlite", name)
+	connector, err := sqlite.NewConnector(name)
 	if err != nil {
 		return nil, fmt.Errorf("database %s: %w", path, err)
 	}
+	db := sql.OpenDB(preparing{connector})
+	// database/sql would keep two, and open the others for each request anew.
+	db.SetMaxIdleConns(poolSize)
+	db.SetConnMaxIdleTime(maxIdleTime)
 	out := &Database{DB: db, Kind: "sqlite", turn: make(chan struct{}, 1)}
 	if path == ":memory:" {
 		db.SetMaxOpenConns(1) // each connection would have a database of its own
@@ -219,7 +235,7 @@ func openPostgres(ctx context.Context, address string, parts []Migrations) (*Dat
 	db := sql.OpenDB(connector)
 	db.SetMaxOpenConns(poolSize)
 	db.SetMaxIdleConns(poolSize)
-	db.SetConnMaxIdleTime(5 * time.Minute)
+	db.SetConnMaxIdleTime(maxIdleTime)
 	return &Database{DB: db, Kind: "postgres"}, nil
 }
 

@@ -160,9 +160,13 @@ func (s *Store) exec(ctx context.Context, query string, args ...any) (int64, err
 
 // Load implements state.Store. A record that cannot be decoded is not found.
 func (s *Store) Load(ctx context.Context, k state.Key) (state.Record, error) {
+	ctx, err := s.db.unhurried(ctx)
+	if err != nil {
+		return state.Record{}, err
+	}
 	var rev int64
 	var doc []byte
-	err := s.db.QueryRowContext(ctx, loadRecord, k.String(), s.clock()).Scan(&rev, &doc)
+	err = s.db.QueryRowContext(ctx, loadRecord, k.String(), s.clock()).Scan(&rev, &doc)
 	if errors.Is(err, sql.ErrNoRows) {
 		return state.Record{}, state.ErrNotFound
 	}
