@@ -73,7 +73,7 @@ type Record struct {
 // What a record takes of memory, besides its texts: one with short texts, a string in a
 // slice, and a login in Ended.
 const (
-	RecordBytes  = 650
+	recordBytes  = 650
 	stringHeader = 16
 	endedBytes   = 64
 )
@@ -81,7 +81,7 @@ const (
 // MemorySize returns about how many bytes of memory the record takes.
 func (r *Record) MemorySize() int64 {
 	l := &r.Login
-	n := RecordBytes + len(l.Nickname) + len(l.Note) + len(r.Foreign)
+	n := recordBytes + len(l.Nickname) + len(l.Note) + len(r.Foreign)
 	for _, item := range l.Cart {
 		n += len(item) + stringHeader
 	}

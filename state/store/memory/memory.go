@@ -8,6 +8,7 @@ import (
 	"errors"
 	"hash/maphash"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,21 +17,21 @@ import (
 	"statelab/state/store"
 )
 
-// The caps of a memory store: a million records of every kind, which at about 650
-// bytes each are two thirds of a gigabyte, and as many bytes, however few records
-// have them.
+// The caps of a memory store: a million records of every kind, which take about 400
+// megabytes as logins with short texts, and 650 megabytes, however few records have them.
 const (
 	DefaultMaxRecords = 1_000_000
-	DefaultMaxBytes   = state.RecordBytes * DefaultMaxRecords
+	DefaultMaxBytes   = 650_000_000
 )
 
 const (
 	shards     = 256             // so that a lock is held for a 256th of the records at most
 	sweepEvery = 5 * time.Second // how long an expired record may still take up memory
+	sweepBatch = 256             // records that a sweep removes while it holds a lock
 )
 
-// Store is a state.Store in the memory of the process. It hands out values
-// without encoding them, and forgets everything when the process ends.
+// Store is a state.Store in the memory of the process. It forgets everything when the
+// process ends.
 type Store struct {
 	now                  func() time.Time
 	maxRecords, maxBytes int64
@@ -55,7 +56,7 @@ type recordShard struct {
 // of its subject's records, under the lock of the subject's shard. Of the
 // two locks, the record's is taken first.
 type entry struct {
-	state.Record
+	packed
 	key        state.Key
 	prev, next *entry
 }
@@ -121,19 +122,20 @@ func (s *Store) Create(ctx context.Context, k state.Key, r state.Record) error {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if old, ok := sh.m[k]; ok {
-		if now < old.Expires {
+		if now < old.expires {
 			return state.ErrExists
 		}
 		s.remove(sh, old)
 	}
-	if !s.reserve(1, r.MemorySize()) {
+	if !s.reserve(1, sizeOf(&r)) {
 		return state.ErrFull
 	}
 	if r.Kind == state.KindLogin {
 		s.logins.Add(1)
 	}
-	e := &entry{Record: r, key: k}
-	e.Rev = 1
+	e := &entry{key: k}
+	r.Rev = 1
+	e.set(&r)
 	sh.m[k] = e
 	sh.peak = max(sh.peak, len(sh.m))
 	s.index(e)
@@ -161,10 +163,10 @@ func (s *Store) Load(ctx context.Context, k state.Key) (state.Record, error) {
 	sh.mu.RLock()
 	defer sh.mu.RUnlock()
 	e, ok := sh.m[k]
-	if !ok || now >= e.Expires {
+	if !ok || now >= e.expires {
 		return state.Record{}, state.ErrNotFound
 	}
-	return e.Record, nil
+	return e.record(), nil
 }
 
 // Update implements state.Store.
@@ -177,16 +179,17 @@ func (s *Store) Update(ctx context.Context, k state.Key, rev int64, r state.Reco
 	defer sh.mu.Unlock()
 	old, ok := sh.m[k]
 	switch {
-	case !ok || now >= old.Expires:
+	case !ok || now >= old.expires:
 		return state.ErrNotFound
-	case old.Rev != rev:
+	case old.rev != rev:
 		return state.ErrConflict
 	}
-	if !s.reserve(0, r.MemorySize()-old.MemorySize()) {
+	r.Rev = rev + 1
+	before := old.record()
+	if !s.reserve(0, sizeOf(&r)-sizeOf(&before)) {
 		return state.ErrFull
 	}
-	r.Rev = rev + 1
-	old.Record = r
+	old.set(&r)
 	return nil
 }
 
@@ -259,10 +262,14 @@ func (s *Store) head(k state.Key, q state.LoginQuery) (state.LoginHead, bool) {
 	sh.mu.RLock()
 	defer sh.mu.RUnlock()
 	e, ok := sh.m[k]
-	if !ok || now >= e.Expires || e.Login.Subject != q.Subject || e.Strategy != q.Strategy || e.Rotation.Revoked != q.Ended {
+	if !ok || now >= e.expires {
 		return state.LoginHead{}, false
 	}
-	return state.HeadOf(k, &e.Record), true
+	r := e.record()
+	if r.Login.Subject != q.Subject || r.Strategy != q.Strategy || r.Rotation.Revoked != q.Ended {
+		return state.LoginHead{}, false
+	}
+	return state.HeadOf(k, &r), true
 }
 
 // EndSubject implements state.Store. It walks all records of the subject, and
@@ -286,19 +293,23 @@ func (s *Store) endOne(k state.Key, e state.Ending) bool {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	old, ok := sh.m[k]
-	switch {
-	case !ok || now >= old.Expires, old.Login.Subject != e.Subject, old.Strategy != e.Strategy, old.Rotation.Revoked != e.Ended:
+	if !ok || now >= old.expires {
 		return false
-	case old.Login.IssuedAt > e.Until, e.Except != "" && k.String() == e.Except:
+	}
+	switch r := old.record(); {
+	case r.Login.Subject != e.Subject, r.Strategy != e.Strategy, r.Rotation.Revoked != e.Ended:
+		return false
+	case r.Login.IssuedAt > e.Until, e.Except != "" && k.String() == e.Except:
 		return false
 	case e.Delete:
 		s.remove(sh, old)
 	default:
-		before := old.MemorySize()
-		old.Revoke()
-		s.bytes.Add(old.MemorySize() - before)
-		old.Kind = e.Kind
-		old.Rev++
+		s.bytes.Add(-sizeOf(&r))
+		r.Revoke()
+		r.Kind = e.Kind
+		r.Rev++
+		old.set(&r)
+		s.bytes.Add(sizeOf(&r))
 	}
 	return true
 }
@@ -308,15 +319,16 @@ func (s *Store) remove(sh *recordShard, e *entry) {
 	delete(sh.m, e.key)
 	s.unindex(e)
 	s.count.Add(-1)
-	s.bytes.Add(-e.MemorySize())
-	if e.Kind == state.KindLogin {
+	r := e.record()
+	s.bytes.Add(-sizeOf(&r))
+	if r.Kind == state.KindLogin {
 		s.logins.Add(-1)
 	}
 }
 
 // index puts an entry at the head of its subject's list.
 func (s *Store) index(e *entry) {
-	subject := e.Login.Subject
+	subject := e.subject()
 	if subject == "" {
 		return
 	}
@@ -330,7 +342,7 @@ func (s *Store) index(e *entry) {
 }
 
 func (s *Store) unindex(e *entry) {
-	subject := e.Login.Subject
+	subject := e.subject()
 	if subject == "" {
 		return
 	}
@@ -366,6 +378,9 @@ func (s *Store) Len() int {
 	return n
 }
 
+// Bytes returns about how many bytes of memory the records take. It costs nothing.
+func (s *Store) Bytes() int64 { return s.bytes.Load() }
+
 // Sweep removes the records that have expired by the store's clock and gives
 // their memory back. The store does so by itself every five seconds.
 func (s *Store) Sweep() {
@@ -376,14 +391,39 @@ func (s *Store) Sweep() {
 }
 
 func (s *Store) sweepShard(sh *recordShard, now state.Micros) {
+	for some := range slices.Chunk(sh.expired(now), sweepBatch) {
+		s.removeExpired(sh, some, now)
+	}
+	sh.shrink()
+}
+
+// expired returns the keys of the records that have expired.
+func (sh *recordShard) expired(now state.Micros) (keys []state.Key) {
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	for k, e := range sh.m {
+		if now >= e.expires {
+			keys = append(keys, k)
+		}
+	}
+	return keys
+}
+
+// removeExpired removes those records that are expired still.
+func (s *Store) removeExpired(sh *recordShard, keys []state.Key, now state.Micros) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	for _, e := range sh.m {
-		if now >= e.Expires {
+	for _, k := range keys {
+		if e := sh.m[k]; e != nil && now >= e.expires {
 			s.remove(sh, e)
 		}
 	}
-	// A map keeps its buckets for ever. After an ebb it is built anew.
+}
+
+// shrink makes the map anew after most of its records have gone: a map keeps its memory.
+func (sh *recordShard) shrink() {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
 	if sh.peak > 64 && len(sh.m) < sh.peak/4 {
 		m := make(map[state.Key]*entry, len(sh.m))
 		maps.Copy(m, sh.m)
