@@ -123,15 +123,7 @@ func (b bench) logIn(ctx context.Context, addr, slug string) (visits []visit, fi
 // beside starts the server that does a task, and makes sure that it answers as
 // statelab does. It gets the given visits; without any, it is logged in to.
 func (b bench) beside(ctx context.Context, what task, visits []visit) (target, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return target{}, err
-	}
-	text, err := json.Marshal(what)
-	if err != nil {
-		return target{}, err
-	}
-	p, err := start(ctx, b.dir, string(text), b.stderr, self, taskCommand)
+	p, err := b.serve(ctx, what)
 	if err != nil {
 		return target{}, err
 	}
@@ -154,6 +146,22 @@ func (b bench) beside(ctx context.Context, what task, visits []visit) (target, e
 		t.visits = append(t.visits, visit{request: v.request, body: what.Answer.Body})
 	}
 	return t, nil
+}
+
+// serve starts a program that does a task: a command line, or else this program.
+func (b bench) serve(ctx context.Context, what task, command ...string) (*process, error) {
+	if len(command) == 0 {
+		self, err := os.Executable()
+		if err != nil {
+			return nil, err
+		}
+		command = []string{self, taskCommand}
+	}
+	text, err := json.Marshal(what)
+	if err != nil {
+		return nil, err
+	}
+	return start(ctx, b.dir, string(text), b.stderr, command[0], command[1:]...)
 }
 
 // measure runs the slices: in each round every pair once, both in random order.

@@ -7,6 +7,8 @@
 //	go run ./tests/load -only session -slices 5  a quick look at one
 //	go run ./tests/load -stores memory           session against gin-contrib/sessions, over the same store
 //	go run ./tests/load -caches memory,redis     the catalogue under its cache policies
+//	go run ./tests/load -peers                   strategies beside servers that others would build for the job
+//	go run ./tests/load -million                 the memory of a login among a million, in stores in memory
 //	go run ./tests/load -logins 50               memory and latency while 50 clients log in at once
 //
 // Stores are servers that run already, on this machine and for nothing else: what
@@ -54,6 +56,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if len(args) == 1 && args[0] == taskCommand {
 		return serveTask(ctx, stdin, stdout)
 	}
+	if len(args) == 1 && args[0] == millionCommand {
+		return million(stdout)
+	}
 	o, err := parse(args, stderr)
 	if err != nil {
 		return err
@@ -78,6 +83,12 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if o.logins > 0 {
 		return b.flood(ctx)
 	}
+	if o.million {
+		return b.compareMillion(ctx)
+	}
+	if o.peers {
+		return b.comparePeers(ctx)
+	}
 	if o.caches != nil {
 		return b.compareCaches(ctx)
 	}
@@ -92,6 +103,7 @@ type options struct {
 	seconds               float64
 	only, stores, caches  []string
 	bin                   string
+	peers, million        bool
 }
 
 // A bench is where one run takes place.
@@ -113,6 +125,8 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f.IntVar(&o.conns, "conns", 64, "keep-alive connections, each with one request at a time, 1 to 512")
 	f.IntVar(&o.logins, "logins", 0, "instead of all that, measure so many logins at once, up to 512")
 	f.StringVar(&o.bin, "bin", "", "the statelab to measure, instead of building it")
+	f.BoolVar(&o.peers, "peers", false, "instead of all that, measure strategies and servers that others would build for the job")
+	f.BoolVar(&o.million, "million", false, "instead of all that, measure the memory of a login among a million, in stores in memory")
 	only := f.String("only", "", "strategies to measure, such as session,token, instead of all")
 	stores := f.String("stores", "", "instead of all that, measure session over these stores, such as memory,redis://127.0.0.1:6379,\npostgres://USER@127.0.0.1/NAME, against those of gin-contrib/sessions")
 	caches := f.String("caches", "", "instead of all that, measure the catalogue under these cache policies, such as none,http,memory, with a\nslice of full answers and one of 304; redis needs STATELAB_CACHE")

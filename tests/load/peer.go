@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/gin-contrib/sessions"                 //nolint:depguard // the peer
+	"github.com/gin-contrib/sessions/cookie"          //nolint:depguard // as above
 	"github.com/gin-contrib/sessions/memstore"        //nolint:depguard // as above
 	"github.com/gin-contrib/sessions/postgres"        //nolint:depguard // as above
 	redistore "github.com/gin-contrib/sessions/redis" //nolint:depguard // as above
@@ -110,6 +111,8 @@ func peerStore(address string) (sessions.Store, error) {
 	switch kind(address) {
 	case "memory":
 		return memstore.NewStore(secret), nil
+	case "cookie":
+		return cookie.NewStore(secret, secret), nil // signed and encrypted
 	case "redis":
 		u, err := url.Parse(address)
 		if err != nil {
