@@ -101,9 +101,9 @@ func TestAComparisonOnRedisAndPostgres(t *testing.T) {
 // A store that is down is named before anything runs.
 func TestAComparisonOverADeadStoreIsRefused(t *testing.T) {
 	t.Parallel()
-	address := fmt.Sprint("redis://127.0.0.1:", storetest.FreePort(t))
-	for _, flag := range []string{"--store", "--cache"} {
-		out, stderr, status := compare(t, "E07", flag, address)
+	host := fmt.Sprint("127.0.0.1:", storetest.FreePort(t))
+	for flag, scheme := range map[string]string{"--store": "redis", "--cache": "redis", "--database": "postgres"} {
+		out, stderr, status := compare(t, "E07", flag, scheme+"://"+host)
 		require.Equal(t, 2, status)
 		require.Empty(t, out)
 		require.Contains(t, stderr, flag+": it does not answer")

@@ -60,6 +60,8 @@ func (c *compareCommand) Run(ctx context.Context, p Program, s streams) error {
 		return errors.New(text)
 	case errors.Is(err, sqlstore.ErrAddress):
 		return refuse("%v", err)
+	case errors.Is(err, sqlstore.ErrNoAnswer):
+		return refuse("--database: %v", sqlstore.ErrNoAnswer)
 	case errors.As(err, &target):
 		if x := target.Last; x != nil {
 			_, _ = fmt.Fprintf(s.err, "%s\n\n%s\n", strings.TrimSpace(x.Request), strings.TrimSpace(x.Response))
@@ -74,8 +76,8 @@ func (c *compareCommand) Run(ctx context.Context, p Program, s streams) error {
 	return c.verdict(report)
 }
 
-// answers returns an error unless a store of logins can be used. The database is none: it
-// says itself that it is down.
+// answers returns an error unless a store of logins can be used. The database is none: the
+// first private server finds out whether it is down.
 func answers(ctx context.Context, address string) error {
 	logins, err := openLogins(address, nil, store.Options{})
 	if err != nil || logins == nil {

@@ -32,6 +32,7 @@ type renewed struct {
 	at       state.Micros
 }
 
+// rest is what few records have.
 type rest struct {
 	cart    []string
 	count   int64
