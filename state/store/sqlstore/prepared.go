@@ -6,9 +6,9 @@ import (
 	"errors"
 )
 
-// maxPrepared bounds the statements that a connection keeps. The program has fewer: they
-// are constants.
-const maxPrepared = 64
+// maxPrepared bounds the statements that a connection keeps. The program has half as many,
+// those of its migrations included: all are constants.
+const maxPrepared = 128
 
 // preparing is a connector to SQLite whose connections compile each statement once. To
 // compile a statement takes longer than to read a record by its key.

@@ -79,7 +79,7 @@ func TestStatementsOutliveAChangeOfTheTables(t *testing.T) {
 	_, err := other.ExecContext(t.Context(), `ALTER TABLE records ADD COLUMN extra TEXT`)
 	require.NoError(t, err)
 	require.Equal(t, 3, count())
-	for i := range 200 { // more than a connection keeps
+	for i := range 300 { // more than a connection keeps
 		var n int
 		require.NoError(t, db.QueryRowContext(t.Context(), fmt.Sprintf(`SELECT %d`, i)).Scan(&n))
 		require.Equal(t, i, n)
