@@ -43,6 +43,8 @@ type Database struct {
 	// a time: waiting here is fair, while SQLite's own way is to try again and
 	// again.
 	turn chan struct{}
+	// unlimited says that no statement waits for a connection.
+	unlimited bool
 
 	stop    context.CancelFunc // nil: nothing runs beside
 	stopped sync.WaitGroup
@@ -50,10 +52,11 @@ type Database struct {
 
 // unhurried returns a context for reading one record by its key, or the error of ctx. With a
 // context that can end, database/sql starts a goroutine and the driver of SQLite another one,
-// which cost as much as the read. In SQLite they have nothing to end: such a read waits for no
-// writer, and for the start of another process not longer than busy_timeout.
+// which cost as much as the read. In a file of SQLite they have nothing to end: such a read
+// waits for no connection and no writer, and for another process that opens the file not
+// longer than busy_timeout.
 func (d *Database) unhurried(ctx context.Context) (context.Context, error) {
-	if err := ctx.Err(); err != nil || d.Kind != "sqlite" {
+	if err := ctx.Err(); err != nil || !d.unlimited {
 		return ctx, err
 	}
 	return context.WithoutCancel(ctx), nil
@@ -167,12 +170,13 @@ func openSQLite(ctx context.Context, path string, parts []Migrations) (*Database
 		return nil, fmt.Errorf("database %s: %w", path, err)
 	}
 	db := sql.OpenDB(preparing{connector})
-	// database/sql would keep two, and open the others for each request anew.
-	db.SetMaxIdleConns(poolSize)
-	db.SetConnMaxIdleTime(maxIdleTime)
 	out := &Database{DB: db, Kind: "sqlite", turn: make(chan struct{}, 1)}
-	if path == ":memory:" {
-		db.SetMaxOpenConns(1) // each connection would have a database of its own
+	if path == ":memory:" { // the database is its one connection, which is never closed
+		db.SetMaxOpenConns(1)
+	} else { // database/sql would keep two, and open the others for each request anew
+		db.SetMaxIdleConns(poolSize)
+		db.SetConnMaxIdleTime(maxIdleTime)
+		out.unlimited = true
 	}
 	// Of several processes that find a new file, each may see that a table is
 	// missing before one of them has made it. The others fail, whole, and at the

@@ -10,18 +10,14 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // schemaPatience bounds the making and the dropping of a schema.
 const schemaPatience = 10 * time.Second
 
-// ErrNoAnswer is returned by NewSchema for a PostgreSQL that is down.
-var ErrNoAnswer = errors.New("it does not answer")
-
 // NewSchema makes a schema in the PostgreSQL database that address names, and returns the
 // address by which a server uses this schema and no other. The caller drops it in the end;
-// that works when ctx is done, too. Errors: ErrAddress, ErrNoAnswer, and those of PostgreSQL.
+// that works when ctx is done, too.
 func NewSchema(ctx context.Context, address string) (own string, drop func() error, err error) {
 	u, err := url.Parse(address)
 	if err != nil { // the error would repeat the address, which may hold a password
@@ -36,9 +32,6 @@ func NewSchema(ctx context.Context, address string) (own string, drop func() err
 		ctx, cancel := context.WithTimeout(ctx, schemaPatience)
 		defer cancel()
 		conn, err := pgx.ConnectConfig(ctx, config)
-		if refusal := (*pgconn.PgError)(nil); err != nil && !errors.As(err, &refusal) {
-			return fmt.Errorf("%w: %w", ErrNoAnswer, err)
-		}
 		if err != nil {
 			return err
 		}
