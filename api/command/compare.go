@@ -43,14 +43,17 @@ func (c *compareCommand) Help() string {
 // Run implements the command.
 func (c *compareCommand) Run(ctx context.Context, p Program, s streams) error {
 	plan, err := c.plan(ctx)
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		return err
 	}
 	plan.Progress = progressOn(s.err)
 	servers := &privateServers{OpenAPI: p.OpenAPI, Database: c.Database, Store: c.Store, Cache: c.Cache, Times: p.Times}
 	var target *lab.TargetError
 	var left *lab.LeaveError
-	report, err := servers.laboratory().Run(ctx, plan)
+	var report *lab.Report
+	if err == nil {
+		report, err = servers.laboratory().Run(ctx, plan)
+	}
 	switch {
 	case ctx.Err() != nil:
 		text := "interrupted: the private servers are gone, and nothing is shown"
@@ -58,10 +61,6 @@ func (c *compareCommand) Run(ctx context.Context, p Program, s streams) error {
 			text += "; " + left.Error()
 		}
 		return errors.New(text)
-	case errors.Is(err, sqlstore.ErrAddress):
-		return refuse("%v", err)
-	case errors.Is(err, sqlstore.ErrNoAnswer):
-		return refuse("--database: %v", sqlstore.ErrNoAnswer)
 	case errors.As(err, &target):
 		if x := target.Last; x != nil {
 			_, _ = fmt.Fprintf(s.err, "%s\n\n%s\n", strings.TrimSpace(x.Request), strings.TrimSpace(x.Response))
@@ -70,14 +69,16 @@ func (c *compareCommand) Run(ctx context.Context, p Program, s streams) error {
 	case err != nil && !errors.As(err, &left):
 		return err
 	}
+	if report == nil {
+		return err
+	}
 	if shown := c.show(report, s.out); shown != nil || err != nil {
 		return errors.Join(shown, err)
 	}
 	return c.verdict(report)
 }
 
-// answers returns an error unless a store of logins can be used. The database is none: the
-// first private server finds out whether it is down.
+// answers returns an error unless a store of logins can be used.
 func answers(ctx context.Context, address string) error {
 	logins, err := openLogins(address, nil, store.Options{})
 	if err != nil || logins == nil {
@@ -107,6 +108,15 @@ func (c *compareCommand) plan(ctx context.Context) (lab.Plan, error) {
 	}
 	if c.Database != "sqlite::memory:" && scheme(c.Database) != "postgres" {
 		return lab.Plan{}, refuse("--database: use sqlite::memory: or postgres://HOST/NAME")
+	}
+	if scheme(c.Database) == "postgres" { // each private server needs a schema
+		_, drop, err := sqlstore.NewSchema(ctx, c.Database)
+		if err == nil {
+			err = drop()
+		}
+		if err != nil {
+			return lab.Plan{}, refuse("--database: %v", err)
+		}
 	}
 	c.Cache = cmp.Or(c.Cache, redisOf(c.Store), "none")
 	if c.Cache == "none" {
