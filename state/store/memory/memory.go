@@ -9,6 +9,7 @@ import (
 	"hash/maphash"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,8 +18,8 @@ import (
 	"statelab/state/store"
 )
 
-// The caps of a memory store: a million records of every kind, which take about 400
-// megabytes as logins with short texts, and 650 megabytes, however few records have them.
+// A memory store keeps at most a million records, and at most 650 megabytes. A million logins
+// with short texts take about 430 megabytes.
 const (
 	DefaultMaxRecords = 1_000_000
 	DefaultMaxBytes   = 650_000_000
@@ -338,7 +339,7 @@ func (s *Store) index(e *entry) {
 	if e.next = x.m[subject]; e.next != nil {
 		e.next.prev = e
 	}
-	x.m[subject] = e
+	x.m[strings.Clone(subject)] = e // the texts of the entry may change
 }
 
 func (s *Store) unindex(e *entry) {
@@ -356,7 +357,7 @@ func (s *Store) unindex(e *entry) {
 	case e.prev != nil:
 		e.prev.next = e.next
 	case e.next != nil:
-		x.m[subject] = e.next
+		x.m[strings.Clone(subject)] = e.next
 	default:
 		delete(x.m, subject)
 	}

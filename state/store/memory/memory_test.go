@@ -2,6 +2,7 @@ package memory_test
 
 import (
 	"fmt"
+	"math"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -100,8 +101,61 @@ func TestTheCapCountsBytes(t *testing.T) {
 	}
 }
 
-// How long a sweep keeps others from a part of the records, at a million of which one in a
-// hundred has expired. Run with -benchtime 1x.
+func TestWhatGoesIsCountedNoMore(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_800_000_000, 0)
+	s := memory.New(store.Options{Now: func() time.Time { return now }})
+	defer func() { require.NoError(t, s.Close()) }()
+	record := func(subject string) state.Record {
+		kind := state.KindLogin
+		if subject == "revoke" {
+			kind = state.KindFamily
+		}
+		r := storetest.Record(kind, subject, state.MicrosOf(now).Add(time.Minute))
+		r.Login.Cart, r.Login.Note = []string{"tea", "cake"}, "a note"
+		return r
+	}
+	ends := map[string]func(state.Key){
+		"delete": func(k state.Key) { require.NoError(t, s.Delete(t.Context(), k)) },
+		"end":    func(state.Key) { endSubject(t, s, state.Ending{Subject: "end", Delete: true}) },
+		"revoke": func(k state.Key) {
+			endSubject(t, s, state.Ending{Subject: "revoke", Kind: state.KindFamily})
+			require.NoError(t, s.Delete(t.Context(), k))
+		},
+		"sweep": func(state.Key) {
+			now = now.Add(time.Minute)
+			s.Sweep()
+		},
+		"give way": func(k state.Key) {
+			now = now.Add(time.Minute)
+			require.NoError(t, s.Create(t.Context(), k, record("give way")))
+			require.NoError(t, s.Delete(t.Context(), k))
+		},
+	}
+	for name, end := range ends {
+		k := state.KeyOf(name)
+		require.NoError(t, s.Create(t.Context(), k, record(name)))
+		changed := record(name)
+		changed.Login.Nickname, changed.Login.Cart, changed.Rotation.RotatedAt = "Queen of Hearts", nil, 1
+		require.NoError(t, s.Update(t.Context(), k, 1, changed))
+		require.Positive(t, s.Bytes())
+		end(k)
+		require.Zero(t, s.Bytes(), name)
+		require.Zero(t, s.Len(), name)
+	}
+	require.Zero(t, s.LiveLogins())
+}
+
+func endSubject(t *testing.T, s *memory.Store, e state.Ending) {
+	t.Helper()
+	e.Strategy, e.Until = "session", math.MaxInt64
+	n, err := s.EndSubject(t.Context(), e)
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+}
+
+// How long a sweep takes for a part of the records, at a million of which one in a hundred
+// has expired. Run with -benchtime 1x.
 func BenchmarkSweepBatch(b *testing.B) {
 	var now atomic.Int64
 	s := memory.New(store.Options{Now: func() time.Time { return time.UnixMicro(now.Load()) }})

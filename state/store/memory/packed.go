@@ -129,10 +129,10 @@ func nextText(texts string) (text, following string) {
 	return "", ""
 }
 
-// Bytes of memory. A login takes a place in the map of records and, the first one of its
-// account, in the map of subjects; maps are two thirds full.
+// Bytes of memory. A login takes a place in the map of records, and the first one of an
+// account a place and a text in the map of subjects. Maps are two thirds full.
 const (
-	recordBytes  = 96 + 2*40 // an entry and its places in the maps
+	recordBytes  = 96 + 2*40 + 32 // an entry, its places in the maps, and the text
 	loginBytes   = 80
 	renewedBytes = 48
 	restBytes    = 80

@@ -29,7 +29,9 @@ func TestAPackedRecordIsComplete(t *testing.T) {
 	for range 1000 {
 		r := draw()
 		p.set(&r) // over what was there
-		require.Equal(t, r, p.record())
+		got := p.record()
+		require.Equal(t, r, got)
+		require.Equal(t, sizeOf(&r), sizeOf(&got), "what was counted is what is taken off")
 		require.Equal(t, r.Login.Subject, p.subject())
 	}
 	empty := state.Record{}
