@@ -8,7 +8,7 @@
 //	go run ./tests/load -stores memory           session against gin-contrib/sessions, over the same store
 //	go run ./tests/load -caches memory,redis     the catalogue under its cache policies
 //	go run ./tests/load -peers                   strategies beside servers that others would build for the job
-//	go run ./tests/load -million                 the memory of a login among a million, in stores in memory
+//	go run ./tests/load -memory 1000000          the memory of a login among a million, in stores in memory
 //	go run ./tests/load -logins 50               memory and latency while 50 clients log in at once
 //
 // Stores are servers that run already, on this machine and for nothing else: what
@@ -56,8 +56,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if len(args) == 1 && args[0] == taskCommand {
 		return serveTask(ctx, stdin, stdout)
 	}
-	if len(args) == 1 && args[0] == millionCommand {
-		return million(stdout)
+	if len(args) == 2 && args[0] == memoryCommand {
+		return keepLogins(args[1], stdout)
 	}
 	o, err := parse(args, stderr)
 	if err != nil {
@@ -70,6 +70,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if o.memory > 0 {
+		fmt.Fprintln(stdout, machine(os.Args[0]))
+		return bench{o, dir, "", stdout, stderr}.compareMemory(ctx)
+	}
 	if o.bin == "" {
 		o.bin = filepath.Join(dir, "statelab")
 		build := exec.CommandContext(ctx, "go", "build", "-o", o.bin, "statelab") // #nosec G204 -- our own module
@@ -82,9 +86,6 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	b := bench{o, dir, "limit", stdout, stderr}
 	if o.logins > 0 {
 		return b.flood(ctx)
-	}
-	if o.million {
-		return b.compareMillion(ctx)
 	}
 	if o.peers {
 		return b.comparePeers(ctx)
@@ -103,7 +104,8 @@ type options struct {
 	seconds               float64
 	only, stores, caches  []string
 	bin                   string
-	peers, million        bool
+	peers                 bool
+	memory                int
 }
 
 // A bench is where one run takes place.
@@ -126,7 +128,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f.IntVar(&o.logins, "logins", 0, "instead of all that, measure so many logins at once, up to 512")
 	f.StringVar(&o.bin, "bin", "", "the statelab to measure, instead of building it")
 	f.BoolVar(&o.peers, "peers", false, "instead of all that, measure strategies and servers that others would build for the job")
-	f.BoolVar(&o.million, "million", false, "instead of all that, measure the memory of a login among a million, in stores in memory")
+	f.IntVar(&o.memory, "memory", 0, "instead of all that, measure the memory of a login among so many, up to 2000000, in stores in memory")
 	only := f.String("only", "", "strategies to measure, such as session,token, instead of all")
 	stores := f.String("stores", "", "instead of all that, measure session over these stores, such as memory,redis://127.0.0.1:6379,\npostgres://USER@127.0.0.1/NAME, against those of gin-contrib/sessions")
 	caches := f.String("caches", "", "instead of all that, measure the catalogue under these cache policies, such as none,http,memory, with a\nslice of full answers and one of 304; redis needs STATELAB_CACHE")
@@ -150,8 +152,11 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	switch {
 	case f.NArg() > 0:
 		return o, fmt.Errorf("there is no argument %q: see -help", f.Arg(0))
-	case o.slices < 1 || o.slices > 200, o.seconds < 0.01 || o.seconds > 10, o.conns < 1 || o.conns > 512, o.logins < 0 || o.logins > 512:
+	case o.slices < 1 || o.slices > 200, o.seconds < 0.01 || o.seconds > 10, o.conns < 1 || o.conns > 512, o.logins < 0 || o.logins > 512,
+		o.memory < 0 || o.memory > 2_000_000:
 		return o, errors.New("a number is out of its range: see -help")
+	case o.only != nil && (o.peers || o.memory > 0):
+		return o, errors.New("-only is for a measurement of strategies alone")
 	}
 	return o, nil
 }

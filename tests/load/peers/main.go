@@ -2,7 +2,7 @@
 // README of its library has it. The tool beside this module starts them, one process each:
 //
 //	go run ./tests/load -peers
-//	go run ./tests/load -million
+//	go run ./tests/load -memory 1000000
 //
 // They are a module of their own, so that statelab depends on none of these libraries.
 package main
@@ -57,10 +57,11 @@ func (j job) headers(set func(name, value string)) {
 }
 
 // run reads a job as JSON from stdin and does it until stdin ends. With the arguments
-// "million" and a store, it prints how many bytes a login takes in the memory of the store.
+// "memory", a store and a number, it prints how many bytes of memory a login takes among so
+// many in the store.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) error {
-	if len(args) == 2 && args[0] == "million" {
-		each, err := million(args[1])
+	if len(args) == 3 && args[0] == "memory" {
+		each, err := keepLogins(args[1], args[2])
 		if err == nil {
 			fmt.Fprintf(stdout, "%.0f\n", each)
 		}

@@ -75,13 +75,13 @@ const peers = {
   }, (request, v, app) => app.jwt.sign(v, { expiresIn: '8h' }), (request) => request.jwtVerify()),
 }
 
-// million prints how many bytes of memory a login takes in express-session's MemoryStore
-// among a million, each of which belongs to an account of its own.
-const million = async () => {
+// keepLogins prints how many bytes of memory a login takes in express-session's MemoryStore
+// among so many, each of which belongs to an account of its own.
+const keepLogins = async (logins) => {
   const { default: session } = await import('express-session')
   const store = globalThis.store = new session.MemoryStore() // which keeps it from the collector
   const used = () => { gc(); gc(); const m = process.memoryUsage(); return m.heapUsed + m.external }
-  const logins = 1_000_000, before = used()
+  const before = used()
   for (let i = 0; i < logins; i++) {
     const now = new Date(), end = new Date(now.getTime() + 8 * 3600e3)
     store.sessions[randomBytes(24).toString('base64url')] = JSON.stringify({
@@ -96,8 +96,8 @@ const million = async () => {
   console.log(Math.round((used() - before) / logins))
 }
 
-if (process.argv[2] === 'million') {
-  await million()
+if (process.argv[2] === 'memory') {
+  await keepLogins(Number(process.argv[3]))
   process.exit(0)
 }
 
@@ -107,14 +107,16 @@ if (!peer) {
   process.exit(1)
 }
 process.stdin.setEncoding('utf8')
-let text = '', job
-for await (const part of process.stdin) { // which stays open
-  text += part
-  try {
-    job = JSON.parse(text)
-    break
-  } catch { /* the rest is on the way */ }
-}
+process.stdin.on('end', () => process.exit()) // it ends with the tool that started us
+const job = await new Promise((read) => {
+  let text = ''
+  process.stdin.on('data', (part) => {
+    text += part
+    try {
+      read(JSON.parse(text))
+    } catch { /* the rest is on the way */ }
+  })
+})
 job.profile = JSON.parse(Buffer.from(job.Answer.Body, 'base64').toString())
 job.headers = Object.fromEntries(Object.entries(job.Answer.Header).map(([name, [line]]) => [name, line]))
 const server = await peer(job)

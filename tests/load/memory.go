@@ -5,9 +5,11 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -17,13 +19,13 @@ import (
 	"statelab/state/store/memory"
 )
 
-// millionCommand makes this program print how many bytes a login takes in statelab's memory
-// store. It is for its own use only.
-const millionCommand = "million"
+// memoryCommand makes this program print how many bytes a login takes in statelab's memory
+// store, among so many. It is for its own use only.
+const memoryCommand = "memory"
 
-// compareMillion prints how many bytes of memory a login takes among a million, in the
-// store of each peer that keeps logins in its memory.
-func (b bench) compareMillion(ctx context.Context) error {
+// compareMemory prints how many bytes of memory a login takes in the store of each peer that
+// keeps logins in its memory.
+func (b bench) compareMemory(ctx context.Context) error {
 	golang, node, err := b.buildPeers(ctx)
 	if err != nil {
 		return err
@@ -32,17 +34,18 @@ func (b bench) compareMillion(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	n := strconv.Itoa(b.memory)
 	w := tabwriter.NewWriter(b.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "store\tbytes of a login among a million\t")
+	fmt.Fprintf(w, "store\tbytes of a login among %s\t\n", n)
 	for _, c := range []struct {
 		name    string
 		command []string
 	}{
-		{"statelab session", []string{self, millionCommand}},
-		{"scs", []string{golang, millionCommand, "scs"}},
-		{"Fiber session", []string{golang, millionCommand, "fiber-session"}},
-		{"gin-contrib memstore", []string{golang, millionCommand, "memstore"}},
-		{"Express session", []string{"node", "--expose-gc", "--max-old-space-size=4096", node, millionCommand}},
+		{"statelab session", []string{self, memoryCommand, n}},
+		{"scs", []string{golang, memoryCommand, "scs", n}},
+		{"Fiber session", []string{golang, memoryCommand, "fiber-session", n}},
+		{"gin-contrib memstore", []string{golang, memoryCommand, "memstore", n}},
+		{"Express session", []string{"node", "--expose-gc", "--max-old-space-size=4096", node, memoryCommand, n}},
 	} {
 		if node == "" && c.command[0] == "node" {
 			continue
@@ -58,15 +61,18 @@ func (b bench) compareMillion(ctx context.Context) error {
 	return w.Flush()
 }
 
-// million prints how many bytes a login takes in the store of the session strategy, where
+// keepLogins prints how many bytes a login takes in the store of the session strategy, where
 // each login belongs to an account of its own.
-func million(stdout io.Writer) error {
-	const logins = 1_000_000
-	s := memory.New(store.Options{})
+func keepLogins(number string, stdout io.Writer) error {
+	n, err := strconv.Atoi(number)
+	if err != nil {
+		return err
+	}
+	s := memory.New(store.Options{MaxRecords: n, MaxBytes: math.MaxInt64})
 	defer func() { _ = s.Close() }()
 	begun := now()
 	before := heap()
-	for i := range logins {
+	for i := range n {
 		k := state.KeyOf(fmt.Sprint(i))
 		l := state.NewLogin(fmt.Sprintf("%026d", i), fmt.Sprintf("user-%d", i), fmt.Sprintf("User %d", i), strings.Clone("member"))
 		l.ID, l.IssuedAt = k.String(), state.MicrosOf(begun)
@@ -78,7 +84,7 @@ func million(stdout io.Writer) error {
 			return err
 		}
 	}
-	fmt.Fprintf(stdout, "%.0f\n", float64(heap()-before)/logins)
+	fmt.Fprintf(stdout, "%.0f\n", float64(heap()-before)/float64(n))
 	return nil
 }
 

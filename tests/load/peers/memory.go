@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"strconv"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -14,9 +15,6 @@ import (
 	"github.com/gofiber/fiber/v3/middleware/session"
 	"github.com/valyala/fasthttp"
 )
-
-// logins is how many a store keeps while its memory is measured.
-const logins = 1_000_000
 
 // A keeper returns a function that begins a login with these values, in memory.
 type keeper func() func(values map[string]any) error
@@ -68,21 +66,25 @@ var keepers = map[string]keeper{
 	},
 }
 
-// million returns how many bytes of memory a login takes among a million, each of which
+// keepLogins returns how many bytes of memory a login takes among so many, each of which
 // belongs to an account of its own.
-func million(name string) (float64, error) {
+func keepLogins(name, number string) (float64, error) {
 	keep := keepers[name]
 	if keep == nil {
 		return 0, fmt.Errorf("there is no store %q", name)
 	}
+	n, err := strconv.Atoi(number)
+	if err != nil {
+		return 0, err
+	}
 	begin := keep()
 	before := heap()
-	for i := range logins {
+	for i := range n {
 		if err := begin(numbered(i).values()); err != nil {
 			return 0, err
 		}
 	}
-	each := float64(heap()-before) / logins
+	each := float64(heap()-before) / float64(n)
 	runtime.KeepAlive(begin)
 	return each, nil
 }
