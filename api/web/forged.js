@@ -143,12 +143,12 @@ export function forged(box, page) {
 
   /**
    * Looks at what is left of a login, and puts it back if it was changed. Returns whether it had ended. The server notes a form before
-   * the browser has the answer, which takes the cookie away: if the form was accepted, the page looks again for a moment.
+   * the browser has the answer. If that answer may take the cookie away, the page looks again for a moment.
    */
-  const recover = async (column, before, accepted) => {
+  const recover = async (column, before, clears) => {
     const end = performance.now() + arrival;
     await column.resume();
-    while (accepted && column.profile && performance.now() < end) {
+    while (clears && column.profile && performance.now() < end) {
       await pause();
       await column.resume();
     }
@@ -167,8 +167,9 @@ export function forged(box, page) {
       if (!there.length) return;
       const observed = await one.step(origins[site], some, there.map(({ slug }) => slug));
       for (const column of there) {
-        const accepted = some[0] === 'form' && column.traits.sent_by_browser && observed('form', column.slug).requests.some(({ status }) => status < 400);
-        const lost = await recover(column, victims.get(column), accepted);
+        const form = some[0] === 'form' && column.traits.sent_by_browser;
+        const clears = form && observed('form', column.slug).requests.some(({ status }) => status < 400 || status === 401);
+        const lost = await recover(column, victims.get(column), clears);
         for (const kind of some) {
           const result = resultOf({ kind, traits: column.traits, lost: lost && some.length === 1, ...observed(kind, column.slug) });
           results.set(`${site} ${kind} ${column.slug}`, result);
