@@ -1,4 +1,4 @@
-/** Which columns are shown: three at first, the others by a menu in three groups that explain themselves. The choice stands in the address. */
+/** Which columns are shown: three at first, the others by a menu in three groups. The address has the choice. */
 
 import { element } from './dom.js';
 import { groupOf, oneOfEachKind } from './facts.js';

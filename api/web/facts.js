@@ -87,7 +87,7 @@ export function payments(traits) {
 }
 
 /**
- * The first strategies of the first three kinds (holder and transport): few enough for a projector, and all that is needed to see the difference.
+ * The first strategies of the first three kinds (holder and transport): few enough for a projector.
  * @template {{traits: Traits}} C
  * @param {C[]} columns
  * @returns {C[]}

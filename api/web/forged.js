@@ -1,6 +1,6 @@
 /**
  * The grid of forged requests. A window with the attacker's page sends them, from another site and from another origin of the same site.
- * What a cell says was observed: how the server answered, what the attacker could read, and whether the login is still there.
+ * A cell says what was observed: the answer, what the attacker could read, and whether the login is still there.
  */
 
 import { send } from './api.js';
@@ -14,8 +14,6 @@ const sites = ['cross-site', 'same-site'];
 /** For how many milliseconds the page waits for a request, and after which it looks again. */
 const patience = 30000;
 const pace = 30;
-/** For how many milliseconds at most an answer that ends a login is on its way to the browser. */
-const arrival = 3000;
 
 const pause = () => new Promise((done) => { setTimeout(done, pace); });
 
@@ -141,17 +139,13 @@ export function forged(box, page) {
     render();
   };
 
-  /**
-   * Looks at what is left of a login, and puts it back if it was changed. Returns whether it had ended. The server notes a form before
-   * the browser has the answer. If that answer may take the cookie away, the page looks again for a moment.
-   */
+  /** Puts a login back that was changed. Returns whether it had ended: the server notes a form before the browser has the answer. */
   const recover = async (column, before, clears) => {
-    const end = performance.now() + arrival;
-    await column.resume();
-    while (clears && column.profile && performance.now() < end) {
+    let looks = clears ? 99 : 1;
+    do {
       await pause();
       await column.resume();
-    }
+    } while (column.profile && (looks -= 1));
     const lost = !column.profile;
     if (!lost && column.profile.state.credits === before.state.credits) return false;
     const fields = page.fields();
@@ -167,8 +161,7 @@ export function forged(box, page) {
       if (!there.length) return;
       const observed = await one.step(origins[site], some, there.map(({ slug }) => slug));
       for (const column of there) {
-        const form = some[0] === 'form' && column.traits.sent_by_browser;
-        const clears = form && observed('form', column.slug).requests.some(({ status }) => status < 400 || status === 401);
+        const clears = column.traits.sent_by_browser && observed('form', column.slug).requests.some(({ status }) => status < 402);
         const lost = await recover(column, victims.get(column), clears);
         for (const kind of some) {
           const result = resultOf({ kind, traits: column.traits, lost: lost && some.length === 1, ...observed(kind, column.slug) });

@@ -6,7 +6,7 @@
  * @property {(headers: {Authorization?: string}, seen: import('./api.js').Seen | null) => Header | null} carried the header with
  *   which the credential goes, masked: from what script adds, or from what the server has seen
  * @property {string} place key of the word for where script looks for it
- * @property {(from: Document, seen?: import('./api.js').Seen) => string} visible what script could read there and send elsewhere: '' is the answer to hope for
+ * @property {(from: Document, seen?: import('./api.js').Seen) => string} visible what script could read there, or ''
  * @property {(credential: Credential, begins: boolean) => void} accept takes over what a Login answer says the client must now hold;
  *   `begins` where that is another login
  * @property {number} [login] tells one login from the next, in all tabs; undefined where there is none, or the browser holds it
@@ -37,7 +37,7 @@ export function masked(secret) {
 }
 
 /**
- * The browser stores the cookie, attaches it, and does not show it: an HttpOnly cookie leaves script nothing to do, and nothing to read.
+ * The browser stores and sends an HttpOnly cookie. Script cannot read it.
  * @implements {Keeper}
  */
 class CookieJar {

@@ -134,7 +134,7 @@ export class Page extends EventTarget {
     });
   }
 
-  /** Logs in with one column first, and with the others unless that one has refused the password: ten columns are not ten wrong passwords. */
+  /** Logs in with one column first: a wrong password in ten columns would count ten times. */
   async #logIn(fields) {
     const [first, ...others] = this.strategies;
     const happening = await first?.does('login', fields);

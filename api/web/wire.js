@@ -1,4 +1,4 @@
-/** The tab "Wire": the last act of each column as a sequence of browser, server and store, one step after the other, with the same in curl. */
+/** The tab "Wire": the last act of each column as a sequence of browser, server and store, and in curl. */
 
 import { curl } from './curl.js';
 import { copyOf, copyText, element } from './dom.js';

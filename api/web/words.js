@@ -30,7 +30,7 @@ export function preferred() {
 }
 
 /**
- * The text of a key, with {name} replaced by values.name. A key without text comes back as it is: ugly on the page, and found at once.
+ * The text of a key, with {name} replaced by values.name. A key without text is returned as it is, and seen.
  * @param {string} key
  * @param {Record<string, string | number>} [values]
  */

@@ -3,10 +3,8 @@ package browser
 import (
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/require"
@@ -19,13 +17,7 @@ import (
 func visitAttacked(t *testing.T, chromium program, language string, slugs ...string) *visitor {
 	t.Helper()
 	s, _ := harness.NewAttackedServer(t)
-	return chromium.visitGrid(t, s, language, slugs...)
-}
-
-// visitGrid opens the grid of forged requests.
-func (p program) visitGrid(t *testing.T, s *harness.Server, language string, slugs ...string) *visitor {
-	t.Helper()
-	v := p.visit(t, s, language)
+	v := chromium.visit(t, s, language)
 	v.opens("/#open=attacker&s=" + strings.Join(slugs, ","))
 	v.until(`document.querySelector('.grid .site code')?.textContent`)
 	return v
@@ -105,28 +97,6 @@ func TestTheGridShowsWhatStopsForgedRequests(t *testing.T) {
 			require.Empty(t, v.texts("[data-result]"), "what was observed under other settings is gone")
 		})
 	}
-}
-
-// The server notes a request when it gives the answer, and the browser has the answer a
-// moment later: here, a third of a second.
-func TestTheGridWaitsForTheAnswerToAForgedForm(t *testing.T) {
-	chromium := browser(t)
-	h := httptest.NewUnstartedServer(nil)
-	s := harness.NewServerBeside(t, h.Listener.Addr())
-	late := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.ServeHTTP(w, r)
-		if r.Method == http.MethodPost && r.Header.Get("Sec-Fetch-Site") != "same-origin" {
-			<-time.After(time.Second / 3)
-		}
-	}))
-	t.Cleanup(late.Close)
-	s = s.At(late.URL)
-	s.AttackedAt(t, h)
-	slugs := []string{"session", "cookie", "token"}
-	v := chromium.visitGrid(t, s, "en", slugs...)
-	v.s.Set(t, harness.Object{"origin_check": false})
-	v.acts("login")
-	require.Equal(t, v.forgeries(false, slugs...), v.forges())
 }
 
 // Every strategy is tried, and each forged form needs a page load of its own: some 15
