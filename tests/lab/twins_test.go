@@ -9,10 +9,12 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/stretchr/testify/require"
@@ -116,6 +118,39 @@ func TestEachExperimentFailsOnItsTwin(t *testing.T) {
 			require.NotNil(t, r.AsExpected)
 			require.False(t, *r.AsExpected)
 			require.Contains(t, r.Unexpected, b.differs)
+		})
+	}
+}
+
+// A message between servers takes real time, while E21 counts the seconds of a clock that
+// it advances: a message that is late is no stale answer, and one that never comes is.
+func TestALateMessageIsNoStaleAnswer(t *testing.T) {
+	t.Parallel()
+	for name, comes := range map[string]bool{"late": true, "never": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var changed atomic.Int64
+			l := laboratory(t)
+			l.SharedCache = true
+			l.Start = twins(l.Start, func(next http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if at := changed.Load(); comes && at != 0 && time.Now().UnixNano()-at > int64(100*time.Millisecond) {
+						r.URL.Path = strings.Replace(r.URL.Path, "/cache/memory/", "/cache/none/", 1)
+					}
+					next.ServeHTTP(w, r)
+					if r.Method == http.MethodPatch && strings.HasPrefix(r.URL.Path, "/cache/memory/") {
+						changed.Store(time.Now().UnixNano())
+					}
+				})
+			}, nil)
+			found, _ := lab.Find([]string{"E21"})
+			report, err := l.Run(t.Context(), lab.Plan{Experiments: found})
+			require.NoError(t, err)
+			results := report.Experiments[0].Results
+			i := slices.IndexFunc(results, func(r lab.Result) bool { return r.Strategy == "cache/memory" })
+			require.Nil(t, results[i].Error, "%v", results[i].Error)
+			met := *results[i].AsExpected
+			require.Equal(t, comes, met, "%v", results[i].Why)
 		})
 	}
 }
