@@ -108,8 +108,8 @@ func TestAComparisonOverADeadStoreIsRefused(t *testing.T) {
 		out, stderr, status := compare(t, "E07", flag, scheme+"://"+host)
 		require.Equal(t, 2, status)
 		require.Empty(t, out)
-		if flag == "--database" {
-			require.Contains(t, stderr, "--database: failed to connect")
+		if scheme == "postgres" {
+			require.Regexp(t, `^statelab: --database: .*connection refused\n$`, stderr)
 		} else {
 			require.Contains(t, stderr, flag+": it does not answer")
 		}

@@ -114,8 +114,9 @@ func (c *compareCommand) plan(ctx context.Context) (lab.Plan, error) {
 		if err == nil {
 			err = drop()
 		}
-		if err != nil {
-			return lab.Plan{}, refuse("--database: %v", err)
+		if err != nil { // the driver's words are a line for each try
+			words := err.Error()
+			return lab.Plan{}, refuse("--database: %s", strings.TrimSpace(words[strings.LastIndexByte(words, '\n')+1:]))
 		}
 	}
 	c.Cache = cmp.Or(c.Cache, redisOf(c.Store), "none")
