@@ -34,12 +34,14 @@ const (
 	// the memory that they take together. It may forget any.
 	maxRemembered      = 10_000
 	maxRememberedBytes = 64 << 20
+	recordBytes        = 650 // of one with short texts
 )
 
 // weight is what a record counts for of maxRememberedBytes: its size, and at least the
 // part that keeps the number of small records within maxRemembered.
 func weight(_ Key, r remembered) uint32 {
-	return uint32(min(max(r.MemorySize(), maxRememberedBytes/maxRemembered+1), math.MaxUint32)) // #nosec G115 -- it is within the range
+	size := max(recordBytes+r.VariableBytes(), maxRememberedBytes/maxRemembered+1)
+	return uint32(min(size, math.MaxUint32)) // #nosec G115 -- it is within the range
 }
 
 // NewCachedSession returns the strategy that keeps logins in c.Store and remembers

@@ -68,7 +68,7 @@ func TestWhatIsRememberedHasBounds(t *testing.T) {
 			n, bytes := 0, int64(0)
 			for _, found := range s.cache.All() {
 				n++
-				bytes += found.MemorySize()
+				bytes += recordBytes + found.VariableBytes()
 			}
 			require.Positive(t, n)
 			require.LessOrEqual(t, n, maxRemembered)

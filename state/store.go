@@ -70,18 +70,17 @@ type Record struct {
 	Rev int64 `json:"-"`
 }
 
-// What a record takes of memory, besides its texts: one with short texts, a string in a
-// slice, and a login in Ended.
+// Bytes of memory: a string in a slice, and a login in Ended.
 const (
-	recordBytes  = 650
 	stringHeader = 16
 	endedBytes   = 64
 )
 
-// MemorySize returns about how many bytes of memory the record takes.
-func (r *Record) MemorySize() int64 {
+// VariableBytes returns about how many bytes of memory the record takes beyond those of one
+// with short texts, which are the same for all and depend on where it is.
+func (r *Record) VariableBytes() int64 {
 	l := &r.Login
-	n := recordBytes + len(l.Nickname) + len(l.Note) + len(r.Foreign)
+	n := len(l.Nickname) + len(l.Note) + len(r.Foreign)
 	for _, item := range l.Cart {
 		n += len(item) + stringHeader
 	}

@@ -379,9 +379,6 @@ func (s *Store) Len() int {
 	return n
 }
 
-// Bytes returns about how many bytes of memory the records take. It costs nothing.
-func (s *Store) Bytes() int64 { return s.bytes.Load() }
-
 // Sweep removes the records that have expired by the store's clock and gives
 // their memory back. The store does so by itself every five seconds.
 func (s *Store) Sweep() {
