@@ -161,7 +161,7 @@ export function forged(box, page) {
       if (!there.length) return;
       const observed = await one.step(origins[site], some, there.map(({ slug }) => slug));
       for (const column of there) {
-        const clears = column.traits.sent_by_browser && observed('form', column.slug).requests.some(({ status }) => status < 402);
+        const clears = column.traits.sent_by_browser && observed('form', column.slug).requests.some(({ status }) => status <= 401);
         const lost = await recover(column, victims.get(column), clears);
         for (const kind of some) {
           const result = resultOf({ kind, traits: column.traits, lost: lost && some.length === 1, ...observed(kind, column.slug) });
